@@ -1,0 +1,54 @@
+"""Where derived files live, and how they get there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["cache_dir", "replace_directory", "replace_file"]
+
+
+def cache_dir() -> Path:
+    """Root of the cache: ``$VOXTRAL_PARITY_CACHE``, else the user's cache directory."""
+    override = os.environ.get("VOXTRAL_PARITY_CACHE")
+    root = Path(override) if override else Path(platformdirs.user_cache_dir("voxtral-parity"))
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+@contextmanager
+def replace_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `target`; renamed onto it on success, removed on failure."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        yield scratch
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_directory(target: Path) -> Iterator[Path]:
+    """Yield a new directory beside `target`; renamed to it on success, removed on failure.
+
+    `target` must not exist: directories cannot be replaced in one step, so callers hold a
+    lock and make each one once.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield scratch
+        os.chmod(scratch, 0o755)
+        os.rename(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""What can go wrong, as a tree.
+
+Exceptions are for work that cannot be judged; a mismatch is a verdict, never an exception::
+
+    HarnessError            exit code 2: could not judge
+    ├── InputError          the user's input is wrong: a path, a name, an option
+    │   └── CheckpointError   … a checkpoint directory or a file in it
+    ├── ProgramError        a .pte cannot be read: truncated, damaged, not ours
+    ├── ExecutionError      a program was read and refused to run (judged: the export is wrong)
+    └── UnavailableError    a component this machine does not have, with what would provide it
+
+Every message is one sentence that says what, where, expected, got, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "ExecutionError",
+    "HarnessError",
+    "InputError",
+    "ProgramError",
+    "UnavailableError",
+]
+
+
+class HarnessError(Exception):
+    """Base of all errors that mean "could not judge" (exit code 2)."""
+
+
+class InputError(HarnessError):
+    """The user's input is wrong: a path, a name, an option or an array."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint directory, or a file in it, is missing, damaged or of another shape."""
+
+
+class ProgramError(HarnessError):
+    """A program file cannot be read: truncated, damaged, or of an unknown form."""
+
+
+class ExecutionError(HarnessError):
+    """A program was read and refused to run, as the native runtime would refuse it.
+
+    The judging code turns it into a failed verdict, since an export that cannot run is wrong.
+    """
+
+
+class UnavailableError(HarnessError):
+    """A component is not on this machine; the message says what would provide it."""

@@ -1,0 +1,187 @@
+"""Make the executorch wheel's MLX exporter importable on every platform.
+
+The macOS arm64 wheel carries the MLX delegate's generated serialisation modules; the Linux
+wheel carries only their generator (`serialization/generate.py`), its input (`schema.fbs`) and
+`flatc`. `enable_mlx_exporter` runs that generator once into our cache directory and puts the
+result in front of the wheel's package by an import hook. site-packages is never written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.abc
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import io
+import logging
+import os
+import shutil
+import stat
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from filelock import FileLock
+
+from harness.cache import cache_dir, replace_directory
+from harness.errors import UnavailableError
+
+__all__ = ["enable_mlx_exporter", "flatc", "overlay_directory", "package_directory", "quiet"]
+
+_SERIALIZATION = "executorch.backends.mlx.serialization"
+_INSPECTOR = "executorch.backends.mlx._generated_inspector"
+_SOURCES = ("__init__.py", "generate.py", "mlx_graph_serialize.py", "schema.fbs")
+
+
+def enable_mlx_exporter() -> None:
+    """Make ``executorch.backends.mlx`` importable; does nothing where the wheel is complete.
+
+    Raises
+    ------
+    UnavailableError
+        executorch is not installed, or carries neither the generated modules nor their
+        generator.
+    """
+    if any(isinstance(finder, _Overlay) for finder in sys.meta_path):
+        return
+    serialization = _mlx_package() / "serialization"
+    if (serialization / "mlx_graph_schema.py").exists():
+        return
+    sys.meta_path.insert(0, _Overlay(overlay_directory()))
+
+
+def overlay_directory() -> Path:
+    """Directory of the generated modules, made on first use; one per generator and schema."""
+    source = _mlx_package() / "serialization"
+    missing = [name for name in _SOURCES if not (source / name).exists()]
+    if missing:
+        raise UnavailableError(
+            f"executorch {importlib.metadata.version('executorch')} has no MLX exporter: "
+            f"{', '.join(missing)} not found in backends/mlx/serialization; "
+            "install the version that pyproject.toml pins"
+        )
+    digest = hashlib.sha256(importlib.metadata.version("executorch").encode())
+    for name in _SOURCES:
+        digest.update((source / name).read_bytes())
+    target = cache_dir() / "mlx-serialization" / digest.hexdigest()[:16]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            with replace_directory(target) as scratch:
+                _generate(source, scratch)
+    return target
+
+
+def flatc() -> str:
+    """Path of a runnable `flatc`; the wheel's own, copied to the cache if it may not run."""
+    shipped = package_directory("executorch.data.bin") / "flatc"
+    if shipped.exists() and os.access(shipped, os.X_OK):
+        return str(shipped)
+    if shipped.exists():
+        copy = cache_dir() / f"flatc-{importlib.metadata.version('executorch')}"
+        if not copy.exists():
+            partial = copy.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(shipped, partial)
+            partial.chmod(partial.stat().st_mode | stat.S_IXUSR)
+            os.replace(partial, copy)
+        return str(copy)
+    found = shutil.which("flatc")
+    if found is None:
+        raise UnavailableError(
+            "flatc is neither in the executorch wheel (data/bin/flatc) nor on PATH; "
+            "install Debian's flatbuffers-compiler or Homebrew's flatbuffers"
+        )
+    return found
+
+
+def _generate(source: Path, target: Path) -> None:
+    """Run upstream's generator on a copy of its folder, so that it writes only there."""
+    package = target / "serialization"
+    package.mkdir()
+    for name in _SOURCES:
+        shutil.copyfile(source / name, package / name)
+    for template in source.glob("*.tmpl"):
+        shutil.copyfile(template, package / template.name)
+    (target / "runtime").mkdir()
+    generator = _load_file("_voxtral_parity_mlx_generate", package / "generate.py")
+    # The C++ loader is made from templates that the wheel leaves out; Python needs none of it.
+    schema = generator.parse_fbs(generator.SCHEMA_FBS)
+    with contextlib.redirect_stdout(io.StringIO()) as log:
+        done = generator.run_flatc(flatc())
+        generator._fixup_flatc_imports()
+    if not done:
+        raise UnavailableError(f"flatc could not compile schema.fbs: {log.getvalue().strip()}")
+    (generator.GENERATED_DIR / "__init__.py").touch()
+    generator.GENERATED_SCHEMA_PY.write_text(generator.generate_python_schema(schema))
+    generator.GENERATED_SERIALIZERS.write_text(generator.generate_python_serializers(schema))
+    generator.GENERATED_INSPECTOR.write_text(generator.generate_inspector(schema))
+
+
+class _Overlay(importlib.abc.MetaPathFinder):
+    """Finds the serialisation package and the inspector's field table in our directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._files = {
+            _SERIALIZATION: root / "serialization" / "__init__.py",
+            _INSPECTOR: root / "_generated_inspector.py",
+        }
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Spec of the two overlaid names; None for every other module."""
+        file = self._files.get(fullname)
+        if file is None:
+            return None
+        package = [str(file.parent)] if file.name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(
+            fullname, file, submodule_search_locations=package
+        )
+
+
+def _mlx_package() -> Path:
+    return package_directory("executorch.backends") / "mlx"
+
+
+def package_directory(name: str) -> Path:
+    """Directory of an installed package, found without importing its MLX subpackage."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UnavailableError(f"{name} is not installed; run `python -m pip install -e .`")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _load_file(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
+    return module
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep upstream's chatter off the user's screen: optional kernels, deprecations."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,71 @@
+"""The wheel's MLX exporter imports everywhere, and site-packages stays untouched."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import upstream
+from harness.errors import UnavailableError
+
+
+def test_every_node_type_of_the_schema_has_a_field_table() -> None:
+    upstream.enable_mlx_exporter()
+    from executorch.backends.mlx._generated_inspector import OP_NODE_FIELDS
+    from executorch.backends.mlx.serialization.mlx_graph_schema import OpNodeUnion
+
+    assert len(OP_NODE_FIELDS) == len(OpNodeUnion.__args__) == 136
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the macOS wheel is complete: no overlay")
+def test_the_exporter_works_in_a_fresh_process_and_writes_only_to_the_cache(
+    tmp_path: Path,
+) -> None:
+    package = upstream.package_directory("executorch") / "backends" / "mlx"
+    before = sorted(path.name for path in package.rglob("*") if path.suffix != ".pyc")
+
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from harness.upstream import enable_mlx_exporter as e; e(); e();"
+            "from executorch.backends.mlx import MLXPartitioner",
+        ],
+        env={**os.environ, "VOXTRAL_PARITY_CACHE": str(tmp_path)},
+        check=True,
+        capture_output=True,
+    )
+
+    assert sorted(path.name for path in package.rglob("*") if path.suffix != ".pyc") == before
+    (made,) = [path for path in (tmp_path / "mlx-serialization").iterdir() if path.is_dir()]
+    assert (made / "serialization" / "mlx_graph_schema.py").exists()
+
+
+def test_a_wheel_without_the_generator_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "serialization").mkdir()
+    monkeypatch.setattr(upstream, "_mlx_package", lambda: tmp_path)
+    with pytest.raises(UnavailableError, match=r"schema\.fbs not found .* install the version"):
+        upstream.overlay_directory()
+
+
+def test_a_flatc_without_its_run_bit_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "bin" / "flatc"
+    shipped.parent.mkdir()
+    shipped.write_text("#!/bin/sh\necho flatc\n")
+    shipped.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    monkeypatch.setattr(upstream, "package_directory", lambda name: shipped.parent)
+    monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path / "cache"))
+
+    runnable = Path(upstream.flatc())
+
+    assert runnable != shipped
+    assert subprocess.run([runnable], capture_output=True, text=True).stdout == "flatc\n"
