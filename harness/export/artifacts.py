@@ -1,0 +1,231 @@
+"""The two files of an export: made once, kept in the cache under what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+import harness
+from harness.cache import cache_dir, replace_directory
+from harness.errors import InputError
+from harness.export.codec import CODEC_FORMS
+from harness.export.corrections import check_names
+from harness.export.lower import lower_to_mlx
+from harness.export.programs import PROGRAMS, codec_metadata, model_metadata
+from harness.methods import METHODS, Dimensions
+from harness.upstream import package_directory, quiet
+
+__all__ = ["Artifact", "ExportOptions", "export_artifact", "given_artifact", "sha256"]
+
+STACK = ("torch", "executorch", "torchao", "flatbuffers")
+"""Distributions whose version changes the bytes of an export."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How an export is made, besides its weights and sizes.
+
+    Attributes
+    ----------
+    precision
+        ``"fp32"``.
+    codec_form
+        One of `harness.export.codec.CODEC_FORMS`.
+    without
+        Corrections left out, so that upstream's stock lowering is judged.
+    """
+
+    precision: str = "fp32"
+    codec_form: str = CODEC_FORMS[0]
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_names(self.without)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported file.
+
+    Attributes
+    ----------
+    name, path
+        ``model.pte`` or ``codec_decoder.pte``, and where it is.
+    bytes, sha256
+        Size and content as exported; of the file itself where it was given.
+    seconds
+        What the export took.
+    cached
+        Whether an earlier run made it.
+    failures
+        Methods that could not be lowered, and why; they are not in the file.
+    """
+
+    name: str
+    path: Path
+    bytes: int
+    sha256: str
+    seconds: float
+    cached: bool
+    failures: Mapping[str, str]
+
+
+def export_artifact(
+    name: str,
+    model: Any,
+    sizes: Dimensions,
+    options: ExportOptions,
+    *,
+    weights: str,
+    voice_embed_len: int,
+    fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Artifact:
+    """Export one artifact, or find it in the cache.
+
+    Parameters
+    ----------
+    name
+        ``"model.pte"`` or ``"codec_decoder.pte"``.
+    model
+        Upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len``.
+    sizes
+        Dimensions of the export.
+    options
+        How to export.
+    weights
+        Digest of the checkpoint; part of the cache key.
+    voice_embed_len
+        Rows of the default voice, a metadata method of `model.pte`.
+    fresh
+        Export again even if the cache has it.
+    progress
+        Called with what is being done.
+    """
+    key = _key(name, sizes, options, weights, voice_embed_len)
+    home = cache_dir() / "artifacts" / key
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{home}.lock"):
+        if fresh and home.exists():
+            home.rename(home.with_name(f"{key}.{time.time_ns()}.old"))
+        cached = home.exists()
+        if not cached:
+            progress(f"exporting {name}")
+            with replace_directory(home) as scratch:
+                _export(scratch, name, model, sizes, options, voice_embed_len)
+    about = json.loads((home / "about.json").read_text())
+    return Artifact(name=name, path=home / name, cached=cached, **about)
+
+
+def given_artifact(directory: Path, name: str) -> Artifact:
+    """An artifact that somebody else exported.
+
+    Raises
+    ------
+    InputError
+        `directory` has no file `name`.
+    """
+    path = directory / name
+    if not path.is_file():
+        raise InputError(
+            f"{name} is not in {directory}; --artifacts names a directory that holds "
+            "model.pte and codec_decoder.pte"
+        )
+    return Artifact(name, path, path.stat().st_size, sha256(path), 0.0, True, {})
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _export(
+    directory: Path,
+    name: str,
+    model: Any,
+    sizes: Dimensions,
+    options: ExportOptions,
+    voice_embed_len: int,
+) -> None:
+    started = time.perf_counter()
+    methods = [method for method in METHODS if method.artifact == name]
+    if name == "codec_decoder.pte":
+        metadata = codec_metadata(model, sizes)
+    else:
+        metadata = model_metadata(model, sizes, voice_embed_len=voice_embed_len)
+
+    def lower(chosen: Iterable[Any]) -> None:
+        with quiet():
+            programs = {}
+            for method in chosen:
+                extra = {"form": options.codec_form} if method.name == "codec" else {}
+                programs[method.entry] = PROGRAMS[method.name](model, sizes, **extra)
+        lower_to_mlx(programs, metadata, directory / name, without=options.without)
+
+    failures: dict[str, str] = {}
+    try:
+        lower(methods)
+    except Exception:
+        # Which of them cannot be lowered? Each alone says so; the others are still judged.
+        for method in methods:
+            try:
+                lower([method])
+            except Exception as error:
+                failures[method.name] = f"{type(error).__name__}: {error}".strip()
+        sound = [method for method in methods if method.name not in failures]
+        if len(sound) == len(methods):
+            raise
+        if sound:
+            lower(sound)
+    file = directory / name
+    about = {
+        "bytes": file.stat().st_size if file.exists() else 0,
+        "sha256": sha256(file) if file.exists() else "",
+        "seconds": round(time.perf_counter() - started, 3),
+        "failures": failures,
+    }
+    (directory / "about.json").write_text(json.dumps(about, indent=1))
+
+
+def _key(
+    name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice_embed_len: int
+) -> str:
+    """Everything that changes the bytes, hashed: weights, options, versions and sources."""
+    facts = {
+        "artifact": name,
+        "weights": weights,
+        "sizes": asdict(sizes),
+        "options": asdict(options),
+        "voice_embed_len": voice_embed_len,
+        "versions": {package: importlib.metadata.version(package) for package in STACK},
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    upstream = package_directory("executorch")
+    ours = Path(next(iter(harness.__path__)))
+    for folder in (
+        ours / "export",
+        ours / "methods",
+        upstream / "backends" / "mlx" / "builder",
+        upstream / "backends" / "mlx" / "serialization",
+        upstream / "examples" / "models" / "voxtral_tts",
+    ):
+        _add_sources(digest, folder.glob("*.py"))
+    _add_sources(digest, (upstream / "backends" / "mlx").glob("*.py"))
+    return f"{Path(name).stem}-{digest.hexdigest()[:24]}"
+
+
+def _add_sources(digest: Any, files: Iterable[Path]) -> None:
+    for file in sorted(files):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

@@ -1,0 +1,62 @@
+"""`torch.export` programs → one ExecuTorch program, delegated to MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from torch.export import ExportedProgram
+
+from harness.cache import replace_file
+from harness.export.corrections import applied
+from harness.upstream import enable_mlx_exporter, quiet
+
+__all__ = ["lower_to_mlx"]
+
+
+def lower_to_mlx(
+    programs: Mapping[str, ExportedProgram],
+    metadata: Mapping[str, int],
+    path: Path,
+    *,
+    without: Collection[str] = (),
+) -> None:
+    """Lower `programs` to the MLX delegate and write them to `path` as one `.pte`.
+
+    Parameters
+    ----------
+    programs
+        Entry name → program.
+    metadata
+        Constant methods: name → value.
+    path
+        Written to a temporary name first and renamed.
+    without
+        Names of corrections to leave out, putting upstream's stock lowering back.
+    """
+    enable_mlx_exporter()
+    with quiet():
+        from executorch.backends.mlx import MLXPartitioner
+        from executorch.exir import (
+            EdgeCompileConfig,
+            ExecutorchBackendConfig,
+            to_edge_transform_and_lower,
+        )
+        from executorch.exir.passes import MemoryPlanningPass
+
+        with applied(without):
+            edge = to_edge_transform_and_lower(
+                dict(programs),
+                partitioner={name: [MLXPartitioner()] for name in programs},
+                compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+                constant_methods=dict(metadata),
+            )
+            program = edge.to_executorch(
+                ExecutorchBackendConfig(
+                    extract_delegate_segments=True,
+                    # as upstream's exporter: the runner brings its own input buffers
+                    memory_planning_pass=MemoryPlanningPass(alloc_graph_input=False),
+                )
+            )
+        with replace_file(path) as scratch, scratch.open("wb") as file:
+            program.write_to_file(file)

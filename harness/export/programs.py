@@ -1,0 +1,146 @@
+"""Modules → `torch.export` programs, and the metadata methods upstream's runner reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from harness.export import modules
+from harness.export.codec import CodecDecoder
+from harness.methods import Dimensions
+from harness.upstream import enable_mlx_exporter
+
+__all__ = ["PROGRAMS", "codec_metadata", "model_metadata"]
+
+Builder = Callable[[Any, Dimensions], ExportedProgram]
+
+
+def _token_embedding(model: Any, sizes: Dimensions) -> ExportedProgram:
+    length = Dim("tokens", min=1, max=sizes.max_seq_len)
+    ids = torch.arange(4).reshape(1, 4)
+    return _export(modules.TokenEmbedding(model), (ids,), {"token_ids": {1: length}})
+
+
+def _audio_token_embedding(model: Any, sizes: Dimensions) -> ExportedProgram:
+    codes = torch.zeros(1, sizes.n_codebooks, 1, dtype=torch.long)
+    return _export(modules.AudioTokenEmbedding(model), (codes,))
+
+
+def _text_decoder(model: Any, sizes: Dimensions) -> ExportedProgram:
+    enable_mlx_exporter()
+    import executorch.backends.mlx.custom_ops  # noqa: F401  registers torch.ops.mlx
+
+    length = Dim("length", min=1, max=sizes.max_seq_len)
+    embeds = torch.zeros(1, 4, sizes.dim, dtype=_float_type(model))
+    return _export(
+        modules.TextDecoder(model),
+        (embeds, torch.arange(4)),
+        {"input_embeds": {1: length}, "cache_position": {0: length}},
+    )
+
+
+def _semantic_head(model: Any, sizes: Dimensions) -> ExportedProgram:
+    hidden = torch.zeros(1, sizes.dim, dtype=_float_type(model))
+    return _export(modules.SemanticHead(model), (hidden,))
+
+
+def _predict_velocity(model: Any, sizes: Dimensions) -> ExportedProgram:
+    x_t = torch.zeros(1, sizes.acoustic_dim, dtype=_float_type(model))
+    hidden = torch.zeros(1, sizes.dim, dtype=_float_type(model))
+    return _export(modules.PredictVelocity(model), (x_t, torch.zeros(1, dtype=torch.long), hidden))
+
+
+def _codec(model: Any, sizes: Dimensions, form: str = "conv") -> ExportedProgram:
+    codes = torch.zeros(1, sizes.n_codebooks, sizes.max_codec_frames, dtype=torch.long)
+    return _export(CodecDecoder(model, form), (codes,))
+
+
+PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {
+    "token_embedding": _token_embedding,
+    "audio_token_embedding": _audio_token_embedding,
+    "text_decoder": _text_decoder,
+    "semantic_head": _semantic_head,
+    "predict_velocity": _predict_velocity,
+    "codec": _codec,
+}
+"""For each method, what traces it from an eager model; the codec also takes its `form`."""
+
+
+def model_metadata(
+    model: Any, sizes: Dimensions, *, voice_embed_len: int, streaming: bool = False
+) -> dict[str, int]:
+    """Constant methods of `model.pte`: upstream's names and values.
+
+    Parameters
+    ----------
+    model
+        Upstream's ``VoxtralTTSModel``.
+    sizes
+        Dimensions of the export.
+    voice_embed_len
+        Rows of the default voice's embedding.
+    streaming
+        Whether the runner should decode in chunks.
+
+    References
+    ----------
+    ``examples/models/voxtral_tts/export_voxtral_tts.py`` of executorch 1.5.1, `export_model`;
+    its literals (chunks of 25 frames after a first of 5, 25 frames of left context) are the
+    runner's.
+    """
+    config = model.config
+    return {
+        "sample_rate": config.sampling_rate,
+        "n_decoding_steps": config.n_decoding_steps,
+        "cfg_alpha_x100": int(config.cfg_alpha * 100),
+        "n_acoustic_codebook": config.acoustic_dim,
+        "semantic_codebook_size": config.semantic_codebook_size,
+        "acoustic_levels": config.acoustic_levels,
+        "vocab_size": config.vocab_size,
+        "max_seq_len": sizes.max_seq_len,
+        "dim": config.dim,
+        "downsample_factor": config.downsample_factor,
+        "n_codebooks": config.n_codebooks,
+        "end_audio_code": 1,
+        "empty_audio_code": 0,
+        "n_special_tokens": 2,
+        "streaming": int(streaming),
+        "streaming_chunk_frames": 25,
+        "streaming_initial_chunk": 5,
+        "streaming_left_context": 25,
+        "audio_token_id": config.audio_token_id,
+        "begin_audio_token_id": config.begin_audio_token_id,
+        "text_to_audio_token_id": config.text_to_audio_token_id,
+        "repeat_audio_text_token_id": config.repeat_audio_text_token_id,
+        "voice_embed_len": voice_embed_len,
+        "lm_input_is_bf16": int(_float_type(model) == torch.bfloat16),
+    }
+
+
+def codec_metadata(model: Any, sizes: Dimensions) -> dict[str, int]:
+    """Constant methods of `codec_decoder.pte`, as upstream's `export_codec_decoder`."""
+    return {
+        "max_codec_frames": sizes.max_codec_frames,
+        "downsample_factor": model.config.downsample_factor,
+        "n_codebooks": model.config.n_codebooks,
+        "sample_rate": model.config.sampling_rate,
+        "codec_supports_exact_frames": 0,
+    }
+
+
+def _export(
+    module: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    dynamic_shapes: dict[str, Any] | None = None,
+) -> ExportedProgram:
+    with torch.no_grad():
+        return torch.export.export(
+            module.eval(), inputs, dynamic_shapes=dynamic_shapes, strict=False
+        )
+
+
+def _float_type(model: Any) -> torch.dtype:
+    return next(model.parameters()).dtype

@@ -1,0 +1,161 @@
+"""The inputs a method is judged on besides the recorded speech: seeded random and edges."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.methods.spec import Dimensions
+from harness.runtime.protocol import Array, as_array
+
+__all__ = ["Case", "edge_cases"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Calls of one method, made in order from a fresh state.
+
+    Attributes
+    ----------
+    method
+        Name of the method.
+    label
+        What the inputs are, e.g. ``"S=1, first and last id"``.
+    calls
+        For each call, its inputs in call order.
+    """
+
+    method: str
+    label: str
+    calls: tuple[tuple[Array, ...], ...]
+
+
+def edge_cases(method: str, sizes: Dimensions, float_type: str = "float32") -> tuple[Case, ...]:
+    """Random and edge inputs of `method`, the same on every machine.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    sizes
+        Dimensions of the exported program.
+    float_type
+        Element type of floating-point inputs: ``"float32"`` or ``"bfloat16"``.
+
+    Returns
+    -------
+    tuple of Case
+        Floating-point inputs are uniform with unit variance: the scale of a live model's hidden
+        states and embeddings.
+    """
+    make = _MAKERS[method](sizes, _Draw(method, float_type))
+    return tuple(Case(method, label, tuple(calls)) for label, calls in make)
+
+
+class _Draw:
+    """Reproducible inputs: numpy's Philox, keyed by the method's name."""
+
+    def __init__(self, method: str, float_type: str) -> None:
+        key = int.from_bytes(hashlib.sha256(f"cases/{method}".encode()).digest()[:16], "little")
+        self._bits = np.random.Philox(key=key)
+        self._float_type = float_type
+
+    def reals(self, *shape: int) -> Array:
+        """Uniform with mean 0 and variance 1, from the top 24 bits: exact in float32."""
+        raw = self._bits.random_raw(int(np.prod(shape))) >> np.uint64(40)
+        unit = raw.astype(np.float32) / np.float32(1 << 24)
+        spread = np.float32(3.4641016)  # sqrt(12): a unit interval's inverse deviation
+        return as_array(((unit - np.float32(0.5)) * spread).reshape(shape), self._float_type)
+
+    def zeros(self, *shape: int) -> Array:
+        """All zero."""
+        return as_array(np.zeros(shape), self._float_type)
+
+    def below(self, limit: int, *shape: int) -> Array:
+        """Integers 0..limit − 1."""
+        raw = self._bits.random_raw(int(np.prod(shape)))
+        return (raw % np.uint64(limit)).astype(np.int64).reshape(shape)
+
+
+_Made = Iterator[tuple[str, list[tuple[Array, ...]]]]
+
+
+def _token_embedding(sizes: Dimensions, draw: _Draw) -> _Made:
+    ends = np.array([[0, sizes.vocab_size - 1]], dtype=np.int64)
+    yield "S=1, first and last id", [(ends[:, :1],), (ends[:, 1:],)]
+    yield "S=2, first and last id", [(ends,)]
+    yield "S=7, random", [(draw.below(sizes.vocab_size, 1, 7),)]
+    yield "S=max, random", [(draw.below(sizes.vocab_size, 1, sizes.max_seq_len),)]
+
+
+def _codes(sizes: Dimensions, draw: _Draw, frames: int) -> Array:
+    """Random codes (1, n_codebooks, frames), special tokens included."""
+    semantic = draw.below(sizes.semantic_codebook_size + 2, 1, 1, frames)
+    acoustic = draw.below(sizes.acoustic_levels + 2, 1, sizes.acoustic_dim, frames)
+    return np.concatenate([semantic, acoustic], axis=1)
+
+
+def _last_codes(sizes: Dimensions, frames: int) -> Array:
+    codes = np.full((1, sizes.n_codebooks, frames), sizes.acoustic_levels + 1, dtype=np.int64)
+    codes[:, 0] = sizes.semantic_codebook_size + 1
+    return codes
+
+
+def _audio_token_embedding(sizes: Dimensions, draw: _Draw) -> _Made:
+    specials = np.zeros((1, sizes.n_codebooks, 1), dtype=np.int64)
+    yield "all codes special", [(specials,), (specials + 1,)]
+    yield "last code of each codebook", [(_last_codes(sizes, 1),)]
+    yield "random", [(_codes(sizes, draw, 1),) for _ in range(4)]
+
+
+def _text_decoder(sizes: Dimensions, draw: _Draw) -> _Made:
+    capacity = sizes.max_seq_len
+
+    def steps(*lengths: int) -> list[tuple[Array, ...]]:
+        starts = np.cumsum([0, *lengths[:-1]])
+        return [
+            (draw.reals(1, length, sizes.dim), np.arange(start, start + length, dtype=np.int64))
+            for start, length in zip(starts, lengths, strict=True)
+        ]
+
+    yield "S=1 twice, random", steps(1, 1)
+    some, more = capacity // 4, capacity // 3
+    yield f"S={some} then {more} then 1, random", steps(some, more, 1)
+    yield "S=max, random", steps(capacity)
+    yield "S=max−1 then the last slot, random", steps(capacity - 1, 1)
+
+
+def _semantic_head(sizes: Dimensions, draw: _Draw) -> _Made:
+    yield "random", [(draw.reals(1, sizes.dim),) for _ in range(4)]
+    large = draw.reals(1, sizes.dim)
+    yield "random ×100", [(as_array(large * 100, str(large.dtype)),)]
+
+
+def _predict_velocity(sizes: Dimensions, draw: _Draw) -> _Made:
+    def call(knot: int, hidden: Array) -> tuple[Array, ...]:
+        return draw.reals(1, sizes.acoustic_dim), np.array([knot], dtype=np.int64), hidden
+
+    last = sizes.n_decoding_steps - 1
+    for knot in (0, last):
+        yield f"t_idx={knot}, random", [call(knot, draw.reals(1, sizes.dim)) for _ in range(2)]
+    yield "hidden=0 (unconditional)", [call(k, draw.zeros(1, sizes.dim)) for k in (0, last)]
+
+
+def _codec(sizes: Dimensions, draw: _Draw) -> _Made:
+    frames = sizes.max_codec_frames
+    yield "all codes special", [(np.zeros((1, sizes.n_codebooks, frames), dtype=np.int64),)]
+    yield "last code of each codebook", [(_last_codes(sizes, frames),)]
+    yield "random", [(_codes(sizes, draw, frames),)]
+
+
+_MAKERS = {
+    "token_embedding": _token_embedding,
+    "audio_token_embedding": _audio_token_embedding,
+    "text_decoder": _text_decoder,
+    "semantic_head": _semantic_head,
+    "predict_velocity": _predict_velocity,
+    "codec": _codec,
+}

@@ -1,0 +1,205 @@
+"""What a method is, independent of any weights or framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.checkpoint import Config
+from harness.compare import Allowance
+from harness.errors import InputError
+from harness.runtime.protocol import Array
+
+__all__ = ["Dimensions", "Input", "Method"]
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The sizes that shape the six methods' inputs and outputs.
+
+    Attributes
+    ----------
+    dim
+        Width of the decoder's embeddings and hidden states.
+    vocab_size
+        Rows of the text embedding.
+    semantic_codebook_size, padded_semantic_size
+        Semantic codes without special tokens, and the logits' width.
+    acoustic_dim, acoustic_levels
+        Acoustic codebooks a frame, and levels of each.
+    n_decoding_steps
+        Euler steps of the flow-matching solver.
+    downsample_factor, sampling_rate
+        Samples a frame, and samples a second.
+    max_seq_len, max_codec_frames
+        Capacity of the KV cache (positions) and of one codec call (frames); chosen at export.
+    """
+
+    dim: int
+    vocab_size: int
+    semantic_codebook_size: int
+    padded_semantic_size: int
+    acoustic_dim: int
+    acoustic_levels: int
+    n_decoding_steps: int
+    downsample_factor: int
+    sampling_rate: int
+    max_seq_len: int
+    max_codec_frames: int
+
+    @property
+    def n_codebooks(self) -> int:
+        """One semantic and `acoustic_dim` acoustic codebooks."""
+        return 1 + self.acoustic_dim
+
+    @classmethod
+    def of(cls, config: Config, *, max_seq_len: int, max_codec_frames: int) -> Dimensions:
+        """Dimensions of a checkpoint's `config` and the two export capacities."""
+        return cls(
+            dim=config.decoder.dim,
+            vocab_size=config.vocab_size,
+            semantic_codebook_size=config.semantic_size,
+            padded_semantic_size=config.padded_semantic_size,
+            acoustic_dim=config.acoustic_dim,
+            acoustic_levels=config.acoustic_levels,
+            n_decoding_steps=config.n_decoding_steps,
+            downsample_factor=config.downsample_factor,
+            sampling_rate=config.sampling_rate,
+            max_seq_len=max_seq_len,
+            max_codec_frames=max_codec_frames,
+        )
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input: its name, element type, and sizes (``"S"`` marks the dynamic axis)."""
+
+    name: str
+    dtype: str
+    shape: Callable[[Dimensions], tuple[int | str, ...]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One of the six methods.
+
+    Attributes
+    ----------
+    name
+        The name users type.
+    artifact, entry
+        File that carries it, and its name inside that file.
+    inputs
+        In call order; ``"model"`` as dtype means the model's floating-point type.
+    stateful
+        Whether calls share a KV cache.
+    allowances
+        What counts as equal, by precision.
+    """
+
+    name: str
+    artifact: str
+    entry: str
+    inputs: tuple[Input, ...]
+    allowances: Mapping[str, Allowance]
+    stateful: bool = False
+
+    def check_inputs(self, inputs: Sequence[Array], sizes: Dimensions) -> None:
+        """Refuse inputs that the runtime would misread or silently drop.
+
+        Parameters
+        ----------
+        inputs
+            Arrays in call order.
+        sizes
+            Dimensions of the exported program.
+
+        Raises
+        ------
+        InputError
+            Wrong number, rank or sizes; ids or codes outside their table; a write past the
+            end of the KV cache, which the MLX runtime drops without a word.
+        """
+        if len(inputs) != len(self.inputs):
+            raise InputError(f"{self.name} takes {len(self.inputs)} inputs (got {len(inputs)})")
+        for declared, value in zip(self.inputs, inputs, strict=True):
+            shape = declared.shape(sizes)
+            if len(shape) != value.ndim or any(
+                isinstance(want, int) and want != have
+                for want, have in zip(shape, value.shape, strict=True)
+            ):
+                wanted = ", ".join(map(str, shape))
+                raise InputError(
+                    f"{self.name} input {declared.name} must have shape ({wanted}) "
+                    f"(got {value.shape})"
+                )
+        _RANGE_CHECKS.get(self.name, _any_range)(inputs, sizes)
+
+
+def _any_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
+    """Floating-point inputs have no range to leave."""
+
+
+def _token_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
+    _within("token_embedding ids", inputs[0], sizes.vocab_size)
+
+
+def _audio_code_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
+    _within("audio_token_embedding semantic code", inputs[0][:, :1], _semantic_codes(sizes))
+    _within("audio_token_embedding acoustic codes", inputs[0][:, 1:], sizes.acoustic_levels + 2)
+
+
+def _codec_code_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
+    _within("codec semantic codes", inputs[0][:, :1], _semantic_codes(sizes))
+    _within("codec acoustic codes", inputs[0][:, 1:], sizes.acoustic_levels + 2)
+
+
+def _semantic_codes(sizes: Dimensions) -> int:
+    return sizes.semantic_codebook_size + 2
+
+
+def _cache_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
+    embeds, position = inputs
+    length = embeds.shape[1]
+    if position.shape != (length,):
+        raise InputError(
+            f"text_decoder cache_position must have one entry a token: expected ({length},), "
+            f"got {position.shape}"
+        )
+    start = int(position[0]) if length else 0
+    if not np.array_equal(position, np.arange(start, start + length)):
+        raise InputError(
+            "text_decoder cache_position must count up by one; the exported program reads only "
+            f"its first entry (got {position.tolist()})"
+        )
+    if start < 0 or start + length > sizes.max_seq_len:
+        raise InputError(
+            f"text_decoder would write positions {start}..{start + length - 1} of a KV cache of "
+            f"{sizes.max_seq_len}; the MLX runtime drops such writes silently: shorten the text "
+            "or export with a larger --max-seq-len"
+        )
+
+
+def _timestep_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
+    # one knot more than steps: linspace(0, 1, steps + 1)
+    _within("predict_velocity t_idx", inputs[1], sizes.n_decoding_steps + 1)
+
+
+def _within(what: str, values: Array, size: int) -> None:
+    if values.size and not (int(values.min()) >= 0 and int(values.max()) < size):
+        raise InputError(
+            f"{what} must be within 0..{size - 1} "
+            f"(got {int(values.min())}..{int(values.max())}); the runtime would read beyond its "
+            "table"
+        )
+
+
+_RANGE_CHECKS: dict[str, Callable[[Sequence[Array], Dimensions], None]] = {
+    "token_embedding": _token_range,
+    "audio_token_embedding": _audio_code_range,
+    "text_decoder": _cache_range,
+    "predict_velocity": _timestep_range,
+    "codec": _codec_code_range,
+}

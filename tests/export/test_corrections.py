@@ -1,0 +1,173 @@
+"""Each upstream lowering bug on a minimal case: stock is wrong, the correction is right.
+
+`test_stock_is_still_wrong` fails on the day upstream mends a bug; then its correction can go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from harness.errors import ExecutionError, InputError
+from harness.export.corrections import CORRECTIONS, applied
+from harness.export.lower import lower_to_mlx
+from harness.runtime.portable import PortableExecutor
+from harness.upstream import enable_mlx_exporter
+
+
+class Of(nn.Module):
+    """A module around a function, for torch.export."""
+
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.function(*inputs)
+
+
+@dataclass(frozen=True)
+class Minimal:
+    correction: str
+    function: Callable[..., torch.Tensor]
+    inputs: tuple[torch.Tensor, ...]
+
+
+def grid(*shape: int) -> torch.Tensor:
+    return torch.arange(float(torch.Size(shape).numel())).reshape(shape)
+
+
+I2, J2 = torch.tensor([0, 2]), torch.tensor([3, 1])
+IDS = torch.tensor([[0, 2, 1], [3, 3, 0]])
+
+
+def masked_logits(x: torch.Tensor) -> torch.Tensor:
+    y = x * 1.0
+    y[:, 0] = float("-inf")
+    return y
+
+
+def copied_into_wider_type(x: torch.Tensor) -> torch.Tensor:
+    y = torch.zeros(2, 4, dtype=torch.float32) + x.float()
+    y[:, 1:3] = x[:, 1:3]
+    return y
+
+
+def relu_of_float_then_integer(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+    return torch.relu(x).to(torch.int64) + torch.relu(n)
+
+
+WRONG = [
+    Minimal("adjacent-indices", lambda x, i, j: x[:, i, j], (grid(3, 4, 5), I2, J2)),
+    Minimal("adjacent-indices", lambda x, i, j: x[:, :, i, j], (grid(2, 3, 4, 5), I2, J2)),
+    Minimal("adjacent-indices", lambda x, i, j: x[:, i, j, :], (grid(2, 3, 4, 5), I2, J2)),
+    Minimal(
+        "adjacent-indices",
+        lambda x, i, j: x[:, i[:, None], j[None, :]],
+        (grid(3, 4, 5), I2, torch.tensor([3, 1, 0])),
+    ),
+    Minimal(
+        "adjacent-indices",
+        lambda x: F.unfold(x, kernel_size=(3, 1)),
+        (grid(1, 2, 6, 1),),
+    ),
+    Minimal(
+        "adjacent-indices",
+        lambda x: F.unfold(x, kernel_size=(3, 2), stride=(2, 1), dilation=(2, 1)),
+        (grid(1, 2, 9, 3),),
+    ),
+    Minimal("index-rank", lambda x, i: x[i], (grid(4, 5), IDS)),
+    Minimal("index-rank", lambda x, i: x[:, i], (grid(2, 4), IDS)),
+    Minimal("copy-broadcast", masked_logits, (grid(1, 4),)),
+    # beyond 2**24, where float32 has no odd integers left
+    Minimal("scalar-type", relu_of_float_then_integer, (grid(1), torch.tensor([16777217]))),
+]
+
+RIGHT = [
+    ("front", lambda x, i, j: x[i, j], (grid(3, 4, 5), I2, J2)),
+    ("separated", lambda x, i, j: x[i, :, j], (grid(3, 4, 5), I2, J2)),
+    ("one index, lower rank", lambda x, i: x[:, i], (grid(2, 4, 3), J2)),
+    ("one index, higher rank", lambda x, i: x[i], (grid(4), IDS)),
+    ("1-D on 1-D", lambda x, i: x[i], (grid(4), I2)),
+    ("copy of a narrower type", copied_into_wider_type, (grid(2, 4).to(torch.bfloat16),)),
+    (
+        "three adjacent",
+        lambda x, i, j: x[:, i, j, i],
+        (grid(2, 3, 4, 3), I2, J2),
+    ),
+]
+
+
+def lowered(tmp_path, function, inputs, without=()) -> np.ndarray:
+    enable_mlx_exporter()
+    program = torch.export.export(Of(function).eval(), inputs)
+    path = tmp_path / "minimal.pte"
+    lower_to_mlx({"forward": program}, {}, path, without=without)
+    executor = PortableExecutor()
+    executor.load(path)
+    (output,) = executor.call("forward", [as_numpy(x) for x in inputs])
+    return output
+
+
+def as_numpy(x: torch.Tensor) -> np.ndarray:
+    if x.dtype == torch.bfloat16:
+        return x.float().numpy().astype(ml_dtypes.bfloat16)
+    return x.numpy()
+
+
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.correction)
+def test_corrected_equals_eager(case: Minimal, tmp_path) -> None:
+    expected = case.function(*case.inputs).numpy()
+
+    output = lowered(tmp_path, case.function, case.inputs)
+
+    assert output.dtype == expected.dtype
+    np.testing.assert_array_equal(output, expected)
+
+
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.correction)
+def test_stock_is_still_wrong(case: Minimal, tmp_path) -> None:
+    expected = case.function(*case.inputs).numpy()
+
+    try:
+        output = lowered(tmp_path, case.function, case.inputs, without=(case.correction,))
+    except ExecutionError:
+        return
+
+    assert output.shape != expected.shape or not np.array_equal(output, expected)
+
+
+@pytest.mark.parametrize(("function", "inputs"), [c[1:] for c in RIGHT], ids=[c[0] for c in RIGHT])
+def test_neighbouring_forms_stay_right(function, inputs, tmp_path) -> None:
+    output = lowered(tmp_path, function, inputs)
+
+    np.testing.assert_array_equal(output, function(*inputs).numpy())
+
+
+def test_every_correction_has_a_minimal_case() -> None:
+    assert {case.correction for case in WRONG} == {c.name for c in CORRECTIONS}
+
+
+def test_stock_handlers_come_back() -> None:
+    enable_mlx_exporter()
+    from executorch.backends.mlx import ops  # noqa: F401
+    from executorch.backends.mlx.builder.op_registry import REGISTRY
+    from executorch.backends.mlx.builder.program_builder import MLXProgramBuilder
+
+    before = dict(REGISTRY._handlers), MLXProgramBuilder.make_or_get_constant
+    with applied():
+        assert dict(REGISTRY._handlers) != before[0]
+
+    assert (dict(REGISTRY._handlers), MLXProgramBuilder.make_or_get_constant) == before
+
+
+def test_unknown_correction_is_refused() -> None:
+    with pytest.raises(InputError, match=r"adjacent-indices, index-rank.*got 'typo'"):
+        applied(["typo"]).__enter__()
