@@ -1,0 +1,38 @@
+"""Judge arrays against arrays: pure functions on numpy, float64 inside, no model anywhere.
+
+`verdict`    what a judgement is: status, gates with their headroom, the exit code of many
+`tensors`    any output of any method against its reference
+`waveforms`  sound: levels before and after the 16-bit cast, statistics, and their judgement
+`words`      how numbers, indices and shapes are spelt in messages
+"""
+
+from __future__ import annotations
+
+from harness.compare.tensors import Allowance, TensorMetrics, judge, judge_many, measure
+from harness.compare.verdict import Gate, Status, Verdict, exit_code
+from harness.compare.waveforms import (
+    Levels,
+    WaveformStatistics,
+    judge_waveform,
+    levels,
+    statistics,
+    to_pcm16,
+)
+
+__all__ = [
+    "Allowance",
+    "Gate",
+    "Levels",
+    "Status",
+    "TensorMetrics",
+    "Verdict",
+    "WaveformStatistics",
+    "exit_code",
+    "judge",
+    "judge_many",
+    "judge_waveform",
+    "levels",
+    "measure",
+    "statistics",
+    "to_pcm16",
+]

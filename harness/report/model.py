@@ -1,0 +1,112 @@
+"""The report: what ran on what, and every verdict. All other forms derive from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from harness.compare.verdict import Status, Verdict, exit_code
+from harness.runtime.protocol import Fingerprint
+
+__all__ = ["SCHEMA", "ArtifactFacts", "CheckpointFacts", "Choice", "Reference", "Report"]
+
+SCHEMA = "1"
+"""Version of the JSON form; a reader refuses any other. docs/report-schema.md describes it."""
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """Which weights: preset or directory `name`, and the sha256 `digest` in hex.
+
+    `directory` is the last part of its path alone; whole paths would tell whose machine it was.
+    """
+
+    name: str
+    digest: str
+    directory: str
+
+
+@dataclass(frozen=True)
+class ArtifactFacts:
+    """One `.pte`: its size in bytes, sha256 in hex, and how it came.
+
+    `seconds` is what exporting took in this run, about 0 where it came `cached`.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice of semantics on which public implementations disagree, e.g. ``alibi``.
+
+    `value` is what was chosen, `source` who does so.
+    """
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the candidates were compared with: in words, and the choices it embodies."""
+
+    description: str
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run.
+
+    Attributes
+    ----------
+    tool_version
+        Version of voxtral-parity.
+    started
+        UTC, ISO 8601, e.g. ``"2026-08-01T12:00:00Z"``.
+    seconds
+        Wall time of the run.
+    command
+        What was typed.
+    checkpoint, precision
+        Which weights, and in which arithmetic they were exported.
+    executor
+        What ran the artifacts.
+    artifacts
+        The files judged.
+    reference
+        What they were judged against.
+    verdicts
+        Every judgement, in the order made.
+    schema
+        Version of the JSON form.
+    """
+
+    tool_version: str
+    started: str
+    seconds: float
+    command: str
+    checkpoint: CheckpointFacts
+    precision: str
+    executor: Fingerprint
+    artifacts: tuple[ArtifactFacts, ...]
+    reference: Reference
+    verdicts: tuple[Verdict, ...]
+    schema: str = SCHEMA
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every verdict passed, 1 if any failed, 2 if something, or all, was not judged."""
+        return exit_code(self.verdicts)
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many verdicts came out which way; every status is present."""
+        found = Counter(verdict.status for verdict in self.verdicts)
+        return {status: found[status] for status in Status}

@@ -1,0 +1,136 @@
+"""A report such as a run makes: passes, a failure of each sort, and something unjudged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.compare import (
+    Allowance,
+    Gate,
+    Status,
+    Verdict,
+    judge,
+    judge_many,
+    judge_waveform,
+    statistics,
+)
+from harness.golden import Golden, GoldenKey, Provenance, check, missing
+from harness.report import ArtifactFacts, CheckpointFacts, Choice, Reference, Report
+from harness.runtime.protocol import Fingerprint
+
+ALLOWANCE = Allowance(1e-5, 1e-5, 1e-5, "ten times what was measured on x86-64")
+MASKED = Allowance(1e-5, 1e-5, 1e-5, "ten times what was measured on x86-64", masked=True)
+
+
+def near(x: np.ndarray, error: float) -> np.ndarray:
+    return (x + error * np.random.default_rng(9).standard_normal(x.shape)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def passing() -> tuple[Verdict, ...]:
+    random = np.random.default_rng(1)
+    embedding = random.standard_normal((1, 7, 256)).astype(np.float32)
+    hidden = [random.standard_normal((1, 1, 256)).astype(np.float32) for _ in range(22)]
+    logits = random.standard_normal((1, 8320)).astype(np.float32)
+    logits[:, 0] = -np.inf
+    sound = (0.2 * random.standard_normal((1, 1, 40320))).clip(-0.9, 0.9).astype(np.float32)
+    return (
+        Verdict(
+            "token_embedding",
+            "delegation",
+            "delegation",
+            Status.PASS,
+            "one MLX delegate of 1 nodes, nothing outside it",
+            {"nodes": 1, "not delegated": ()},
+            (Gate("calls outside delegates", 0, 0),),
+            1,
+        ),
+        judge("token_embedding", "speech", embedding, embedding, ALLOWANCE),
+        judge("audio_token_embedding", "random codes", near(embedding, 1e-7), embedding, ALLOWANCE),
+        judge_many("text_decoder", "speech", [(near(h, 3e-7), h) for h in hidden], ALLOWANCE),
+        judge_many("semantic_head", "speech", [(near(logits, 2e-6), logits)] * 21, MASKED),
+        judge_waveform("codec", "speech", near(sound, 2e-7), sound, ALLOWANCE, 24000),
+    )
+
+
+@pytest.fixture(scope="session")
+def troubled(passing: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    random = np.random.default_rng(2)
+    hidden = [random.standard_normal((1, 1, 256)).astype(np.float32) for _ in range(22)]
+    shifted = [(near(h, 3e-7), h) for h in hidden]
+    shifted[13] = (np.roll(hidden[13], 1), hidden[13])
+    velocity = random.standard_normal((1, 36)).astype(np.float32)
+    broken = velocity.copy()
+    broken[0, 17] = np.nan
+    sound = (0.2 * random.standard_normal(24000)).astype(np.float32)
+    key = GoldenKey("tiny", "codec", "fp32", "cpu")
+    codes = np.arange(74).reshape(37, 2)
+    golden = Golden(
+        key,
+        statistics(sound, 24000, 2),
+        tuple(tuple(int(code) for code in frame) for frame in codes.T),
+        "first light of the codec",
+        Provenance("2026-08-01", "ab" * 32, "0.1.0", {"torch": "2.13.0"}),
+    )
+    return (
+        *passing,
+        Verdict(
+            "codec",
+            "delegation",
+            "delegation",
+            Status.FAIL,
+            "expected one MLX delegate and nothing outside it, got 4 × MLXBackend; not "
+            "delegated: aten::index_put",
+            {"nodes": 212, "not delegated": ("aten::index_put",)},
+            (Gate("MLX delegates beside one", 3, 0), Gate("calls outside delegates", 3, 0)),
+            212,
+        ),
+        judge_many("text_decoder", "random S=7", shifted, ALLOWANCE),
+        judge("predict_velocity", "t=0", broken, velocity, ALLOWANCE),
+        judge("predict_velocity", "t=6", velocity / 2, velocity, ALLOWANCE),
+        judge("semantic_head", "zeros", velocity * 0, velocity * 0, ALLOWANCE),
+        judge_waveform("codec", "halved", sound / 2, sound, ALLOWANCE, 24000),
+        *check(golden, statistics(sound / 2, 24000, 2), codes + (codes > 70), "ab" * 32),
+        *check(golden, statistics(sound, 24000, 2), codes, "cd" * 32),
+        missing(GoldenKey("small", "codec", "fp32", "metal")),
+    )
+
+
+def make_report(verdicts: tuple[Verdict, ...]) -> Report:
+    return Report(
+        tool_version="0.1.0",
+        started="2026-08-01T12:00:00Z",
+        seconds=41.27,
+        command="voxtral-parity check --json report.json",
+        checkpoint=CheckpointFacts("tiny", "1a2b3c4d" * 8, "tiny-0f1e2d3c"),
+        precision="fp32",
+        executor=Fingerprint(
+            "portable",
+            "x86_64 CPU, 2 cores",
+            {"executorch": "1.5.1", "mlx": "0.32.4", "torch": "2.13.0", "torchao": "0.18.0"},
+            ("BLAS of torch in place of MLX's reference BLAS.",),
+        ),
+        artifacts=(
+            ArtifactFacts("model.pte", 15_204_352, "5e" * 32, 21.4, False),
+            ArtifactFacts("codec_decoder.pte", 4_812_800, "7f" * 32, 0.0, True),
+        ),
+        reference=Reference(
+            "upstream's eager model (executorch 1.5.1), float32",
+            (
+                Choice("alibi", "2^(-8(h+1)/n)", "executorch, mlx-audio, voxtral-tts.c"),
+                Choice("seed step", "on", "executorch's C++ runner, voxtral-tts.c"),
+            ),
+        ),
+        verdicts=verdicts,
+    )
+
+
+@pytest.fixture(scope="session")
+def green(passing: tuple[Verdict, ...]) -> Report:
+    return make_report(passing)
+
+
+@pytest.fixture(scope="session")
+def red(troubled: tuple[Verdict, ...]) -> Report:
+    return make_report(troubled)
