@@ -1,0 +1,189 @@
+"""NativeExecutor: methods of a `.pte` on ExecuTorch's own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import errors
+from harness.errors import ExecutionError, HarnessError, InputError, ProgramError, UnavailableError
+from harness.runtime.native.child import WORKER, Child
+from harness.runtime.native.machine import fingerprint
+from harness.runtime.protocol import Array, Fingerprint, TensorSpec
+
+__all__ = ["NativeExecutor"]
+
+
+class NativeExecutor:
+    """Runs a `.pte` in a child process, with whatever backends the ExecuTorch wheel has.
+
+    An abort, a crash or a hang of native code is an ExecutionError that quotes the end of the
+    child's log. The states that the child held are lost with it: a call in one of them raises
+    until it is reset, while other states go on in a new child.
+
+    Parameters
+    ----------
+    timeout
+        Seconds that one call, or one load, may take.
+    command
+        Program and arguments of the child, which gets its channel's descriptor as last argument.
+    """
+
+    def __init__(self, *, timeout: float = 600.0, command: Sequence[str] = WORKER) -> None:
+        self._timeout = timeout
+        self._command = tuple(command)
+        self._child: Child | None = None
+        self._path: Path | None = None
+        self._inputs: dict[str, tuple[TensorSpec, ...]] = {}
+        self._used: set[str] = set()
+        self._lost: set[str] = set()
+        self._usable: list[str] | None = None
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Machine, versions, usable backends, and the switches that change numbers."""
+        if self._usable is None:
+            self._start()
+        assert self._usable is not None
+        return fingerprint(self._usable)
+
+    @property
+    def pid(self) -> int | None:
+        """Id of the child process; None while there is none."""
+        self._count_losses()
+        return self._child.pid if self._child is not None else None
+
+    def load(self, path: Path) -> None:
+        """Open a `.pte`, replacing any program loaded before and forgetting all states.
+
+        Raises
+        ------
+        ProgramError
+            The file is missing, truncated, damaged or not a program.
+        UnavailableError
+            It was lowered to a backend that this machine lacks, or the runtime cannot start.
+        """
+        self._path, self._inputs = None, {}
+        self._used, self._lost = set(), set()
+        if not path.is_file():
+            raise ProgramError(f"{path} is not a file; export it first")
+        self._inputs = self._open(path.resolve())
+        self._path = path.resolve()
+
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods in the loaded program, constant methods included."""
+        return tuple(self._inputs)
+
+    def inputs(self, method: str) -> tuple[TensorSpec, ...]:
+        """Declared inputs of `method`; a plain number is a 0-d tensor."""
+        if method not in self._inputs:
+            known = ", ".join(self._inputs) or "no program is loaded"
+            raise InputError(f"method must be one of the program's: {known} (got {method!r})")
+        return self._inputs[method]
+
+    def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
+        """Run `method` once and return copies of its outputs; see the protocol.
+
+        Raises
+        ------
+        InputError
+            No such method; wrong number, dtype or shape of inputs.
+        ExecutionError
+            The runtime refused, died or took too long, or `state` was lost in an earlier death.
+        """
+        arrays = _checked(method, self.inputs(method), inputs)
+        assert self._path is not None
+        self._count_losses()
+        if state in self._lost:
+            raise ExecutionError(
+                f"{self._path.name}: {method}: state {state!r} was lost when the native runtime's "
+                "process died; reset it and begin again"
+            )
+        if self._child is None:
+            self._open(self._path)
+        self._used.add(state)
+        request = {"operation": "call", "method": method, "state": state}
+        return self._ask(f"{self._path.name}: {method}", request, arrays)[1]
+
+    def reset(self, state: str = "default") -> None:
+        """Set every mutable buffer of `state` back to zero."""
+        self._count_losses()
+        if state in self._used:
+            self._ask(f"reset of {state!r}", {"operation": "reset", "state": state})
+        self._used.discard(state)
+        self._lost.discard(state)
+
+    def close(self) -> None:
+        """End the child process and forget the program; loading again starts a new one."""
+        self._path, self._inputs = None, {}
+        self._used, self._lost = set(), set()
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _count_losses(self) -> None:
+        """Once the child is gone: let go of it and note which states went with it."""
+        if self._child is not None and not self._child.alive:
+            self._child.end()
+            self._child = None
+            self._lost |= self._used
+            self._used = set()
+
+    def _open(self, path: Path) -> dict[str, tuple[TensorSpec, ...]]:
+        """Load `path` in the child, a new one if need be."""
+        try:
+            answer, _ = self._ask(str(path), {"operation": "load", "path": str(path)})
+        except ExecutionError as error:
+            raise ProgramError(str(error)) from error
+        return {
+            name: tuple(
+                TensorSpec(spec["dtype"], tuple(spec["shape"]), spec["dynamic"]) for spec in specs
+            )
+            for name, specs in answer["methods"].items()
+        }
+
+    def _ask(
+        self, what: str, fields: dict[str, Any], arrays: Sequence[Array] = ()
+    ) -> tuple[dict[str, Any], list[Array]]:
+        self._count_losses()
+        child = self._child or self._start()
+        answer, outputs = child.ask(what, fields, arrays, self._timeout)
+        if "error" in answer:
+            kind: type[HarnessError] = getattr(errors, answer["error"])
+            log = child.log_tail() if kind in (ExecutionError, ProgramError) else ""
+            raise kind(f"{answer['message']}{log}")
+        return answer, outputs
+
+    def _start(self) -> Child:
+        child = Child(self._command)
+        try:
+            answer, _ = child.ask("start", {"operation": "backends"}, (), self._timeout)
+        except ExecutionError as error:
+            raise UnavailableError(
+                f"ExecuTorch's runtime cannot start here, is executorch installed? {error}"
+            ) from error
+        self._child, self._usable = child, answer["usable"]
+        return child
+
+
+def _checked(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
+    """`inputs` as arrays, if they are what `method` declares."""
+    if len(inputs) != len(specs):
+        raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
+    arrays = [np.asarray(value) for value in inputs]
+    for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
+        if array.dtype != np.dtype(spec.dtype):
+            raise InputError(f"{method}: input {index} must be {spec.dtype} (got {array.dtype})")
+        fits = len(array.shape) == len(spec.shape) and all(
+            size <= bound if spec.dynamic else size == bound
+            for size, bound in zip(array.shape, spec.shape, strict=True)
+        )
+        if not fits:
+            at_most = "at most " if spec.dynamic else ""
+            raise InputError(
+                f"{method}: input {index} must have shape {at_most}{spec.shape} (got {array.shape})"
+            )
+    return arrays

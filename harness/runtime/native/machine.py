@@ -1,0 +1,111 @@
+"""Whether this machine's ExecuTorch runtime has the MLX backend, and what the machine is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+
+from harness.errors import ExecutionError
+from harness.runtime.native.child import DEFAULTS, Child
+from harness.runtime.protocol import Fingerprint
+
+__all__ = ["available", "fingerprint", "missing", "why_not"]
+
+MLX_BACKEND = "MLXBackend"
+
+_PACKAGES = ("executorch", "torch", "mlx")
+
+# What MLX reads at start and what it does to the numbers.
+_TF32 = "MLX_ENABLE_TF32"
+_ARCHITECTURE = "MLX_METAL_GPU_ARCH"
+
+
+def available() -> bool:
+    """Whether MLX programs run natively here."""
+    return why_not() is None
+
+
+@lru_cache(maxsize=1)
+def why_not() -> str | None:
+    """One sentence on why MLX programs cannot run natively here; None if they can.
+
+    Elsewhere than on Apple Silicon the answer needs no child process: the backend needs Metal.
+    """
+    needs = "native runs need macOS 14+ on Apple Silicon"
+    if sys.platform != "darwin" or platform.machine() != "arm64":
+        return f"{needs} (this is {platform.system()} on {platform.machine()})"
+    child = Child()
+    try:
+        answer, _ = child.ask("ExecuTorch's runtime", {"operation": "backends"}, (), 60.0)
+    except ExecutionError as error:
+        return f"the ExecuTorch runtime does not start: {error}"
+    finally:
+        child.end()
+    return missing(answer["registered"], answer["usable"])
+
+
+def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:
+    """What a runtime with these backends lacks to run MLX programs, in one sentence."""
+    if MLX_BACKEND in usable:
+        return None
+    found = ", ".join(registered) or "none"
+    if MLX_BACKEND in registered:
+        return "the ExecuTorch runtime has the MLX backend, but finds no Metal device to run it on"
+    return (
+        f"the ExecuTorch runtime here has no MLX backend (found: {found}): native runs need "
+        "macOS 14+ on Apple Silicon and the macOS arm64 wheel of executorch"
+    )
+
+
+def fingerprint(usable: Sequence[str]) -> Fingerprint:
+    """What ran: this machine, the packages, and the switches that change numbers.
+
+    Parameters
+    ----------
+    usable
+        Names of the backends that the runtime can use.
+    """
+    notes = [f"backends: {', '.join(usable) or 'none'}"]
+    if MLX_BACKEND in usable:
+        notes += _switches()
+    return Fingerprint("native", _device(), _versions(), tuple(notes))
+
+
+def _switches() -> list[str]:
+    tf32 = {**DEFAULTS, **os.environ}[_TF32]
+    if tf32 == "0":
+        notes = [f"{_TF32}=0: float32 matrix products in full float32"]
+    else:
+        notes = [
+            f"{_TF32}={tf32}: float32 matrix products of more than one row may run in TF32 on "
+            f"GPUs that have it; set {_TF32}=0 for full float32"
+        ]
+    architecture = os.environ.get(_ARCHITECTURE)
+    if architecture:
+        notes.append(f"{_ARCHITECTURE}={architecture}: selects the kernels")
+    return notes
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    if sys.platform == "darwin":
+        found["macos"] = platform.mac_ver()[0]
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _device() -> str:
+    if sys.platform != "darwin":
+        return platform.processor() or platform.machine()
+    query = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or platform.machine()

@@ -1,0 +1,233 @@
+"""The child process: opens programs with ExecuTorch's runtime and runs their methods.
+
+Run as ``python -m harness.runtime.native.worker FD``, with one end of a socket pair as FD. One
+request is answered at a time, on the main thread, because a method must be run by the thread
+that loaded it:
+
+``backends``  → registered, usable
+``load``      path → methods: {name: [{"dtype", "shape", "dynamic"}, …]}
+``reset``     state →
+``call``      method, state, arrays → arrays
+
+Each request brings its `operation` and the `timeout` the parent allows it. A refusal is answered
+with ``{"error": class of harness.errors, "message": …}``; anything else that goes wrong ends the
+process, and so does the end of the stream. Descriptors 1 and 2 are the captured log.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+# `executorch.runtime` wraps this same extension, but its import pulls in the whole exporter:
+# 6.4 s against 1.7 s. torch must be imported first, it brings the libraries this one links to.
+from executorch.extension.pybindings import _C as runtime  # noqa: N811 - not a constant
+
+from harness.errors import ExecutionError, HarnessError, ProgramError, UnavailableError
+from harness.runtime.native.channel import Channel
+from harness.runtime.native.layout import InputLayout, read_layout
+from harness.runtime.protocol import Array
+
+__all__ = ["Session", "main"]
+
+# ExecuTorch's ScalarType numbers (exir/_serialize/scalar_type.fbs) that numpy can hold.
+_DTYPES = {
+    0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32",
+    7: "float64", 11: "bool", 15: "bfloat16", 27: "uint16", 28: "uint32", 29: "uint64",
+}  # fmt: skip
+
+# The parent ends a slow child itself; this is for a child whose parent died in the meantime.
+_GRACE_SECONDS = 10.0
+
+
+class Session:
+    """A loaded program and its states.
+
+    Raises
+    ------
+    ProgramError
+        The runtime refuses the file.
+    UnavailableError
+        A method was lowered to a backend that this machine cannot use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        program = _open(path)
+        layout = read_layout(path)
+        _check_backends(path, {name for method in layout.values() for name in method.backends})
+        self._path, self._version = path, _version(path)
+        self._layout = layout
+        self._shares_memory = any(method.extra_memory for method in layout.values())
+        self._instances: dict[tuple[str, str], Any] = {}
+        self._methods: dict[tuple[str, str], Any] = {}
+        self.inputs = {
+            name: [
+                _describe(name, program.method_meta(name), index, declared)
+                for index, declared in enumerate(method.inputs)
+            ]
+            for name, method in layout.items()
+        }
+
+    def call(self, method: str, state: str, inputs: Sequence[Array]) -> list[Array]:
+        """Run a method on the buffers of `state`."""
+        loaded = self._loaded(method, state)
+        values = [
+            array.item() if declared.scalar else _to_torch(array)
+            for array, declared in zip(inputs, self._layout[method].inputs, strict=True)
+        ]
+        try:
+            outputs = loaded.call(values, clone_outputs=True)
+        except (RuntimeError, IndexError) as error:
+            raise ExecutionError(f"{method} failed in ExecuTorch's runtime: {error}") from error
+        return [_to_numpy(method, index, output) for index, output in enumerate(outputs)]
+
+    def reset(self, state: str) -> None:
+        """Forget the buffers of `state`."""
+        for kept in (self._methods, self._instances):
+            for key in [key for key in kept if key[0] == state]:
+                del kept[key]
+
+    def _loaded(self, method: str, state: str) -> Any:
+        """The method in an instance of the program that belongs to `state`.
+
+        Methods of one instance share their planned memory, so one method's activations
+        overwrite another's mutable buffers, unless the export put those in memory of their own
+        (`share_mutable_buffers`). Otherwise every method has an instance to itself, as it has
+        in upstream's C++ `Module`.
+        """
+        if (state, method) in self._methods:
+            return self._methods[state, method]
+        if _version(self._path) != self._version:
+            raise ProgramError(f"{self._path} has changed since it was loaded; load it again")
+        owner = (state, "" if self._shares_memory else method)
+        if owner not in self._instances:
+            self._instances[owner] = _open(self._path)
+        try:
+            loaded = self._instances[owner].load_method(method)
+        except RuntimeError as error:
+            raise ExecutionError(
+                f"{method} cannot be loaded by ExecuTorch's runtime: {error}"
+            ) from error
+        self._methods[state, method] = loaded
+        return loaded
+
+
+def backends() -> dict[str, list[str]]:
+    """Backends linked into the runtime, and those of them that this machine can use."""
+    registered = sorted(runtime._get_registered_backend_names())
+    usable = [name for name in registered if runtime._is_available(name)]
+    return {"registered": registered, "usable": usable}
+
+
+def main(descriptor: int) -> None:
+    """Answer requests until the parent hangs up."""
+    channel = Channel(socket.socket(fileno=descriptor))
+    # A terminal's Ctrl-C reaches parent and child; the parent decides what becomes of the child.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    session: Session | None = None
+    while True:
+        try:
+            request, arrays = channel.receive()
+        except ConnectionError:
+            break
+        signal.setitimer(signal.ITIMER_REAL, request["timeout"] + _GRACE_SECONDS)
+        reply: dict[str, Any] = {}
+        outputs: list[Array] = []
+        try:
+            if request["operation"] == "backends":
+                reply = backends()
+            elif request["operation"] == "load":
+                session = None
+                session = Session(Path(request["path"]))
+                reply = {"methods": session.inputs}
+            elif session is None:
+                raise ExecutionError("no program is loaded")
+            elif request["operation"] == "reset":
+                session.reset(request["state"])
+            else:
+                outputs = session.call(request["method"], request["state"], arrays)
+        except HarnessError as error:
+            reply = {"error": type(error).__name__, "message": str(error)}
+        sys.stdout.flush()
+        channel.send(reply, outputs)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    # Without the interpreter's and the backends' teardown: nothing is left to save.
+    os._exit(0)
+
+
+def _open(path: Path) -> Any:
+    try:
+        return runtime._load_program(
+            str(path), program_verification=runtime.Verification.InternalConsistency
+        )
+    except (RuntimeError, IndexError) as error:
+        raise ProgramError(f"{path} cannot be opened by ExecuTorch's runtime: {error}") from error
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _check_backends(path: Path, needed: set[str]) -> None:
+    known = backends()
+    missing = sorted(needed.difference(known["usable"]))
+    if not missing:
+        return
+    advice = (
+        "native MLX runs need macOS 14+ on Apple Silicon; use the portable executor"
+        if "MLXBackend" in missing
+        else "use an ExecuTorch built with it"
+    )
+    raise UnavailableError(
+        f"{path} needs {', '.join(missing)}, which the ExecuTorch runtime here does not have "
+        f"(found: {', '.join(known['usable']) or 'none'}): {advice}"
+    )
+
+
+def _describe(method: str, meta: Any, index: int, declared: InputLayout) -> dict[str, Any]:
+    if declared.scalar:
+        return {"dtype": declared.scalar, "shape": (), "dynamic": False}
+    tensor = meta.input_tensor_meta(index)
+    number = int(tensor.dtype())
+    if number not in _DTYPES:
+        raise ProgramError(
+            f"input {index} of {method} has ExecuTorch's scalar type {number}, which numpy cannot "
+            "hold; export the method with another input type"
+        )
+    return {
+        "dtype": _DTYPES[number],
+        "shape": tuple(tensor.sizes()),
+        "dynamic": declared.dynamic,
+    }
+
+
+def _to_torch(array: Array) -> torch.Tensor:
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def _to_numpy(method: str, index: int, value: Any) -> Array:
+    if value is None:
+        raise ExecutionError(f"output {index} of {method} is None, expected a tensor or a number")
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value)
+    value = value.detach().contiguous()
+    if value.dtype == torch.bfloat16:
+        return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return value.numpy()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,60 @@
+"""Choose an executor by name, importing only the one chosen."""
+
+from __future__ import annotations
+
+from harness.errors import InputError, UnavailableError
+from harness.runtime.protocol import Executor
+
+__all__ = ["NAMES", "availability", "choose"]
+
+NAMES = ("auto", "native", "portable")
+
+
+def choose(name: str = "auto", require: str | None = None) -> Executor:
+    """Make the executor called `name`.
+
+    Parameters
+    ----------
+    name
+        ``native`` (ExecuTorch's runtime with the MLX backend), ``portable`` (our interpreter
+        over `mlx.core`), or ``auto``: native where this machine has it, portable elsewhere.
+    require
+        ``native`` or ``portable``: what ``auto`` must come to.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or a `name` that contradicts `require`.
+    UnavailableError
+        Native is asked for or required, and this machine does not have it.
+    """
+    if name not in NAMES:
+        raise InputError(f"executor must be one of {', '.join(NAMES)} (got {name!r})")
+    if require is not None and require not in NAMES[1:]:
+        raise InputError(f"require must be one of {', '.join(NAMES[1:])} (got {require!r})")
+    if require is not None and name not in ("auto", require):
+        raise InputError(f"executor {name!r} contradicts require {require!r}; leave one out")
+    wanted = require or name
+    if wanted == "portable":
+        return _portable()
+    from harness.runtime.native import NativeExecutor, why_not
+
+    reason = why_not()
+    if reason is None:
+        return NativeExecutor()
+    if wanted == "native":
+        raise UnavailableError(f"the native executor is not available: {reason}")
+    return _portable()
+
+
+def _portable() -> Executor:
+    from harness.runtime.portable import PortableExecutor
+
+    return PortableExecutor()
+
+
+def availability() -> dict[str, str | None]:
+    """For each executor, why it cannot run here; None where it can."""
+    from harness.runtime.native import why_not
+
+    return {"native": why_not(), "portable": None}
