@@ -1,0 +1,214 @@
+"""Open a checkpoint: a preset's, or a directory's, checked before any weight is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.cache import cache_dir, replace_file
+from harness.checkpoint.config import Config, read_config
+from harness.checkpoint.generate import recipe_digest, synthesize
+from harness.checkpoint.presets import PRESETS
+from harness.checkpoint.safetensors_file import TensorEntry, read_header
+from harness.checkpoint.shapes import tensor_shapes
+from harness.errors import CheckpointError, InputError
+
+__all__ = ["Checkpoint", "open_checkpoint"]
+
+WEIGHTS = "consolidated.safetensors"
+_FILES = ("params.json", WEIGHTS, "tekken.json")
+
+_VOICE_SUFFIXES = (".pt", ".bin")
+
+# Above this size a file's digest is remembered by size and modification time: 8 GB of weights
+# take ten seconds to hash, the tiny checkpoint 10 ms.
+_REMEMBER_ABOVE = 64 << 20
+
+_NAMED = 5
+"""Tensors that an error names; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint directory whose files are whole and agree with one another.
+
+    Attributes
+    ----------
+    name
+        The preset's name, else the directory's.
+    directory
+        Where the files are.
+    params
+        Contents of `params.json`.
+    config
+        The numbers in it, checked.
+    """
+
+    name: str
+    directory: Path
+    params: Mapping[str, Any] = field(repr=False)
+    config: Config = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256, in hex, over the contents of the weights, the parameters and the tokenizer."""
+        digest = hashlib.sha256()
+        for name in _FILES:
+            digest.update(f"{name} {_file_digest(self.directory / name)}\n".encode())
+        return digest.hexdigest()
+
+    @property
+    def weights(self) -> Path:
+        """Path of the safetensors file."""
+        return self.directory / WEIGHTS
+
+    @property
+    def tokenizer(self) -> Path:
+        """Path of the Tekken tokenizer."""
+        return self.directory / "tekken.json"
+
+    def voices(self) -> tuple[str, ...]:
+        """Names of the voices that have an embedding, in alphabetical order."""
+        files = (self.directory / "voice_embedding").glob("*")
+        return tuple(sorted({file.stem for file in files if file.suffix in _VOICE_SUFFIXES}))
+
+    def voice_file(self, name: str) -> Path:
+        """Path of a voice's embedding, `.pt` before `.bin` as upstream prefers.
+
+        Raises
+        ------
+        InputError
+            There is no voice of that name.
+        """
+        for suffix in _VOICE_SUFFIXES:
+            path = self.directory / "voice_embedding" / f"{name}{suffix}"
+            if name in self.voices() and path.is_file():
+                return path
+        known = ", ".join(self.voices()) or "none"
+        raise InputError(f"voice must be one of {known} (got {name!r})")
+
+
+def open_checkpoint(spec: str | Path) -> Checkpoint:
+    """Open a preset, writing it on first use, or a checkpoint directory.
+
+    Parameters
+    ----------
+    spec
+        A preset's name, or a directory with `params.json`, `consolidated.safetensors`,
+        `tekken.json` and `voice_embedding/`. ``./tiny`` is the directory of that name.
+
+    Raises
+    ------
+    InputError
+        `spec` is neither.
+    CheckpointError
+        A file is missing, truncated or unreadable; a tensor is missing, extra, misshapen, or
+        of a type other than bfloat16.
+    """
+    if isinstance(spec, str) and spec in PRESETS:
+        directory = _synthetic(spec)
+        return _check(spec, directory)
+    directory = Path(spec)
+    if not directory.is_dir():
+        raise InputError(
+            f"checkpoint must be {', '.join(PRESETS)} or a directory (got {str(spec)!r}, "
+            "which is neither)"
+        )
+    return _check(directory.resolve().name, directory.resolve())
+
+
+def _synthetic(name: str) -> Path:
+    preset = PRESETS[name]
+    directory = cache_dir() / "checkpoints" / f"{name}-{recipe_digest(preset)}"
+    if not directory.exists():
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{directory}.lock"):
+            if not directory.exists():
+                synthesize(preset, directory)
+    return directory
+
+
+def _check(name: str, directory: Path) -> Checkpoint:
+    missing = [file for file in _FILES if not (directory / file).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"checkpoint {name} has no {', '.join(missing)}; a checkpoint directory holds "
+            f"{', '.join(_FILES)} and voice_embedding/"
+        )
+    params = _read_json(directory / "params.json")
+    config = read_config(params)
+    _check_tensors(tensor_shapes(params), read_header(directory / WEIGHTS))
+    _read_json(directory / "tekken.json")
+    return Checkpoint(name=name, directory=directory, params=params, config=config)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        contents = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} is not readable JSON: {error}") from error
+    if not isinstance(contents, dict):
+        raise CheckpointError(f"{path.name} must be a JSON object (got {type(contents).__name__})")
+    return contents
+
+
+def _check_tensors(
+    shapes: Mapping[str, tuple[int, ...]], entries: Mapping[str, TensorEntry]
+) -> None:
+    """Refuse a file whose tensors are not those that `params.json` calls for."""
+    missing = sorted(set(shapes) - set(entries))
+    extra = sorted(set(entries) - set(shapes))
+    misshapen = [
+        f"{name} (expected {shapes[name]}, got {entries[name].shape})"
+        for name in sorted(set(shapes) & set(entries))
+        if shapes[name] != entries[name].shape
+    ]
+    mistyped = [
+        f"{name} (expected BF16, got {entries[name].dtype})"
+        for name in sorted(set(shapes) & set(entries))
+        if entries[name].dtype != "BF16"
+    ]
+    faults = [
+        f"{len(names)} {kind}: {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"
+        for kind, names in (
+            ("missing", missing),
+            ("extra", extra),
+            ("misshapen", misshapen),
+            ("of another type", mistyped),
+        )
+        if names
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{WEIGHTS} does not hold the {len(shapes)} tensors that params.json calls for: "
+            f"{'; '.join(faults)}"
+        )
+
+
+def _file_digest(path: Path) -> str:
+    status = path.stat()
+    if status.st_size <= _REMEMBER_ABOVE:
+        return _hash(path)
+    key = f"{path} {status.st_size} {status.st_mtime_ns}"
+    note = cache_dir() / "digests" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    if note.exists():
+        return note.read_text()
+    digest = _hash(path)
+    with replace_file(note) as scratch:
+        scratch.write_text(digest)
+    return digest
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()

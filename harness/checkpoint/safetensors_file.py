@@ -1,0 +1,165 @@
+"""Read the header of a safetensors file without trust, and write one as a stream.
+
+Form: 8 bytes little-endian header length N; N bytes of JSON
+``{name: {"dtype", "shape", "data_offsets": [begin, end]}}`` with an optional ``__metadata__``;
+then the data, to which the offsets are relative.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import CheckpointError
+
+__all__ = ["TensorEntry", "non_finite_tensor", "read_header", "write_bfloat16"]
+
+# The safetensors library refuses longer headers; 386 tensors take 50 kB.
+_MAX_HEADER = 100_000_000
+
+_BYTES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2,
+    "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor of a file: element type, shape, and where its bytes are in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def read_header(path: Path) -> dict[str, TensorEntry]:
+    """Entries of the safetensors file at `path`, checked against its length.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or truncated, or its header is too long, no JSON, or claims
+        bytes outside the file, of another number than its shape needs, or of two tensors.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            length = int.from_bytes(prefix, "little")
+            if len(prefix) < 8 or length > min(size - 8, _MAX_HEADER):
+                raise CheckpointError(
+                    f"{path.name} is no whole safetensors file: its header would take {length} "
+                    f"bytes, and the file has {size}; fetch it again"
+                )
+            text = file.read(length)
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from error
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name}: its header is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path.name}: its header is not a JSON object")
+    header.pop("__metadata__", None)
+    start = 8 + length
+    entries = {name: _entry(path.name, name, item, start) for name, item in header.items()}
+    _check_layout(path.name, entries, start, size)
+    return entries
+
+
+def _entry(file: str, name: str, item: Any, start: int) -> TensorEntry:
+    try:
+        dtype, shape, (begin, end) = item["dtype"], item["shape"], item["data_offsets"]
+        numbers = [*shape, begin, end]
+        if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
+            raise ValueError("sizes and offsets must be natural numbers")
+        need = math.prod(shape) * _BYTES[dtype]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: the entry of tensor {name} is damaged ({error})") from error
+    if end - begin != need:
+        raise CheckpointError(
+            f"{file}: tensor {name} of shape {tuple(shape)} and type {dtype} needs {need} bytes "
+            f"(its entry has {end - begin})"
+        )
+    return TensorEntry(dtype, tuple(shape), start + begin, start + end)
+
+
+def _check_layout(file: str, entries: Mapping[str, TensorEntry], start: int, size: int) -> None:
+    """Tensors follow one another without gap or overlap, and fill the file."""
+    position, previous = start, "the header"
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != position:
+            fault = "overlaps" if entry.begin < position else "leaves a gap after"
+            raise CheckpointError(f"{file}: tensor {name} {fault} {previous}")
+        if entry.end > size:
+            raise CheckpointError(
+                f"{file} is truncated: tensor {name} ends at byte {entry.end}, and the file "
+                f"has {size}; fetch it again"
+            )
+        position, previous = entry.end, f"tensor {name}"
+    if position != size:
+        raise CheckpointError(
+            f"{file} has {size - position} bytes after its last tensor that no entry claims"
+        )
+
+
+def write_bfloat16(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    bits: Callable[[str, tuple[int, ...]], Iterator[NDArray[np.uint16]]],
+) -> None:
+    """Write bfloat16 tensors in the order of their names, holding one run at a time.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    shapes
+        Shape of every tensor.
+    bits
+        Makes the bits of a tensor from its name and shape, as consecutive runs.
+    """
+    header, offset = {}, 0
+    for name in sorted(shapes):
+        end = offset + 2 * math.prod(shapes[name])
+        header[name] = {
+            "dtype": "BF16",
+            "shape": list(shapes[name]),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the data is aligned, as the format asks
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in sorted(shapes):
+            written = 0
+            for run in bits(name, shapes[name]):
+                written += file.write(run.astype("<u2", copy=False).tobytes())
+            if written != 2 * math.prod(shapes[name]):
+                raise ValueError(f"{name} has {written} bytes for shape {shapes[name]}")
+
+
+def non_finite_tensor(path: Path) -> tuple[str, int] | None:
+    """First bfloat16 tensor of a checked file that holds NaN or infinity, and how many."""
+    data = np.memmap(path, np.uint8, mode="r")
+    for name, entry in sorted(read_header(path).items()):
+        if entry.dtype != "BF16":
+            continue
+        bits = data[entry.begin : entry.end]
+        count = 0
+        for start in range(0, len(bits), 1 << 24):
+            # An odd header length leaves the data unaligned, so the run is copied first.
+            run = np.array(bits[start : start + (1 << 24)]).view("<u2")
+            count += int(np.count_nonzero((run & 0x7F80) == 0x7F80))
+        if count:
+            return name, count
+    return None

@@ -1,0 +1,5 @@
+"""References to judge by.
+
+`eager`   upstream's model behind the executor's shape
+`oracle`  the same model in float64
+"""

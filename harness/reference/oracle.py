@@ -1,0 +1,105 @@
+"""The same model in float64, so that rounding has an arbiter.
+
+Upstream's modules are used as they are, but for the places that work in float32 whatever the
+model's type: the fused KV-cache and attention operators, the rotary angles, the flow's
+timesteps, and the cast of the semantic logits. Tables are recomputed in float64, not widened.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.reference.eager import EagerModel
+
+__all__ = ["float64_oracle"]
+
+
+def float64_oracle(model: Any) -> EagerModel:
+    """An `EagerModel` of a float64 copy of `model`; its inputs may be float32 or narrower.
+
+    Parameters
+    ----------
+    model
+        As `harness.checkpoint.loading.load_model` returns it; it is left as it is.
+    """
+    twin = copy.deepcopy(model).double()
+    config = twin.config
+    for layer in twin.decoder.layers:
+        layer.attention = _Attention(layer.attention, config.rope_theta)
+    flow = twin.flow_head
+    half = config.at_dim // 2
+    flow.time_embedding.inv_freq = torch.exp(
+        -math.log(10000.0) * torch.arange(half, dtype=torch.float64) / half
+    )
+    steps = config.n_decoding_steps
+    flow._timesteps = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    flow.semantic_logits = _SemanticLogits(flow)
+    return EagerModel(twin)
+
+
+class _Attention(nn.Module):
+    """Causal grouped-query attention over a KV cache, with interleaved rotary positions.
+
+    Parameters
+    ----------
+    source
+        Upstream's attention, whose projections and cache buffers are taken over.
+    theta
+        Base of the rotary frequencies.
+    """
+
+    def __init__(self, source: Any, theta: float) -> None:
+        super().__init__()
+        self.wq, self.wk, self.wv, self.wo = source.wq, source.wk, source.wv, source.wo
+        self.n_heads, self.n_kv_heads = source.n_heads, source.n_kv_heads
+        self.head_dim, self.kv_cache = source.head_dim, source.kv_cache
+        pairs = torch.arange(0, self.head_dim, 2, dtype=torch.float64)
+        self.frequencies = theta ** -(pairs / self.head_dim)
+
+    def forward(
+        self, x: Tensor, _cos: Tensor, _sin: Tensor, positions: Tensor, _mask: None
+    ) -> Tensor:
+        """Attend from `x`, shape (1, S, dim), at `positions` (S,) to everything up to each."""
+        length, start = x.shape[1], int(positions[0])
+        end = start + length
+        angles = torch.outer(positions.double(), self.frequencies)[:, None]  # (S, 1, head_dim / 2)
+        q = _rotate(self.wq(x).view(length, self.n_heads, self.head_dim), angles)
+        self.kv_cache.k_cache[0, start:end] = _rotate(
+            self.wk(x).view(length, self.n_kv_heads, self.head_dim), angles
+        )
+        self.kv_cache.v_cache[0, start:end] = self.wv(x).view(
+            length, self.n_kv_heads, self.head_dim
+        )
+        groups = self.n_heads // self.n_kv_heads
+        k = self.kv_cache.k_cache[0, :end].repeat_interleave(groups, dim=1)
+        v = self.kv_cache.v_cache[0, :end].repeat_interleave(groups, dim=1)
+        scores = torch.einsum("shd,thd->hst", q, k) / math.sqrt(self.head_dim)
+        future = torch.arange(end)[None, :] > positions[:, None]
+        weights = scores.masked_fill(future, -math.inf).softmax(-1)
+        return self.wo(torch.einsum("hst,thd->shd", weights, v).reshape(1, length, -1))
+
+
+def _rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn each adjacent pair of `x`, shape (S, heads, head_dim), by its angle."""
+    even, odd = x[..., 0::2], x[..., 1::2]
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
+
+
+class _SemanticLogits:
+    """Masked semantic logits without the cast to float32."""
+
+    def __init__(self, flow: Any) -> None:
+        self._output = flow.semantic_codebook_output
+        self._valid = flow.config.semantic_codebook_size + 2
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self._output(hidden)
+        logits[:, 0] = -math.inf  # EMPTY
+        logits[:, self._valid :] = -math.inf  # padding to a multiple of 128
+        return logits

@@ -1,0 +1,103 @@
+"""Prompt ids of a text and a voice, from mistral-common, checked against the documented layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checkpoint import Checkpoint
+from harness.errors import CheckpointError
+
+__all__ = ["build_prompt"]
+
+_BOS = 1
+
+
+def build_prompt(
+    checkpoint: Checkpoint, text: str, voice: str, voice_rows: int
+) -> NDArray[np.int64]:
+    """Token ids that ask `voice` to say `text`, shape (1, S).
+
+    The layout is ``[BOS] [BEGIN_AUDIO] [AUDIO]×N [NEXT_AUDIO_TEXT] text [REPEAT_AUDIO_TEXT]
+    [BEGIN_AUDIO]``, with the ids that `params.json` and upstream's runner use; the voice's N
+    embedding rows replace the [AUDIO] embeddings.
+
+    Parameters
+    ----------
+    checkpoint
+        Gives the tokenizer and the ids.
+    text
+        What to say.
+    voice
+        Name of the voice, which the tokenizer must know.
+    voice_rows
+        Rows of the voice's embedding, N.
+
+    Raises
+    ------
+    CheckpointError
+        The tokenizer cannot be read, does not know the voice, lays the prompt out otherwise,
+        or makes a token that the model has no embedding for.
+    """
+    config = checkpoint.config
+    tokenizer = _tokenizer(checkpoint.tokenizer)
+    ids = _speech_request(tokenizer, text, voice)
+    spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
+    documented = [
+        _BOS,
+        config.begin_audio_token_id,
+        *[config.audio_token_id] * voice_rows,
+        config.text_to_audio_token_id,
+        *spoken,
+        config.repeat_audio_text_token_id,
+        config.begin_audio_token_id,
+    ]
+    if ids != documented:
+        raise CheckpointError(
+            f"tekken.json lays out the prompt for voice {voice} as {_brief(ids)}; the model "
+            f"and its voice embedding of {voice_rows} rows expect {_brief(documented)}"
+        )
+    beyond = [token for token in ids if token >= config.vocab_size]
+    if beyond:
+        piece = tokenizer.instruct_tokenizer.tokenizer.id_to_piece(beyond[0])
+        raise CheckpointError(
+            f"the text's token {beyond[0]} ({piece!r}) has no embedding: tekken.json has more "
+            f"tokens than params.json's vocab_size {config.vocab_size}"
+        )
+    return np.array([ids], np.int64)
+
+
+def _speech_request(tokenizer: Any, text: str, voice: str) -> list[int]:
+    from mistral_common.exceptions import MistralCommonException
+    from mistral_common.protocol.speech.request import SpeechRequest
+
+    try:
+        request = SpeechRequest(input=text, voice=voice)
+        return list(tokenizer.encode_speech_request(request).tokens)
+    except MistralCommonException as error:
+        raise CheckpointError(
+            f"tekken.json cannot make a speech prompt for voice {voice}: {error}"
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(path: Path) -> Any:
+    from mistral_common.exceptions import MistralCommonException
+    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+    try:
+        return MistralTokenizer.from_file(path)
+    except (MistralCommonException, AssertionError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"mistral-common cannot open {path.name}: {error!r}") from error
+
+
+def _brief(ids: Sequence[int]) -> str:
+    """Ids with runs folded: ``1 25 24×12 36 ...``."""
+    runs = [(token, len(list(run))) for token, run in groupby(ids)]
+    return " ".join(f"{token}×{count}" if count > 1 else str(token) for token, count in runs)

@@ -1,0 +1,83 @@
+"""Keep every call that passes through, for a replay that is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from harness.runtime.protocol import Array
+
+__all__ = ["Call", "Recorder", "Reset", "Runner"]
+
+
+class Runner(Protocol):
+    """What synthesis needs of an executor: call a method, reset a state."""
+
+    def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
+        """Run `method` once and return its outputs."""
+        ...
+
+    def reset(self, state: str = "default") -> None:
+        """Set every mutable buffer of `state` back to zero."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a method: what went in, what came out, and whose KV cache it used."""
+
+    method: str
+    inputs: tuple[Array, ...]
+    output: Array
+    state: str
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A state was set back to zero."""
+
+    state: str
+
+
+class Recorder:
+    """A runner that passes calls on to another and keeps them in order.
+
+    Attributes
+    ----------
+    events
+        Calls and resets as they happened. Arrays are copies that nobody can write to.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.events: list[Call | Reset] = []
+
+    def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
+        """Run `method` on the runner behind, and keep inputs and output."""
+        kept = tuple(_frozen(value) for value in inputs)
+        outputs = self._runner.call(method, inputs, state=state)
+        (output,) = outputs
+        self.events.append(Call(method, kept, _frozen(output), state))
+        return outputs
+
+    def reset(self, state: str = "default") -> None:
+        """Reset `state` on the runner behind, and keep that it happened."""
+        self._runner.reset(state)
+        self.events.append(Reset(state))
+
+    def calls(self, method: str | None = None) -> tuple[Call, ...]:
+        """The calls so far, in order; of one method if named."""
+        return tuple(
+            event
+            for event in self.events
+            if isinstance(event, Call) and method in (None, event.method)
+        )
+
+
+def _frozen(value: Array) -> Array:
+    copy = np.array(value)
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,165 @@
+"""Opening a checkpoint: what is refused, and that the message names it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.checkpoint import Checkpoint, open_checkpoint
+from harness.errors import CheckpointError, InputError
+
+WEIGHTS = "consolidated.safetensors"
+
+
+def rewrite_header(directory: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the JSON header of the weights and leave their data as it is."""
+    path = directory / WEIGHTS
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+
+
+def test_a_preset_opens_by_name(tiny: Checkpoint) -> None:
+    assert tiny.name == "tiny"
+    assert tiny.voices() == ("casual_male", "neutral_female")
+    assert tiny.config.decoder.dim == 256
+
+
+def test_a_preset_is_written_once(tiny: Checkpoint) -> None:
+    before = (tiny.directory / WEIGHTS).stat().st_mtime_ns
+    assert open_checkpoint("tiny").directory == tiny.directory
+    assert (tiny.directory / WEIGHTS).stat().st_mtime_ns == before
+
+
+def test_a_directory_opens_through_the_same_door(tiny: Checkpoint, directory: Path) -> None:
+    copy = open_checkpoint(directory)
+    assert copy.name == "copy"
+    assert copy.params == tiny.params
+    assert copy.digest == tiny.digest
+
+
+def test_an_unknown_name_lists_the_presets() -> None:
+    with pytest.raises(InputError, match=r"must be tiny, small or a directory \(got 'tny'"):
+        open_checkpoint("tny")
+
+
+@pytest.mark.parametrize("name", ["params.json", WEIGHTS, "tekken.json"])
+def test_a_missing_file_is_named(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    with pytest.raises(CheckpointError, match=f"checkpoint copy has no {name}"):
+        open_checkpoint(directory)
+
+
+@pytest.mark.parametrize("name", ["params.json", "tekken.json"])
+@pytest.mark.parametrize("contents", [b"", b'{"dim": ', b"\xff\xfe\x00"])
+def test_unreadable_json_is_named(directory: Path, name: str, contents: bytes) -> None:
+    (directory / name).write_bytes(contents)
+    with pytest.raises(CheckpointError, match=f"{name} is not readable JSON"):
+        open_checkpoint(directory)
+
+
+def test_json_that_is_no_object_is_refused(directory: Path) -> None:
+    (directory / "params.json").write_text("[1]")
+    with pytest.raises(CheckpointError, match=r"params\.json must be a JSON object \(got list\)"):
+        open_checkpoint(directory)
+
+
+def test_a_missing_parameter_is_named(directory: Path) -> None:
+    params = json.loads((directory / "params.json").read_text())
+    del params["hidden_dim"]
+    (directory / "params.json").write_text(json.dumps(params))
+    with pytest.raises(CheckpointError, match=r"params\.json has no hidden_dim"):
+        open_checkpoint(directory)
+
+
+def test_a_missing_and_an_extra_tensor_are_named(directory: Path) -> None:
+    def rename(header: dict[str, Any]) -> None:
+        header["norm.bias"] = header.pop("norm.weight")
+
+    rewrite_header(directory, rename)
+    with pytest.raises(CheckpointError, match=r"1 missing: norm\.weight; 1 extra: norm\.bias"):
+        open_checkpoint(directory)
+
+
+def test_many_missing_tensors_are_counted_and_the_first_named(directory: Path) -> None:
+    params = json.loads((directory / "params.json").read_text())
+    params["n_layers"] = 3
+    (directory / "params.json").write_text(json.dumps(params))
+    with pytest.raises(CheckpointError, match=r"131 tensors .*: 9 missing: layers\.2\..*, …"):
+        open_checkpoint(directory)
+
+
+def test_a_misshapen_tensor_shows_both_shapes(directory: Path) -> None:
+    def transpose(header: dict[str, Any]) -> None:
+        header["layers.1.attention.wq.weight"]["shape"] = [256, 384]
+
+    rewrite_header(directory, transpose)
+    with pytest.raises(
+        CheckpointError,
+        match=r"misshapen: layers\.1\.attention\.wq\.weight \(expected \(384, 256\), got \(256, 3",
+    ):
+        open_checkpoint(directory)
+
+
+def test_a_tensor_of_another_type_is_named(directory: Path) -> None:
+    def retype(header: dict[str, Any]) -> None:
+        header["norm.weight"]["dtype"] = "F16"
+
+    rewrite_header(directory, retype)
+    with pytest.raises(CheckpointError, match=r"norm\.weight \(expected BF16, got F16\)"):
+        open_checkpoint(directory)
+
+
+def test_truncated_weights_are_refused_before_any_is_loaded(directory: Path) -> None:
+    path = directory / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="truncated"):
+        open_checkpoint(directory)
+
+
+@pytest.mark.parametrize("name", ["params.json", WEIGHTS, "tekken.json"])
+def test_the_digest_follows_each_file(tiny: Checkpoint, directory: Path, name: str) -> None:
+    path = directory / name
+    data = path.read_bytes()
+    if name == WEIGHTS:
+        data = data[:-1] + bytes([data[-1] ^ 1])
+    else:
+        data += b"\n"
+    path.write_bytes(data)
+    assert open_checkpoint(directory).digest != tiny.digest
+
+
+def test_a_large_file_is_hashed_once_and_again_when_it_changes(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def count(path: Path) -> str:
+        hashed.append(path.name)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("harness.checkpoint.opening._REMEMBER_ABOVE", 1 << 20)
+    monkeypatch.setattr("harness.checkpoint.opening._hash", count)
+    first = open_checkpoint(directory).digest
+    assert open_checkpoint(directory).digest == first
+    assert hashed.count(WEIGHTS) == 1
+    path = directory / WEIGHTS
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert open_checkpoint(directory).digest != first
+    assert hashed.count(WEIGHTS) == 2
+
+
+@pytest.mark.parametrize("name", ["nobody", "../params", "neutral_female.pt", ""])
+def test_an_unknown_voice_lists_those_there_are(tiny: Checkpoint, name: str) -> None:
+    with pytest.raises(InputError, match="voice must be one of casual_male, neutral_female"):
+        tiny.voice_file(name)

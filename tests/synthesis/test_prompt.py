@@ -1,0 +1,96 @@
+"""Prompt ids: the documented layout, and what breaks it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.checkpoint import Checkpoint, open_checkpoint
+from harness.errors import CheckpointError
+from harness.synthesis import build_prompt
+
+TEXT = "Hello, how are you today?"
+
+
+@pytest.fixture
+def changed(tiny: Checkpoint, tmp_path: Path) -> Callable[..., Checkpoint]:
+    """Makes a copy of `tiny` whose JSON file `name` was passed through `change`."""
+
+    def make(name: str, change: Callable[[dict[str, Any]], None]) -> Checkpoint:
+        directory = tmp_path / "copy"
+        shutil.copytree(tiny.directory, directory)
+        contents = json.loads((directory / name).read_text())
+        change(contents)
+        (directory / name).write_text(json.dumps(contents))
+        return open_checkpoint(directory)
+
+    return make
+
+
+def test_prompt_has_the_documented_layout(tiny: Checkpoint) -> None:
+    ids = build_prompt(tiny, TEXT, "neutral_female", 12)
+    assert ids.shape == (1, 26)
+    assert ids[0].tolist() == [
+        *[1, 25], *[24] * 12, 36,
+        *[1072, 5525, 1044, 2606, 1584, 1636, 1317, 4643, 1063],
+        *[35, 25],
+    ]  # fmt: skip
+
+
+def test_the_voice_decides_how_many_audio_tokens(tiny: Checkpoint) -> None:
+    assert (build_prompt(tiny, TEXT, "casual_male", 9) == 24).sum() == 9
+
+
+def test_any_text_is_made_of_tokens_with_an_embedding(tiny: Checkpoint) -> None:
+    ids = build_prompt(tiny, "Ünïcödé 🎧 \n 日本 [AUDIO]", "casual_male", 9)
+    assert ids.max() < 8192
+    assert (ids == 24).sum() == 9
+
+
+def test_a_voice_of_another_length_shows_both_layouts(tiny: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match=r"1 25 24×12 36 .* 13 rows expect 1 25 24×13 36"):
+        build_prompt(tiny, TEXT, "neutral_female", 13)
+
+
+def test_another_token_id_shows_both_layouts(changed: Callable[..., Checkpoint]) -> None:
+    def swap(tekken: dict[str, Any]) -> None:
+        special = tekken["special_tokens"]
+        special[35]["token_str"], special[36]["token_str"] = (
+            special[36]["token_str"],
+            special[35]["token_str"],
+        )
+
+    with pytest.raises(CheckpointError, match=r"24×12 35 .* 36 25; .* 24×12 36 .* 35 25"):
+        build_prompt(changed("tekken.json", swap), TEXT, "neutral_female", 12)
+
+
+def test_a_voice_that_the_tokenizer_does_not_know_is_refused(tiny: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match="cannot make a speech prompt for voice nobody"):
+        build_prompt(tiny, TEXT, "nobody", 12)
+
+
+def test_a_tokenizer_without_audio_is_refused(changed: Callable[..., Checkpoint]) -> None:
+    silent = changed("tekken.json", lambda tekken: tekken.pop("audio"))
+    with pytest.raises(CheckpointError, match="cannot make a speech prompt"):
+        build_prompt(silent, TEXT, "neutral_female", 12)
+
+
+def test_a_tokenizer_that_mistral_common_cannot_open_is_refused(
+    changed: Callable[..., Checkpoint],
+) -> None:
+    broken = changed("tekken.json", lambda tekken: tekken["config"].pop("pattern"))
+    with pytest.raises(CheckpointError, match=r"cannot open tekken\.json: KeyError\('pattern'\)"):
+        build_prompt(broken, TEXT, "neutral_female", 12)
+
+
+def test_a_token_without_an_embedding_is_named(tiny: Checkpoint) -> None:
+    import dataclasses
+
+    config = dataclasses.replace(tiny.config, vocab_size=5000)
+    with pytest.raises(CheckpointError, match=r"token 5525 \('ello'\) has no embedding"):
+        build_prompt(dataclasses.replace(tiny, config=config), TEXT, "neutral_female", 12)
