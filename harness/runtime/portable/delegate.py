@@ -1,0 +1,157 @@
+"""One MLX delegate of a method: its constants, its mutable buffers, its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from harness.errors import ExecutionError, ProgramError
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.interpreter import Trace, run_chain
+from harness.runtime.portable.ops_shape import allocatable
+from harness.runtime.portable.payload import MLXGraph, TensorMeta, Tid
+from harness.runtime.portable.program import Program
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, to_mlx
+
+__all__ = ["MLXDelegate", "check_constants"]
+
+Buffers = list[Any]
+"""Contents of a delegate's mutable buffers, in the order of its graph's `buffers`."""
+
+
+def check_constants(program: Program, graph: MLXGraph, where: str) -> None:
+    """Every constant of `graph` lies in the program's named data, with the size of its shape.
+
+    Raises
+    ------
+    ProgramError
+        One is missing or has another size; native would read past its end.
+    """
+    for index in range(graph.constants):
+        meta = graph.meta[index] if index < len(graph.meta) else None
+        name = graph.names.get(index)
+        if meta is None or name is None or any(dim.size is None for dim in meta.shape):
+            raise ProgramError(
+                f"{where} has a constant {index} without name or shape; export it again"
+            )
+        span = program.named_data.get(name)
+        if span is None:
+            raise ProgramError(f"{where} needs the weight {name!r}, which {program.path} lacks")
+        expected = prod(_shape(meta)) * meta.scalar.numpy.itemsize
+        if span.size != expected:
+            raise ProgramError(
+                f"{where} needs {expected} bytes of the weight {name!r}, {program.path} has "
+                f"{span.size}; export it again"
+            )
+
+
+@dataclass
+class MLXDelegate:
+    """A delegate that is ready to run.
+
+    Attributes
+    ----------
+    where
+        Names the method in errors.
+    constants
+        The constant tensors, as the init chain left them.
+    fresh
+        The mutable buffers of a new state: zeros, unless the init chain wrote them.
+    """
+
+    graph: MLXGraph
+    where: str
+    faithful: bool
+    constants: list[Any]
+    fresh: Buffers
+
+    @classmethod
+    def load(cls, program: Program, graph: MLXGraph, where: str, faithful: bool) -> MLXDelegate:
+        """Copy the constants in and run the init chain."""
+        delegate = cls(graph, where, faithful, [], [])
+        for index in range(graph.constants):
+            meta = graph.meta[index]
+            assert meta is not None
+            with program.data(program.named_data[graph.names[index]]) as data:
+                delegate.constants.append(to_mlx(data, meta.scalar, _shape(meta)))
+        delegate.fresh = [delegate.zeros(tid) for tid in graph.buffers]
+        if graph.init is not None:
+            slots = delegate.slots(delegate.fresh)
+            slots.constants = 0
+            run_chain(graph, graph.init, slots, f"{where}, init chain")
+            delegate.constants = slots.tensors[: graph.constants]
+            delegate.fresh = delegate.take_buffers(slots)
+        mx.eval(delegate.constants, delegate.fresh)
+        return delegate
+
+    def zeros(self, tid: Tid) -> Any:
+        """A mutable buffer's first contents."""
+        meta = self.graph.meta[tid.idx] if tid.idx < len(self.graph.meta) else None
+        if meta is None or any(dim.size is None for dim in meta.shape):
+            raise ExecutionError(f"{self.where}: buffer {tid.idx} has no static shape")
+        dtype = mlx_dtype(meta.scalar.number)
+        return mx.zeros(allocatable(_shape(meta), dtype), dtype=dtype)
+
+    def slots(self, buffers: Buffers) -> Slots:
+        """Slots with constants and buffers in place and everything else empty."""
+        tensors = self.constants + [None] * (self.graph.tensors - self.graph.constants)
+        for tid, contents in zip(self.graph.buffers, buffers, strict=True):
+            tensors[tid.idx] = contents
+        return Slots(tensors, [None] * self.graph.values, self.graph.constants, self.faithful)
+
+    def take_buffers(self, slots: Slots) -> Buffers:
+        """Buffers as a run left them."""
+        return [slots.tensors[tid.idx] for tid in self.graph.buffers]
+
+    def run(
+        self, arguments: Sequence[Any], buffers: Buffers, trace: Trace | None = None
+    ) -> list[Any]:
+        """Run the main chain.
+
+        Parameters
+        ----------
+        arguments
+            MLX arrays or integers, one for each of the graph's inputs.
+        buffers
+            Contents of the mutable buffers; brought up to date, even if an instruction fails.
+
+        Returns
+        -------
+        list of mx.array or int
+            One for each of the graph's outputs, not evaluated yet.
+        """
+        slots = self.slots(buffers)
+        # Only the slots may hold the buffers now, or MLX could not update them in place.
+        buffers.clear()
+        try:
+            for slot, argument in zip(self.graph.inputs, arguments, strict=True):
+                self.bind(slots, slot, argument)
+            run_chain(self.graph, self.graph.main, slots, self.where, trace)
+            return [
+                slots.tensor(slot) if isinstance(slot, Tid) else slots.value(slot)
+                for slot in self.graph.outputs
+            ]
+        finally:
+            buffers.extend(self.take_buffers(slots))
+
+    def bind(self, slots: Slots, slot: Any, argument: Any) -> None:
+        """Put one argument in its slot, if its kind and type are the graph's."""
+        if not isinstance(slot, Tid):
+            if isinstance(argument, mx.array) or not INT32_MIN <= argument <= INT32_MAX:
+                raise ExecutionError(f"{self.where}: {argument} is not a 32-bit integer")
+        else:
+            meta = self.graph.meta[slot.idx] if slot.idx < len(self.graph.meta) else None
+            if not isinstance(argument, mx.array):
+                raise ExecutionError(f"{self.where}: {argument} is given for a tensor")
+            if meta is not None and argument.dtype != mlx_dtype(meta.scalar.number):
+                raise ExecutionError(
+                    f"{self.where}: a tensor of {argument.dtype} is given, expected "
+                    f"{meta.scalar.name}"
+                )
+        slots.store(slot, argument)
+
+
+def _shape(meta: TensorMeta) -> tuple[int, ...]:
+    return tuple(dim.size for dim in meta.shape if dim.size is not None)

@@ -1,0 +1,143 @@
+"""The portable executor: a `.pte` and its MLX delegates, interpreted on the CPU of any machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.runtime.portable.blas import BLAS, mx
+from harness.runtime.portable.coverage import MLX_BACKEND, delegate_graph
+from harness.runtime.portable.delegate import Buffers, check_constants
+from harness.runtime.portable.interpreter import Trace
+from harness.runtime.portable.method import Method, input_specs
+from harness.runtime.portable.payload import MLXGraph
+from harness.runtime.portable.plan import DelegateCall, Plan
+from harness.runtime.portable.program import Program, read_program
+from harness.runtime.protocol import Array, Fingerprint, TensorSpec
+
+__all__ = ["PortableExecutor"]
+
+
+class PortableExecutor:
+    """Runs `.pte` files exported for ExecuTorch's MLX backend, over `mlx.core` on the CPU.
+
+    Implements `harness.runtime.protocol.Executor`. It refuses what upstream's runtime refuses,
+    and also what that runtime would answer with garbage or silence.
+
+    Parameters
+    ----------
+    faithful
+        Give the bits that upstream's interpreter gives on the CPU. By default 16-bit quantised
+        products accumulate in float32, as they do on Metal.
+
+    Attributes
+    ----------
+    trace
+        None, or called after each delegated node with its index in the chain, the node, and
+        what it made (not evaluated yet).
+    """
+
+    def __init__(self, *, faithful: bool = False) -> None:
+        self.trace: Trace | None = None
+        self._faithful = faithful
+        self._program: Program | None = None
+        self._graphs: dict[str, dict[int, MLXGraph]] = {}
+        self._methods: dict[str, Method] = {}
+        self._states: dict[str, dict[str, dict[int, Buffers]]] = {}
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Which executor this is."""
+        accumulation = "MLX's CPU type" if self._faithful else "float32"
+        return Fingerprint(
+            executor="portable",
+            device=f"cpu ({platform.system()} {platform.machine()})",
+            versions={name: importlib.metadata.version(name) for name in ("executorch", "mlx")},
+            notes=(BLAS, f"16-bit quantised matmul accumulates in {accumulation}"),
+        )
+
+    def load(self, path: Path) -> None:
+        """Open a `.pte`, replacing any program loaded before and forgetting all states.
+
+        The file is mapped; a method's weights are read when it is first called.
+
+        Raises
+        ------
+        ProgramError
+            The file is missing, truncated, damaged or not a program.
+        """
+        self.close()
+        program = read_program(path)
+        try:
+            self._graphs = {plan.name: _graphs(program, plan) for plan in program.plans.values()}
+        except BaseException:
+            program.close()
+            raise
+        self._program = program
+
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods in the loaded program, constant methods included."""
+        return tuple(self._loaded().plans)
+
+    def inputs(self, method: str) -> tuple[TensorSpec, ...]:
+        """Declared inputs of `method`, in call order; a number is an input of shape ()."""
+        return input_specs(self._plan(method))
+
+    def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
+        """Run `method` once and return its outputs.
+
+        A constant method returns its number as a 0-d array, its text as a 0-d array of str.
+
+        Raises
+        ------
+        InputError
+            No such method; wrong number, dtype or shape of inputs.
+        ExecutionError
+            The program refused to run.
+        """
+        plan = self._plan(method)
+        with mx.stream(mx.cpu):
+            if method not in self._methods:
+                self._methods[method] = Method.load(
+                    self._loaded(), plan, self._graphs[method], self._faithful
+                )
+            ready = self._methods[method]
+            buffers = self._states.setdefault(state, {})
+            if method not in buffers:
+                buffers[method] = ready.fresh()
+            return ready.call(inputs, buffers[method], self.trace)
+
+    def reset(self, state: str = "default") -> None:
+        """Set every mutable buffer of `state` back to its first contents."""
+        self._states.pop(state, None)
+
+    def close(self) -> None:
+        """Release the program and its states."""
+        if self._program is not None:
+            self._program.close()
+        self._program = None
+        self._graphs, self._methods, self._states = {}, {}, {}
+
+    def _loaded(self) -> Program:
+        if self._program is None:
+            raise InputError("no program is loaded; call load with a .pte first")
+        return self._program
+
+    def _plan(self, method: str) -> Plan:
+        plans = self._loaded().plans
+        if method not in plans:
+            raise InputError(f"method must be one of {', '.join(plans)} (got {method!r})")
+        return plans[method]
+
+
+def _graphs(program: Program, plan: Plan) -> dict[int, MLXGraph]:
+    """The decoded MLX delegates that a plan calls, their weights known to be in the file."""
+    graphs = {}
+    for call in plan.instructions:
+        if isinstance(call, DelegateCall) and plan.delegates[call.delegate].backend == MLX_BACKEND:
+            graphs[call.delegate] = delegate_graph(program, plan, call.delegate)
+            check_constants(program, graphs[call.delegate], f"method {plan.name!r}")
+    return graphs

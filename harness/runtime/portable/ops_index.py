@@ -1,0 +1,181 @@
+"""Nodes that read and write by index: lookups, gathers, scatters, cache updates.
+
+Upstream trusts tensor indices and reads whatever lies there; here they are checked first, since
+an answer made of garbage must not be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from harness.errors import ExecutionError
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.ops_shape import allocatable, axis_of, window
+from harness.runtime.portable.payload import Node, Tid
+from harness.runtime.portable.slots import Slots
+
+__all__ = ["OPS", "checked_indices"]
+
+
+def checked_indices(indices: Any, size: int, axis: int, span: int = 1) -> Any:
+    """`indices`, all within -size … size - span."""
+    if indices.size and mx.issubdtype(indices.dtype, mx.integer):
+        lowest, highest = mx.min(indices), mx.max(indices)
+        mx.eval(lowest, highest)
+        low, high = int(lowest.item()), int(highest.item())
+        if low < -size or high > size - span:
+            raise ExecutionError(
+                f"indices {low} to {high} leave axis {axis} of size {size}: "
+                "native would read garbage"
+            )
+    return indices
+
+
+def _take(n: Node, s: Slots) -> Any:
+    x = s.tensor(n.x)
+    axis = axis_of(n.axis, x.ndim)
+    if isinstance(n.index, Tid):
+        return mx.take(x, checked_indices(s.tensor(n.index), x.shape[axis], axis), axis=axis)
+    index, size = s.integer(n.index), x.shape[axis]
+    if not -size <= index < size:
+        raise ExecutionError(f"index {index} is out of range for axis {axis} of size {size}")
+    return mx.take(x, index % size, axis=axis)
+
+
+def _take_along_axis(n: Node, s: Slots) -> Any:
+    x = s.tensor(n.x)
+    axis = axis_of(n.axis, x.ndim)
+    return mx.take_along_axis(
+        x, checked_indices(s.tensor(n.indices), x.shape[axis], axis), axis=axis
+    )
+
+
+def _gather(n: Node, s: Slots) -> Any:
+    """Blocks of `slice_sizes` at the given indices: shape of the indices, then of the block.
+
+    Done as advanced indexing on the transposed input, since MLX's Python package has no gather.
+    """
+    x = s.tensor(n.x)
+    axes = [axis_of(axis, x.ndim) for axis in n.axes if axis >= 0]
+    sizes = n.slice_sizes
+    if len(axes) != len(n.axes) or len(set(axes)) != len(axes) or len(axes) != len(n.indices):
+        raise ExecutionError(f"axes {n.axes} do not fit {len(n.indices)} indices")
+    if len(sizes) != x.ndim or any(not 0 < k <= d for k, d in zip(sizes, x.shape, strict=True)):
+        raise ExecutionError(f"slice sizes {sizes} do not fit shape {x.shape}")
+    rest = [axis for axis in range(x.ndim) if axis not in axes]
+    block = x[tuple(slice(None) if i in axes else slice(0, k) for i, k in enumerate(sizes))]
+    if not axes:
+        return block
+    indices = mx.broadcast_arrays(
+        *(
+            checked_indices(s.tensor(t), x.shape[axis], axis, sizes[axis])
+            for t, axis in zip(n.indices, axes, strict=True)
+        )
+    )
+    batch = indices[0].ndim
+    allocatable([max(1, d) for d in (*indices[0].shape, *sizes)], x.dtype)
+    # Each index grows one trailing dimension per indexed axis and runs along its own.
+    chosen = []
+    for i, (index, axis) in enumerate(zip(indices, axes, strict=True)):
+        wrapped = mx.where(index < 0, index + x.shape[axis], index).astype(mx.int32)
+        run = mx.arange(sizes[axis]).reshape([-1 if j == i else 1 for j in range(len(axes))])
+        chosen.append(wrapped.reshape((*wrapped.shape, *(1,) * len(axes))) + run)
+    picked = mx.transpose(block, axes + rest)[tuple(chosen)]
+    order = [batch + (axes + rest).index(axis) for axis in range(x.ndim)]
+    return mx.transpose(picked, [*range(batch), *order])
+
+
+def _scatter_add(n: Node, s: Slots) -> Any:
+    """Add each update where its index points along one axis; shapes broadcast off that axis."""
+    x, indices, updates = s.tensor(n.x), s.tensor(n.indices), s.tensor(n.updates)
+    axis = axis_of(n.axis, x.ndim)
+    if indices.ndim != x.ndim:
+        raise ExecutionError(f"indices have {indices.ndim} dimensions, expected {x.ndim}")
+    checked_indices(indices, x.shape[axis], axis)
+    if tuple(mx.broadcast_shapes(indices.shape, updates.shape)) != tuple(indices.shape):
+        raise ExecutionError(f"updates {updates.shape} are larger than indices {indices.shape}")
+    shape = list(x.shape)
+    shape[axis] = indices.shape[axis]
+    indices = mx.broadcast_to(indices, shape)
+    updates = mx.broadcast_to(updates.astype(x.dtype), shape)
+    where = [
+        indices
+        if i == axis
+        else mx.arange(size).reshape([-1 if j == i else 1 for j in range(x.ndim)])
+        for i, size in enumerate(shape)
+    ]
+    return x.at[tuple(where)].add(updates)
+
+
+def _slice_update(n: Node, s: Slots) -> Any:
+    """Write `update` over a slice; the way a KV cache grows."""
+    target, update = s.writable(n.dst), s.tensor(n.update)
+    axis = axis_of(s.integer(n.axis), target.ndim)
+    if n.step < 1:
+        raise ExecutionError(f"the step of a slice update must be at least 1 (got {n.step})")
+    size = target.shape[axis]
+    wanted = s.integer(n.start), s.integer(n.stop)
+    start, stop = (max(0, min(size, p + size if p < 0 else p)) for p in wanted)
+    if start >= stop:
+        if update.ndim == target.ndim and update.shape[axis] == 0:
+            return target
+        raise ExecutionError(
+            f"a write at {wanted[0]} to {wanted[1]} lies outside axis {axis} of size {size}: "
+            "native would silently drop the write"
+        )
+    # A new handle on the same data, so that other slots keep the old contents; MLX still updates
+    # in place when nothing else holds them.
+    result = mx.array(target)
+    result[window(axis, start, stop, n.step)] = update
+    return result
+
+
+def _index_copy(n: Node, s: Slots) -> Any:
+    """Write the rows of `update` at 64-bit positions along one axis, later ones last."""
+    target, update, indices = s.writable(n.dst), s.tensor(n.update), s.tensor(n.indices)
+    axis = axis_of(n.axis, target.ndim)
+    if indices.ndim != 1 or indices.dtype != mx.int64:
+        raise ExecutionError(f"indices must be 1-d int64, got {indices.ndim}-d {indices.dtype}")
+    mx.eval(indices)
+    positions = np.array(indices, copy=False)
+    if positions.size > 1 and positions.strides != (8,):
+        raise ExecutionError(
+            f"indices have a stride of {positions.strides[0]} bytes: native would ignore it"
+        )
+    size = target.shape[axis]
+    if positions.size and not (-size <= positions.min() and positions.max() < size):
+        raise ExecutionError(
+            f"indices {positions.min()} to {positions.max()} leave axis {axis} of size {size}"
+        )
+    if update.ndim != target.ndim:
+        raise ExecutionError(f"update has {update.ndim} dimensions, expected {target.ndim}")
+    result = mx.array(target)
+    for start, first, last in _runs([int(p) % size for p in positions]):
+        whole = last - first == update.shape[axis]
+        rows = update if whole else update[window(axis, first, last)]
+        result[window(axis, start, start + last - first)] = rows
+    return result
+
+
+def _runs(positions: list[int]) -> list[tuple[int, int, int]]:
+    """Stretches of consecutive positions: (first position, first row, row after the last)."""
+    runs: list[tuple[int, int, int]] = []
+    for row, position in enumerate(positions):
+        if runs and position == runs[-1][0] + row - runs[-1][1]:
+            runs[-1] = (runs[-1][0], runs[-1][1], row + 1)
+        else:
+            runs.append((position, row, row + 1))
+    return runs
+
+
+OPS: dict[str, Callable[[Node, Slots], Any]] = {
+    "GatherNode": _gather,
+    "IndexCopyNode": _index_copy,
+    "ScatterAddNode": _scatter_add,
+    "SliceUpdateNode": _slice_update,
+    "TakeAlongAxisNode": _take_along_axis,
+    "TakeNode": _take,
+}

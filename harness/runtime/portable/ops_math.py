@@ -1,0 +1,148 @@
+"""Element-wise nodes: arithmetic, functions, comparison, logic, casts, and integer values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.errors import ExecutionError
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.payload import Node
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype
+
+__all__ = ["OPS"]
+
+Op = Callable[[Node, Slots], Any]
+
+
+def _unary(function: Callable[[Any], Any]) -> Op:
+    return lambda n, s: function(s.tensor(n.x))
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Op:
+    return lambda n, s: function(s.tensor(n.a), s.tensor(n.b))
+
+
+def _gelu(n: Node, s: Slots) -> Any:
+    """GELU by tanh or, for any other name, by erf, each step in the input's own type."""
+    x = s.tensor(n.x)
+
+    def number(value: float) -> Any:
+        return mx.array(value, dtype=x.dtype)
+
+    if n.approximate == "tanh":
+        cubic = x + number(0.044715) * (x * (x * x))
+        gate = mx.tanh(number(0.7978845608) * cubic)
+    else:
+        gate = mx.erf(number(0.7071067812) * x)
+    return number(0.5) * (x * (number(1.0) + gate))
+
+
+def _silu(n: Node, s: Slots) -> Any:
+    x = s.tensor(n.x)
+    return x * mx.sigmoid(x)
+
+
+def _floor_divide(n: Node, s: Slots) -> Any:
+    """Floor division; integers go through a float32 quotient, as upstream has it.
+
+    The quotient is not rounded, only shifted where the signs differ: -7 / 2 gives -4.5, which
+    becomes -4 when the result is cast back to an integer type.
+    """
+    a, b = s.tensor(n.a), s.tensor(n.b)
+    if mx.issubdtype(a.dtype, mx.inexact):
+        return mx.floor_divide(a, b)
+    zero = mx.array(0, dtype=a.dtype)
+    uneven = mx.not_equal(mx.remainder(a, b), zero)
+    opposed = mx.not_equal(mx.less(a, zero), mx.less(b, zero))
+    shift = mx.logical_and(uneven, opposed).astype(a.dtype)
+    return mx.divide(a, b) - shift
+
+
+def _clip(n: Node, s: Slots) -> Any:
+    return mx.clip(s.tensor(n.x), s.optional(n.a_min), s.optional(n.a_max))
+
+
+def _item(n: Node, s: Slots) -> int:
+    """The integer in a one-element tensor, as a value.
+
+    Upstream reads four raw bytes whatever the type, so it returns nonsense for other types and
+    the low half of a 64-bit number; that is refused here.
+    """
+    x = s.tensor(n.x)
+    if x.size != 1:
+        raise ExecutionError(f"one element is needed for an integer value, got shape {x.shape}")
+    if x.dtype not in (mx.int32, mx.int64, mx.uint32):
+        raise ExecutionError(
+            f"an integer value cannot be read from {x.dtype}: native would read garbage"
+        )
+    value = int(x.item())
+    if not INT32_MIN <= value <= INT32_MAX:
+        raise ExecutionError(f"{value} does not fit 32 bits: native would silently truncate it")
+    return value
+
+
+def _integer(function: Callable[[int, int], int]) -> Op:
+    def op(n: Node, s: Slots) -> int:
+        a, b = s.integer(n.a), s.integer(n.b)
+        result = function(a, b)
+        if not INT32_MIN <= result <= INT32_MAX:
+            raise ExecutionError(f"{result}, from {a} and {b}, overflows 32 bits")
+        return result
+
+    return op
+
+
+def _sym_size(n: Node, s: Slots) -> int:
+    return int(s.tensor(n.a).shape[n.dim])
+
+
+_UNARY = {
+    "AbsNode": mx.abs, "ArccosNode": mx.arccos, "ArccoshNode": mx.arccosh,
+    "ArcsinNode": mx.arcsin, "ArcsinhNode": mx.arcsinh, "ArctanNode": mx.arctan,
+    "ArctanhNode": mx.arctanh, "BitwiseInvertNode": mx.bitwise_invert, "CeilNode": mx.ceil,
+    "CosNode": mx.cos, "CoshNode": mx.cosh, "ErfNode": mx.erf, "ExpNode": mx.exp,
+    "Expm1Node": mx.expm1, "FloorNode": mx.floor, "Log10Node": mx.log10, "Log1pNode": mx.log1p,
+    "Log2Node": mx.log2, "LogNode": mx.log, "LogicalNotNode": mx.logical_not,
+    "NegNode": mx.negative, "ReciprocalNode": mx.reciprocal, "RsqrtNode": mx.rsqrt,
+    "SigmoidNode": mx.sigmoid, "SignNode": mx.sign, "SinNode": mx.sin, "SinhNode": mx.sinh,
+    "SqrtNode": mx.sqrt, "SquareNode": mx.square, "TanNode": mx.tan, "TanhNode": mx.tanh,
+    "TruncNode": mx.trunc,
+}  # fmt: skip
+
+_BINARY = {
+    "AddNode": mx.add, "Atan2Node": mx.arctan2, "BitwiseAndNode": mx.bitwise_and,
+    "BitwiseOrNode": mx.bitwise_or, "BitwiseXorNode": mx.bitwise_xor, "DivideNode": mx.divide,
+    "EqualNode": mx.equal, "GreaterEqualNode": mx.greater_equal, "GreaterNode": mx.greater,
+    "LessEqualNode": mx.less_equal, "LessNode": mx.less, "LogAddExpNode": mx.logaddexp,
+    "LogicalAndNode": mx.logical_and, "LogicalOrNode": mx.logical_or,
+    "MaximumNode": mx.maximum, "MinimumNode": mx.minimum, "MultiplyNode": mx.multiply,
+    "NotEqualNode": mx.not_equal, "PowerNode": mx.power, "RemainderNode": mx.remainder,
+    "SubtractNode": mx.subtract,
+}  # fmt: skip
+
+# Python's // and % already floor, and take the divisor's sign, as upstream's do.
+_INTEGER: dict[str, Callable[[int, int], int]] = {
+    "AddIntNode": lambda a, b: a + b,
+    "SubtractIntNode": lambda a, b: a - b,
+    "MultiplyIntNode": lambda a, b: a * b,
+    "FloorDivideIntNode": lambda a, b: a // b,
+    "ModIntNode": lambda a, b: a % b,
+}
+
+OPS: dict[str, Op] = {
+    **{name: _unary(function) for name, function in _UNARY.items()},
+    **{name: _binary(function) for name, function in _BINARY.items()},
+    **{name: _integer(function) for name, function in _INTEGER.items()},
+    "NoopNode": lambda n, s: None,
+    "IdCopyNode": lambda n, s: s.tensor(n.x),
+    "AsTypeNode": lambda n, s: s.tensor(n.x).astype(mlx_dtype(n.scalar_type)),
+    "ClipNode": _clip,
+    "FloorDivideNode": _floor_divide,
+    "GeluNode": _gelu,
+    "ItemIntNode": _item,
+    "RoundNode": lambda n, s: mx.round(s.tensor(n.x), decimals=n.decimals),
+    "SiluNode": _silu,
+    "SymSizeNode": _sym_size,
+    "WhereNode": lambda n, s: mx.where(s.tensor(n.condition), s.tensor(n.x), s.tensor(n.y)),
+}

@@ -1,0 +1,174 @@
+"""The two flatbuffer schemas that ship in the executorch wheel, read from their `.fbs` text.
+
+`program.fbs` describes a `.pte`, `schema.fbs` the MLX delegate's payload in it. Reading the
+schema instead of generated bindings keeps torch out of the import, follows the installed wheel
+when its schema grows, and lets one reader check every offset (see `flatbuffer.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from harness.errors import UnavailableError
+
+__all__ = ["Field", "Schema", "Type", "mlx_schema", "parse", "program_schema"]
+
+_SCALARS = {
+    "bool": "?", "byte": "b", "ubyte": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I",
+    "long": "q", "ulong": "Q", "float": "f", "double": "d", "int8": "b", "uint8": "B",
+    "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q",
+    "float32": "f", "float64": "d",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Type:
+    """A field's type.
+
+    Attributes
+    ----------
+    kind
+        ``scalar``, ``string``, ``struct``, ``table``, ``union`` or ``vector``.
+    name
+        Name of the struct, table or union; `struct` code of a scalar.
+    element
+        Element type of a vector.
+    """
+
+    kind: str
+    name: str
+    element: Type | None = None
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a table: its vtable slot, and what an absent one means."""
+
+    name: str
+    type: Type
+    slot: int
+    default: int | float | bool | None
+    required: bool
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Tables, structs (all of 32-bit members here), unions and enums by name."""
+
+    identifier: bytes
+    root: str
+    tables: Mapping[str, tuple[Field, ...]]
+    structs: Mapping[str, tuple[Field, ...]]
+    unions: Mapping[str, tuple[str, ...]]
+    enums: Mapping[str, Mapping[str, int]]
+
+
+@cache
+def program_schema() -> Schema:
+    """Schema of a `.pte`'s program flatbuffer."""
+    folder = _package("executorch.exir") / "_serialize"
+    return parse(_read(folder / "scalar_type.fbs") + _read(folder / "program.fbs"))
+
+
+@cache
+def mlx_schema() -> Schema:
+    """Schema of the MLX delegate's payload."""
+    return parse(_read(_package("executorch.backends") / "mlx" / "serialization" / "schema.fbs"))
+
+
+def parse(text: str) -> Schema:
+    """Read the subset of the flatbuffer schema language that executorch's files use."""
+    text = re.sub(r"//[^\n]*", "", text)
+    blocks = [
+        (kind, name, base, body)
+        for kind, name, base, body in re.findall(
+            r"\b(table|struct|union|enum)\s+(\w+)\s*(?::\s*(\w+))?\s*\{([^}]*)\}", text
+        )
+    ]
+    enums = {name: _members(body) for kind, name, _, body in blocks if kind == "enum"}
+    unions = {name: tuple(_members(body)) for kind, name, _, body in blocks if kind == "union"}
+    kinds = {name: kind for kind, name, _, _ in blocks}
+    codes = {name: _SCALARS[base] for kind, name, base, _ in blocks if kind == "enum"}
+
+    def type_of(word: str) -> Type:
+        if word.startswith("["):
+            return Type("vector", word, type_of(word[1:-1].strip()))
+        if word == "string":
+            return Type("string", word)
+        code = _SCALARS.get(word) or codes.get(word)
+        return Type("scalar", code) if code else Type(kinds[word], word)
+
+    def fields(body: str) -> tuple[Field, ...]:
+        found = []
+        slot = 0
+        for name, word, default, attributes in re.findall(
+            r"(\w+)\s*:\s*(\[\s*\w+\s*\]|\w+)\s*(?:=\s*([\w.+-]+))?\s*(?:\(([^)]*)\))?\s*;", body
+        ):
+            kind = type_of(word)
+            # A union takes two slots: the hidden type byte, then the value.
+            slot += kind.kind == "union"
+            value = _default(default, kind, enums.get(word, {}))
+            found.append(Field(name, kind, slot, value, "required" in attributes))
+            slot += 1
+        return tuple(found)
+
+    identifier = re.search(r'file_identifier\s+"(....)"', text)
+    root = re.search(r"root_type\s+(\w+)", text)
+    assert root is not None
+    return Schema(
+        identifier=identifier.group(1).encode() if identifier else b"",
+        root=root.group(1),
+        tables={name: fields(body) for kind, name, _, body in blocks if kind == "table"},
+        structs={name: fields(body) for kind, name, _, body in blocks if kind == "struct"},
+        unions=unions,
+        enums=enums,
+    )
+
+
+def _members(body: str) -> dict[str, int]:
+    """Members of an enum or union, numbered on from the last explicit value."""
+
+    def numbered() -> Iterator[tuple[str, int]]:
+        following = 0
+        for name, value in re.findall(r"(\w+)\s*(?:=\s*(-?\d+))?\s*(?:,|$)", body.strip()):
+            current = int(value) if value else following
+            following = current + 1
+            yield name, current
+
+    return dict(numbered())
+
+
+def _default(word: str, kind: Type, enum: Mapping[str, int]) -> int | float | bool | None:
+    if kind.kind != "scalar" or word == "null":
+        return None
+    if word in enum:
+        return enum[word]
+    if kind.name == "?":
+        return word == "true"
+    return float(word or 0) if kind.name in "fd" else int(word or 0)
+
+
+def _package(name: str) -> Path:
+    """Directory of an installed package, found without importing it (that would load torch)."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UnavailableError(f"{name} is not installed; run `python -m pip install -e .`")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            f"the installed executorch has no {path.name} in {path.parent}; "
+            "install the version that pyproject.toml pins"
+        ) from error

@@ -1,0 +1,133 @@
+"""The numbered tensors and values that a delegate's instructions read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.errors import ExecutionError
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.dtypes import SCALAR_TYPES, ScalarType
+from harness.runtime.portable.payload import Slot, Tid, Vid
+
+__all__ = ["INT32_MAX", "INT32_MIN", "Slots", "mlx_dtype", "to_mlx", "to_numpy"]
+
+INT32_MAX = 2**31 - 1
+INT32_MIN = -(2**31)
+
+IntOrVid = int | Vid
+
+
+@dataclass(slots=True)
+class Slots:
+    """Slots of one run.
+
+    Attributes
+    ----------
+    tensors
+        By tensor number; None until written.
+    values
+        By value number, 32-bit integers as in upstream's runtime; None until written.
+    constants
+        How many tensors, from 0, may not be written (0 while the init chain runs).
+    faithful
+        Compute as MLX does on the CPU, bit for bit, instead of accumulating 16-bit quantised
+        products in float32 as Metal does.
+    """
+
+    tensors: list[Any]
+    values: list[int | None]
+    constants: int
+    faithful: bool = False
+
+    def tensor(self, tid: Tid) -> Any:
+        """The tensor in a slot."""
+        found = self.tensors[tid.idx]
+        if found is None:
+            raise ExecutionError(f"tensor {tid.idx} is read before it was written")
+        return found
+
+    def optional(self, tid: Tid | None) -> Any:
+        """The tensor in a slot, or None if the node names no slot."""
+        return None if tid is None else self.tensor(tid)
+
+    def writable(self, tid: Tid) -> Any:
+        """The tensor in a slot that an instruction updates in place."""
+        if tid.idx < self.constants:
+            raise ExecutionError(f"tensor {tid.idx} is a constant and would be overwritten")
+        return self.tensor(tid)
+
+    def value(self, vid: Vid) -> int:
+        """The integer in a value slot."""
+        found = self.values[vid.idx]
+        if found is None:
+            raise ExecutionError(f"value {vid.idx} is read before it was written")
+        return found
+
+    def integer(self, literal: IntOrVid) -> int:
+        """A literal, held within 32 bits as upstream does, or the value it stands for."""
+        if isinstance(literal, Vid):
+            return self.value(literal)
+        return max(INT32_MIN, min(INT32_MAX, literal))
+
+    def integers(self, literals: Sequence[IntOrVid]) -> tuple[int, ...]:
+        """Several of `integer`."""
+        return tuple(self.integer(literal) for literal in literals)
+
+    def real(self, literal: float | Vid) -> float:
+        """A literal or value, rounded to float32 as upstream does."""
+        number = self.value(literal) if isinstance(literal, Vid) else literal
+        return float(np.float32(number))
+
+    def store(self, slot: Slot, result: Any) -> None:
+        """Write what an instruction made."""
+        if isinstance(slot, Vid):
+            self.values[slot.idx] = result
+        elif slot.idx < self.constants:
+            raise ExecutionError(f"tensor {slot.idx} is a constant and would be overwritten")
+        else:
+            self.tensors[slot.idx] = result
+
+
+_MLX_DTYPES = {
+    scalar.number: getattr(mx, "bool_" if scalar.name == "bool" else scalar.name)
+    for scalar in SCALAR_TYPES.values()
+    if scalar.delegated
+}
+
+
+def mlx_dtype(scalar_type: int) -> Any:
+    """MLX's type for an ExecuTorch ScalarType number.
+
+    Raises
+    ------
+    ExecutionError
+        MLX's delegate refuses that type.
+    """
+    found = _MLX_DTYPES.get(scalar_type)
+    if found is None:
+        raise ExecutionError(f"ScalarType {scalar_type} does not exist in MLX's delegate")
+    return found
+
+
+def to_mlx(data: Any, scalar: ScalarType, shape: tuple[int, ...]) -> Any:
+    """Copy a buffer into an MLX array.
+
+    Parameters
+    ----------
+    data
+        Buffer of exactly the array's bytes, in C order.
+    """
+    if scalar.name == "bfloat16":
+        return mx.array(np.frombuffer(data, np.uint16).reshape(shape)).view(mx.bfloat16)
+    return mx.array(np.frombuffer(data, scalar.numpy).reshape(shape))
+
+
+def to_numpy(array: Any, scalar: ScalarType) -> np.ndarray[Any, Any]:
+    """Copy an MLX array of type `scalar` into a numpy array."""
+    if scalar.name == "bfloat16":
+        return np.array(array.view(mx.uint16)).view(scalar.numpy)
+    return np.array(array)

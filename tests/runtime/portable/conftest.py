@@ -1,0 +1,112 @@
+"""Small programs, exported once a session with upstream's own MLX exporter, and hand-made nodes."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.flatbuffer import record
+from harness.runtime.portable.interpreter import OPS
+from harness.runtime.portable.payload import Tid, Vid
+from harness.runtime.portable.schema import mlx_schema
+from harness.runtime.portable.slots import Slots
+from harness.upstream import quiet
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A `.pte`, and for each call of a method its inputs and eager torch's outputs."""
+
+    path: Path
+    calls: tuple[tuple[str, list[np.ndarray], np.ndarray], ...]
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """Export a case of `cases.py` by name; the workers of one run share the files."""
+    root = tmp_path_factory.getbasetemp()
+    if root.name.startswith("popen-"):
+        root = root.parent
+
+    @cache
+    def get(name: str) -> Exported:
+        path, calls = root / f"portable-{name}.pte", root / f"portable-{name}.calls"
+        with FileLock(f"{path}.lock"):
+            if not calls.exists():
+                calls.write_bytes(pickle.dumps(_cases().make(name, path)))
+        return Exported(path, pickle.loads(calls.read_bytes()))
+
+    return get
+
+
+@cache
+def _cases() -> Any:
+    """The module `cases.py`, imported late because the exporter takes seconds to import."""
+    spec = importlib.util.spec_from_file_location(
+        "portable_cases", Path(__file__).with_name("cases.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with quiet():
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run_node() -> Callable[..., Any]:
+    """Run one node made by hand: tensors and values are given by field name.
+
+    ``run_node("AddNode", a=array, b=array)`` puts the arrays in slots, fills the other fields
+    with the schema's defaults, and returns what the node makes.
+    """
+
+    def run(name: str, faithful: bool = False, **given: Any) -> Any:
+        slots = Slots([], [], constants=0, faithful=faithful)
+
+        def placed(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                value = mx.array(value)
+            if isinstance(value, mx.array):
+                slots.tensors.append(value)
+                return Tid(len(slots.tensors) - 1)
+            if isinstance(value, Dynamic):
+                slots.values.append(value.number)
+                return Vid(len(slots.values) - 1)
+            if isinstance(value, (list, tuple)):
+                return tuple(placed(item) for item in value)
+            return value
+
+        fields = mlx_schema().tables[name]
+        values = [
+            placed(given.get(f.name, () if f.type.kind == "vector" else f.default)) for f in fields
+        ]
+        with mx.stream(mx.cpu):
+            made = OPS[name](record(name, tuple(f.name for f in fields))(*values), slots)
+            mx.eval(made)
+        return made
+
+    return run
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """A number that reaches a node through a value slot."""
+
+    number: int
+
+
+@pytest.fixture
+def dynamic() -> type[Dynamic]:
+    """`Dynamic(7)` stands for the number 7 in a value slot."""
+    return Dynamic
