@@ -16,10 +16,6 @@ from filelock import FileLock
 import harness
 from harness.cache import cache_dir, replace_directory
 from harness.errors import InputError
-from harness.export.codec import CODEC_FORMS
-from harness.export.corrections import check_names
-from harness.export.lower import lower_to_mlx
-from harness.export.programs import PROGRAMS, codec_metadata, model_metadata
 from harness.methods import METHODS, Dimensions
 from harness.upstream import package_directory, quiet
 
@@ -44,11 +40,19 @@ class ExportOptions:
     """
 
     precision: str = "fp32"
-    codec_form: str = CODEC_FORMS[0]
+    codec_form: str = "conv"
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_names(self.without)
+        # Only what is unusual is looked up, since the look-up needs torch.
+        if self.without:
+            from harness.export.corrections import check_names
+
+            check_names(self.without)
+        if self.codec_form != "conv":
+            from harness.export.codec import check_form
+
+            check_form(self.codec_form)
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,12 @@ class Artifact:
 
 def export_artifact(
     name: str,
-    model: Any,
+    model: Callable[[], Any],
     sizes: Dimensions,
     options: ExportOptions,
     *,
     weights: str,
-    voice_embed_len: int,
+    voice: Path,
     fresh: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Artifact:
@@ -96,21 +100,22 @@ def export_artifact(
     name
         ``"model.pte"`` or ``"codec_decoder.pte"``.
     model
-        Upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len``.
+        Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len``; asked only
+        where something must be exported.
     sizes
         Dimensions of the export.
     options
         How to export.
     weights
         Digest of the checkpoint; part of the cache key.
-    voice_embed_len
-        Rows of the default voice, a metadata method of `model.pte`.
+    voice
+        Embedding of the default voice, whose rows are a metadata method of `model.pte`.
     fresh
         Export again even if the cache has it.
     progress
         Called with what is being done.
     """
-    key = _key(name, sizes, options, weights, voice_embed_len)
+    key = _key(name, sizes, options, weights, sha256(voice))
     home = cache_dir() / "artifacts" / key
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{home}.lock"):
@@ -120,7 +125,7 @@ def export_artifact(
         if not cached:
             progress(f"exporting {name}")
             with replace_directory(home) as scratch:
-                _export(scratch, name, model, sizes, options, voice_embed_len)
+                _export(scratch, name, model(), sizes, options, voice)
     about = json.loads((home / "about.json").read_text())
     return Artifact(name=name, path=home / name, cached=cached, **about)
 
@@ -157,14 +162,20 @@ def _export(
     model: Any,
     sizes: Dimensions,
     options: ExportOptions,
-    voice_embed_len: int,
+    voice: Path,
 ) -> None:
+    from executorch.examples.models.voxtral_tts.voice import load_voice_embedding_tensor
+
+    from harness.export.lower import lower_to_mlx
+    from harness.export.programs import PROGRAMS, codec_metadata, model_metadata
+
     started = time.perf_counter()
     methods = [method for method in METHODS if method.artifact == name]
     if name == "codec_decoder.pte":
         metadata = codec_metadata(model, sizes)
     else:
-        metadata = model_metadata(model, sizes, voice_embed_len=voice_embed_len)
+        rows = len(load_voice_embedding_tensor(voice, dim=sizes.dim))
+        metadata = model_metadata(model, sizes, voice_embed_len=rows)
 
     def lower(chosen: Iterable[Any]) -> None:
         with quiet():
@@ -199,16 +210,14 @@ def _export(
     (directory / "about.json").write_text(json.dumps(about, indent=1))
 
 
-def _key(
-    name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice_embed_len: int
-) -> str:
+def _key(name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice: str) -> str:
     """Everything that changes the bytes, hashed: weights, options, versions and sources."""
     facts = {
         "artifact": name,
         "weights": weights,
         "sizes": asdict(sizes),
         "options": asdict(options),
-        "voice_embed_len": voice_embed_len,
+        "voice": voice,
         "versions": {package: importlib.metadata.version(package) for package in STACK},
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
@@ -216,7 +225,6 @@ def _key(
     ours = Path(next(iter(harness.__path__)))
     for folder in (
         ours / "export",
-        ours / "methods",
         upstream / "backends" / "mlx" / "builder",
         upstream / "backends" / "mlx" / "serialization",
         upstream / "examples" / "models" / "voxtral_tts",

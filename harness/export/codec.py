@@ -19,9 +19,15 @@ from torch import nn
 
 from harness.errors import InputError
 
-__all__ = ["CODEC_FORMS", "CodecDecoder"]
+__all__ = ["CODEC_FORMS", "CodecDecoder", "check_form"]
 
 CODEC_FORMS = ("conv", "unfold")
+
+
+def check_form(form: str) -> None:
+    """Raise `InputError` unless `form` is one of `CODEC_FORMS`."""
+    if form not in CODEC_FORMS:
+        raise InputError(f"codec form must be one of {', '.join(CODEC_FORMS)} (got {form!r})")
 
 
 class CodecDecoder(nn.Module):
@@ -37,8 +43,7 @@ class CodecDecoder(nn.Module):
 
     def __init__(self, model: Any, form: str = "conv") -> None:
         super().__init__()
-        if form not in CODEC_FORMS:
-            raise InputError(f"codec form must be one of {', '.join(CODEC_FORMS)} (got {form!r})")
+        check_form(form)
         codec = model.codec_decoder
         shared = {id(parameter): parameter for parameter in codec.parameters()}
         shared.update({id(buffer): buffer for buffer in codec.buffers()})

@@ -84,7 +84,7 @@ class TextDecoder(nn.Module):
 
     def forward(self, input_embeds: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
         """Run the decoder over S new tokens."""
-        start: int = cache_position[0].item()  # type: ignore[assignment]
+        start: int = cache_position[0].item()
         torch._check(start >= 0)
         x = input_embeds
         for layer in self.layers:
@@ -137,7 +137,7 @@ class _Attention(nn.Module):
         # the delegate's pattern needs the update to have a reader.
         keys = self._write(self.k_cache, k, start)
         values = self._write(self.v_cache, v, start)
-        y = torch.ops.mlx.custom_sdpa(q, keys, values, start, None, 0.0, True, None)
+        y = self._attend(q, keys, values, start)
         return self.wo(y.transpose(1, 2).reshape(1, length, self.n_heads * self.head_dim))
 
     def _heads(self, x: torch.Tensor, heads: int) -> torch.Tensor:
@@ -147,6 +147,12 @@ class _Attention(nn.Module):
     def _rope(self, x: torch.Tensor, start: int) -> torch.Tensor:
         # `traditional` is MLX's word for rotating adjacent pairs, mistral's convention
         return torch.ops.mlx.rope(x, self.head_dim, start, True, self.rope_theta, 1.0, None)
+
+    def _attend(
+        self, q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, start: int
+    ) -> torch.Tensor:
+        """Causal over the first ``start + S`` slots; the operator repeats the shared heads."""
+        return torch.ops.mlx.custom_sdpa(q, keys, values, start, None, 0.0, True, None)
 
     def _write(self, cache: torch.Tensor, new: torch.Tensor, start: int) -> torch.Tensor:
         torch.ops.mlx.kv_cache_update(cache, new, start)

@@ -70,7 +70,10 @@ def checks_table(verdicts: Sequence[Verdict]) -> Table | None:
 
 
 def levels_table(verdicts: Sequence[Verdict]) -> Table | None:
-    """Levels of each waveform before and after the 16-bit cast, dB of full scale."""
+    """Levels of each waveform before and after the 16-bit cast, dB of full scale.
+
+    The reference has rows of its own only where it reads differently.
+    """
     made = _table()
     made.add_column("waveform", overflow="fold")
     made.add_column("signal", no_wrap=True)
@@ -78,12 +81,16 @@ def levels_table(verdicts: Sequence[Verdict]) -> Table | None:
         made.add_column(header, justify="right", no_wrap=True)
     for verdict in verdicts:
         label = verdict.case
-        for side in ("candidate", "reference"):
-            for key, form in (("float", "float"), ("pcm16", "16-bit")):
-                prefix = f"{side}.{key}."
-                if f"{prefix}peak" not in verdict.metrics:
-                    continue
-                made.add_row(Text(label), f"{side} {form}", *_level_cells(verdict, prefix))
+        for key, form in (("float", "float"), ("pcm16", "16-bit")):
+            sides = {
+                side: _level_cells(verdict, f"{side}.{key}.")
+                for side in ("candidate", "reference")
+                if f"{side}.{key}.peak" in verdict.metrics
+            }
+            if len(sides) == 2 and sides["candidate"] == sides["reference"]:
+                sides = {"both": sides["candidate"]}
+            for side, cells in sides.items():
+                made.add_row(Text(label), f"{side} {form}", *cells)
                 label = ""
     return made if made.row_count else None
 

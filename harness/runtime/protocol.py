@@ -75,9 +75,7 @@ class Executor(Protocol):
         """Declared inputs of `method`, in call order."""
         ...
 
-    def call(
-        self, method: str, inputs: Sequence[Array], *, state: str = "default"
-    ) -> list[Array]:
+    def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
         """Run `method` once and return its outputs.
 
         Scalar outputs of constant methods come back as 0-d arrays.

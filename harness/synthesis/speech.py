@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checkpoint import Checkpoint, Config
-from harness.checkpoint.loading import load_voice
 from harness.errors import InputError
 from harness.runtime.protocol import Array, as_array
 from harness.synthesis.noise import FlowNoise
@@ -123,6 +122,8 @@ def speak(
     ----------
     ``examples/models/voxtral_tts/voxtral_tts_runner.cpp`` (`synthesize_offline`).
     """
+    from harness.checkpoint.loading import load_voice  # needs torch, which decoding does not
+
     config = checkpoint.config
     voice_rows = load_voice(checkpoint, voice)
     prompt = build_prompt(checkpoint, text, voice, len(voice_rows))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import io
 
 import pytest
@@ -51,9 +52,21 @@ def test_a_wide_terminal_shows_calls_and_the_worst_index(green: Report) -> None:
 
 def test_the_codec_has_its_levels_before_and_after_the_cast(green: Report) -> None:
     text = to_text(green, 80)
-    assert "candidate float   0.88127  -1.10        0    0  -14.02  -58.09" in text
-    assert "candidate 16-bit  0.88125  -1.10        0    0  -14.02  -58.09" in text
-    assert "reference 16-bit  0.88125  -1.10        0    0  -14.02  -58.09" in text
+    assert "both float   0.88127  -1.10        0    0  -14.02  -58.09" in text
+    assert "both 16-bit  0.88125  -1.10        0    0  -14.02  -58.09" in text
+
+
+def test_levels_that_differ_are_shown_side_by_side(green: Report) -> None:
+    def quieter(verdict: Verdict) -> Verdict:
+        metrics = dict(verdict.metrics)
+        if "reference.float.peak" in metrics:
+            metrics["reference.float.peak"] = 0.5
+        return dataclasses.replace(verdict, metrics=metrics)
+
+    text = to_text(dataclasses.replace(green, verdicts=tuple(map(quieter, green.verdicts))), 80)
+    assert re.search("candidate float +0.88127", text)
+    assert re.search("reference float +0.5", text)
+    assert re.search("both 16-bit +0.88125", text)
 
 
 def test_a_failure_has_a_paragraph_with_its_gates(red: Report) -> None:

@@ -1,0 +1,10 @@
+"""The main job: an export's every method, proved against the eager model.
+
+`evidence`  what eager PyTorch did: the recorded speech and the edge cases, with their outputs
+`judge`     replays the evidence on an executor and turns what comes back into verdicts
+`run`       checkpoint → evidence → artifacts → executor → verdicts → report
+"""
+
+from harness.parity.run import Parity, Request
+
+__all__ = ["Parity", "Request"]

@@ -1,0 +1,356 @@
+"""From a checkpoint to a report: the main job's one line of work."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import golden
+from harness.checkpoint import Checkpoint, open_checkpoint
+from harness.compare import Status, Verdict, WaveformStatistics, statistics
+from harness.errors import ExecutionError, InputError
+from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
+from harness.golden import GoldenKey
+from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
+from harness.parity import facts
+from harness.parity.evidence import EagerRun, Evidence, Script, gather
+from harness.parity.judge import (
+    judge_delegation,
+    judge_evidence,
+    judge_steps,
+    refused,
+    unlowered,
+)
+from harness.parity.keep import kept_run
+from harness.report import Report
+from harness.runtime.pair import ArtifactPair
+from harness.runtime.portable.coverage import delegation
+from harness.runtime.protocol import Executor
+from harness.runtime.select import choose
+from harness.synthesis import Speech, decode_codes
+from harness.upstream import quiet
+
+if TYPE_CHECKING:
+    from executorch.examples.models.voxtral_tts.model import VoxtralTTSModel
+
+    from harness.reference.eager import EagerModel
+
+__all__ = ["Parity", "Request"]
+
+TEXT = "Hello, how are you today?"
+"""The sentence of upstream's own examples; its figures for the real model are published."""
+
+VOICE = "neutral_female"
+"""Upstream's default voice."""
+
+SEED = 42
+"""Noise seed of the same examples."""
+
+PRECISIONS = ("fp32",)
+
+CAPACITIES = {"tiny": (128, 40), "small": (256, 64)}
+"""max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
+
+GOLDEN_CHECKPOINTS = ("tiny",)
+
+UPSTREAM_CAPACITIES = (4096, 256)
+"""Those of upstream's exporter."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to judge, and with what.
+
+    Attributes
+    ----------
+    checkpoint
+        Preset name or checkpoint directory.
+    methods
+        Names; none means all six.
+    precision
+        ``"fp32"``.
+    executor, require
+        Name of the executor, and one that must be had (``"native"``), else an error.
+    max_seq_len, max_codec_frames
+        Capacities; None takes the checkpoint's usual ones.
+    codec_form, without
+        How to export; see `ExportOptions`.
+    artifacts
+        Directory with `model.pte` and `codec_decoder.pte` to judge instead of exporting.
+    fresh
+        Export again even if the cache has the artifact.
+    """
+
+    checkpoint: str = "tiny"
+    methods: tuple[str, ...] = ()
+    precision: str = "fp32"
+    executor: str = "auto"
+    require: str | None = None
+    max_seq_len: int | None = None
+    max_codec_frames: int | None = None
+    codec_form: str = "conv"
+    without: tuple[str, ...] = ()
+    artifacts: Path | None = None
+    fresh: bool = False
+
+
+class Parity:
+    """One checkpoint's eager run, its artifacts, and their judgement; parts are made on demand.
+
+    Parameters
+    ----------
+    request
+        What to judge.
+    progress
+        Called with one line a step.
+    """
+
+    def __init__(
+        self, request: Request, progress: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.request = request
+        self._progress = progress
+        self._artifacts: dict[str, Artifact] = {}
+        self._executors: dict[str, Executor] = {}
+        self.methods = select_methods(request.methods)
+        if request.precision not in PRECISIONS:
+            raise InputError(
+                f"precision must be one of {', '.join(PRECISIONS)} (got {request.precision!r})"
+            )
+
+    # --- what eager did --------------------------------------------------------------------
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, opened and its tensors checked by name and shape."""
+        self._progress(f"opening checkpoint {self.request.checkpoint}")
+        return open_checkpoint(self.request.checkpoint)
+
+    @cached_property
+    def sizes(self) -> Dimensions:
+        """Dimensions of the artifacts: as asked for, as given files say, or as usual."""
+        usual_seq_len, usual_frames = CAPACITIES.get(self.checkpoint.name, UPSTREAM_CAPACITIES)
+        request = self.request
+        if request.artifacts is not None:
+            usual_seq_len = self._declared(MODEL, "max_seq_len")
+            usual_frames = self._declared(CODEC, "max_codec_frames")
+        return Dimensions.of(
+            self.checkpoint.config,
+            max_seq_len=request.max_seq_len or usual_seq_len,
+            max_codec_frames=request.max_codec_frames or usual_frames,
+        )
+
+    @cached_property
+    def model(self) -> VoxtralTTSModel:
+        """Upstream's eager model, which is also what gets exported."""
+        self._progress("loading the eager model")
+        with quiet():
+            from harness.checkpoint.loading import load_model
+
+            return load_model(self.checkpoint, max_seq_len=self.sizes.max_seq_len)
+
+    @cached_property
+    def eager(self) -> EagerModel:
+        """The reference: upstream's eager model behind the executor's shape."""
+        model = self.model
+        from harness.reference.eager import EagerModel
+
+        return EagerModel(model)
+
+    @cached_property
+    def voice(self) -> str:
+        """Upstream's default voice where the checkpoint has it, else its first."""
+        voices = self.checkpoint.voices()
+        return VOICE if VOICE in voices or not voices else voices[0]
+
+    @cached_property
+    def eager_run(self) -> EagerRun:
+        """What the eager model said and did, from the cache if it did so before."""
+        script = Script(TEXT, self.voice, SEED)
+
+        def make() -> EagerRun:
+            self._progress(f"eager speaks: {TEXT}")
+            return gather(self.eager, self.checkpoint, self.sizes, script)
+
+        return kept_run(
+            self.checkpoint.digest,
+            self.sizes,
+            script,
+            self.request.precision,
+            make,
+            fresh=self.request.fresh,
+        )
+
+    @property
+    def speech(self) -> Speech:
+        """What the eager model said: codes, waveform and how close its choices were."""
+        return self.eager_run.speech
+
+    def evidence(self, method: Method) -> tuple[Evidence, ...]:
+        """Every case of one method, with eager's outputs."""
+        return self.eager_run.evidence[method.name]
+
+    # --- what is judged --------------------------------------------------------------------
+
+    def artifact(self, name: str) -> Artifact:
+        """One of the two files, given or exported."""
+        if name not in self._artifacts:
+            request = self.request
+            if request.artifacts is not None:
+                self._artifacts[name] = given_artifact(request.artifacts, name)
+            else:
+                self._artifacts[name] = export_artifact(
+                    name,
+                    lambda: self.model,
+                    self.sizes,
+                    ExportOptions(request.precision, request.codec_form, request.without),
+                    weights=self.checkpoint.digest,
+                    voice=self.checkpoint.voice_file(self.voice),
+                    fresh=request.fresh,
+                    progress=self._progress,
+                )
+        return self._artifacts[name]
+
+    def executor(self, name: str) -> Executor:
+        """An executor with artifact `name` loaded."""
+        if name not in self._executors:
+            executor = choose(self.request.executor, self.request.require)
+            self._progress(f"loading {name} on the {executor.fingerprint.executor} executor")
+            executor.load(self.artifact(name).path)
+            self._executors[name] = executor
+        return self._executors[name]
+
+    def _declared(self, name: str, constant: str) -> int:
+        """A metadata method of a given artifact."""
+        executor = choose(self.request.executor, self.request.require)
+        executor.load(given_artifact(self.request.artifacts or Path(), name).path)
+        try:
+            (value,) = executor.call(constant, ())
+        finally:
+            executor.close()
+        return int(value)
+
+    def judge(self, method: Method) -> list[Verdict]:
+        """Every verdict on one method."""
+        artifact = self.artifact(method.artifact)
+        if method.name in artifact.failures:
+            return [unlowered(method, artifact.failures[method.name])]
+        delegated = judge_delegation(method, delegation(artifact.path))
+        if delegated.status is Status.UNJUDGED:
+            return [delegated]
+        executor = self.executor(method.artifact)
+        self._progress(f"judging {method.name}")
+        found = [delegated]
+        evidence = self.evidence(method)
+        for item in evidence:
+            found.append(judge_evidence(method, item, executor, self.sizes, self.request.precision))
+        if method.stateful:
+            found.append(
+                judge_steps(method, evidence[0].case, executor, self.sizes, self.request.precision)
+            )
+        return found
+
+    # --- golden ----------------------------------------------------------------------------
+
+    @property
+    def golden_key(self) -> GoldenKey:
+        """Which golden this run belongs to."""
+        executor = self.executor(CODEC).fingerprint.executor
+        regime = "metal" if executor == "native" else "cpu"
+        return GoldenKey(self.checkpoint.name, "codec", self.request.precision, regime)
+
+    @cached_property
+    def waveform(self) -> WaveformStatistics:
+        """Statistics of what the executor's codec makes of eager's codes."""
+        samples = decode_codes(
+            ArtifactPair(self.executor),
+            self.checkpoint.config,
+            self.speech.codes,
+            self.sizes.max_codec_frames,
+        )
+        return statistics(samples, self.sizes.sampling_rate, self.speech.frames)
+
+    def judge_golden(self, root: Path | None = None) -> list[Verdict]:
+        """Compare the codec's waveform with the golden kept of it."""
+        self._progress("comparing with the golden")
+        try:
+            waveform = self.waveform
+        except ExecutionError as error:
+            return [refused("codec", "golden", error)]
+        return golden.check_file(
+            root or golden.default_root(),
+            self.golden_key,
+            waveform,
+            self.speech.codes,
+            self.checkpoint.digest,
+        )
+
+    def bless(self, reason: str, root: Path | None = None) -> golden.Blessed:
+        """Make this run the golden, if every parity verdict on the codec passes.
+
+        Raises
+        ------
+        InputError
+            Parity is not green, or the reason is too short.
+        """
+        codec = select_methods(["codec"])[0]
+        return golden.bless(
+            root or golden.default_root(),
+            self.golden_key,
+            self.waveform,
+            self.speech.codes,
+            golden.Provenance(
+                date=facts.today(),
+                checkpoint_digest=self.checkpoint.digest,
+                harness_version=facts.tool_version(),
+                versions=facts.stack_versions(self.executor(CODEC).fingerprint),
+            ),
+            reason,
+            self.judge(codec),
+        )
+
+    # --- all of it -------------------------------------------------------------------------
+
+    def report(self, command: str = "") -> Report:
+        """Judge every requested method, and the golden where one is kept."""
+        started = datetime.datetime.now(datetime.timezone.utc)
+        verdicts = [verdict for method in self.methods for verdict in self.judge(method)]
+        verdicts += filter(None, map(facts.judge_integrity, self._artifacts.values()))
+        if self._has_golden():
+            verdicts += self.judge_golden()
+        executor = next(iter(self._executors.values()), None) or choose(
+            self.request.executor, self.request.require
+        )
+        return Report(
+            tool_version=facts.tool_version(),
+            started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            seconds=(datetime.datetime.now(datetime.timezone.utc) - started).total_seconds(),
+            command=command,
+            checkpoint=facts.checkpoint_facts(self.checkpoint),
+            precision=self.request.precision,
+            executor=executor.fingerprint,
+            artifacts=tuple(map(facts.artifact_facts, self._artifacts.values())),
+            reference=facts.REFERENCE,
+            verdicts=tuple(verdicts),
+        )
+
+    def _has_golden(self) -> bool:
+        """Whether to compare with a golden: the codec was asked for, as `tiny` ships it.
+
+        Goldens are kept of the checkpoints in `GOLDEN_CHECKPOINTS`; elsewhere one counts as
+        soon as it was blessed.
+        """
+        judged = any(method.name == "codec" for method in self.methods)
+        usual = self.request.max_seq_len is None and self.request.max_codec_frames is None
+        if not judged or not usual or "codec" in self.artifact(CODEC).failures:
+            return False
+        try:
+            root = golden.default_root()
+        except InputError:
+            return False  # installed without a checkout: there are no goldens to keep
+        kept = golden.read(root, self.golden_key) is not None
+        return kept or self.checkpoint.name in GOLDEN_CHECKPOINTS

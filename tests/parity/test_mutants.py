@@ -1,0 +1,159 @@
+"""Bugs that really happened to this model, put into the export: every one is seen.
+
+FACTS: upstream's gate, cosine above 0.998, passes a codec whose ALiBi slopes are off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.compare import Status, Verdict
+from harness.export import codec, modules
+from harness.export.lower import lower_to_mlx
+from harness.export.programs import PROGRAMS
+from harness.methods import select_methods
+from harness.parity import Parity
+from harness.parity.evidence import SPEECH
+from harness.parity.judge import judge_evidence
+from harness.runtime.portable import PortableExecutor
+
+Patch = pytest.MonkeyPatch
+
+
+def judged(name: str, parity: Parity, path: Path, **options: object) -> Verdict:
+    """Export one method as the code now stands, and judge it on the recorded speech."""
+    (method,) = select_methods([name])
+    program = PROGRAMS[name](parity.model, parity.sizes, **options)
+    lower_to_mlx({method.entry: program}, {}, path)
+    executor = PortableExecutor()
+    executor.load(path)
+    evidence = next(e for e in parity.evidence(method) if e.case.label == SPEECH)
+    return judge_evidence(method, evidence, executor, parity.sizes, "fp32")
+
+
+def split_half_rope(patch: Patch) -> None:
+    def rope(self, x: torch.Tensor, start: int) -> torch.Tensor:
+        return torch.ops.mlx.rope(x, self.head_dim, start, False, self.rope_theta, 1.0, None)
+
+    patch.setattr(modules._Attention, "_rope", rope)
+
+
+def no_causal_mask(patch: Patch) -> None:
+    def attend(self, q, keys, values, start: int) -> torch.Tensor:
+        return torch.ops.mlx.custom_sdpa(q, keys, values, start, None, 0.0, False, None)
+
+    patch.setattr(modules._Attention, "_attend", attend)
+
+
+def position_shifted(patch: Patch) -> None:
+    forward = modules._Attention._rope
+    patch.setattr(modules._Attention, "_rope", lambda self, x, start: forward(self, x, start + 1))
+
+
+def keys_and_values_swapped(patch: Patch) -> None:
+    attend = modules._Attention._attend
+    patch.setattr(
+        modules._Attention, "_attend", lambda self, q, k, v, start: attend(self, q, v, k, start)
+    )
+
+
+def no_time_embedding(patch: Patch) -> None:
+    forward = modules.PredictVelocity.forward
+    patch.setattr(
+        modules.PredictVelocity, "forward", lambda self, x, t, h: forward(self, x, t * 0, h)
+    )
+
+
+def end_masked(patch: Patch) -> None:
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits = self.flow_head.semantic_logits(hidden)
+        logits[:, 1] = float("-inf")
+        return logits
+
+    patch.setattr(modules.SemanticHead, "forward", forward)
+
+
+def patch_outer(patch: Patch) -> None:
+    forward = codec.CodecDecoder.forward
+
+    def transposed(self, codes: torch.Tensor) -> torch.Tensor:
+        y = forward(self, codes)
+        return y.reshape(1, -1, 240).transpose(1, 2).reshape(y.shape)
+
+    patch.setattr(codec.CodecDecoder, "forward", transposed)
+
+
+def special_offset_kept(patch: Patch) -> None:
+    forward = codec.CodecDecoder.forward
+    patch.setattr(
+        codec.CodecDecoder, "forward", lambda self, codes: forward(self, (codes + 1).clamp(max=22))
+    )
+
+
+def slopes_by(power: int) -> Callable[[Patch], None]:
+    def install(patch: Patch) -> None:
+        init = codec.CodecDecoder.__init__
+
+        def scaled(self, model, form="conv") -> None:
+            init(self, model, form)
+            for module in self.modules():
+                if hasattr(module, "alibi_slopes"):
+                    slopes = module.alibi_slopes
+                    step = slopes[1] / slopes[0]
+                    module.register_buffer("alibi_slopes", slopes * step**power, persistent=False)
+
+        patch.setattr(codec.CodecDecoder, "__init__", scaled)
+
+    return install
+
+
+MUTANTS = [
+    ("text_decoder", split_half_rope),
+    ("text_decoder", no_causal_mask),
+    ("text_decoder", keys_and_values_swapped),
+    ("predict_velocity", no_time_embedding),
+    ("semantic_head", end_masked),
+    ("codec", patch_outer),
+    ("codec", special_offset_kept),
+    ("codec", slopes_by(1)),
+    ("codec", slopes_by(-1)),
+]
+
+
+@pytest.mark.parametrize(("name", "mutate"), MUTANTS)
+def test_mutant_is_caught(
+    name: str, mutate: Callable[[Patch], None], parity: Parity, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    parity.evidence(select_methods([name])[0])  # eager first, unmutated
+    mutate(monkeypatch)
+
+    assert judged(name, parity, tmp_path / "mutant.pte").status is Status.FAIL
+
+
+def test_a_relative_position_shift_is_no_mutant(
+    parity: Parity, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    """RoPE depends on differences only: shifting every position alike must not cry wolf."""
+    position_shifted(monkeypatch)
+
+    assert judged("text_decoder", parity, tmp_path / "shifted.pte").status is Status.PASS
+
+
+def test_cosine_alone_would_pass_wrong_slopes(
+    parity: Parity, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    slopes_by(-1)(monkeypatch)
+    verdict = judged("codec", parity, tmp_path / "mutant.pte")
+
+    assert verdict.metrics["cosine"] > 0.9
+    assert not np.isclose(verdict.metrics["cosine"], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["conv", "unfold"])
+def test_both_forms_of_the_codec_pass(form: str, parity: Parity, tmp_path: Path) -> None:
+    assert judged("codec", parity, tmp_path / "codec.pte", form=form).status is Status.PASS

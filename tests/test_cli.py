@@ -1,0 +1,137 @@
+"""The command line as a user meets it: what it prints, where, and its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.parity import Parity
+
+Capture = pytest.CaptureFixture[str]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["voxtral-parity", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def test_the_main_job_of_one_method_is_green(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Parity
+) -> None:
+    parity.artifact("model.pte")
+    report = tmp_path / "report.json"
+
+    code = run(monkeypatch, "check", "token_embedding", "--executor", "portable",
+               "--json", str(report))  # fmt: skip
+
+    out, err = capsys.readouterr()
+    assert code == 0
+    assert "token_embedding" in out
+    assert "exit code 0, every verdict passed" in out
+    assert "judging token_embedding" in err
+    verdicts = json.loads(report.read_text())["verdicts"]
+    assert {verdict["subject"] for verdict in verdicts} == {"token_embedding"}
+    assert {verdict["status"] for verdict in verdicts} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("check", "codek"), "(got 'codek'); did you mean codec?"),
+        (("check", "--checkpoint", "nowhere"), "(got 'nowhere', which is neither)"),
+        (("check", "--precision", "bf17"), "precision must be one of fp32 (got 'bf17')"),
+        (("check", "--executor", "gpu"), "executor must be one of auto, native, portable"),
+        (("check", "--require", "gpu"), "require must be one of native, portable"),
+        (("check", "--without", "typo"), "correction must be one of adjacent-indices"),
+        (("check", "--codec-form", "fold"), "codec form must be one of conv, unfold"),
+        (("check", "codec", "--artifacts", "nowhere"), "codec_decoder.pte is not in nowhere"),
+        (("golden", "bless", "--reason", "ok"), "a golden needs a reason of at least 10"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    code = run(monkeypatch, *arguments)
+
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("voxtral-parity: ")
+    assert sentence in last
+
+
+@pytest.mark.skipif("sys.platform == 'darwin'", reason="a Mac may have the native runtime")
+def test_a_required_runtime_that_is_missing_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert run(monkeypatch, "check", "token_embedding", "--require", "native") == 2
+    assert "native runs need macOS 14+ on Apple Silicon" in capsys.readouterr().err
+
+
+def test_a_stock_lowering_put_back_is_a_mismatch(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    code = run(
+        monkeypatch, "check", "semantic_head", "token_embedding",
+        "--executor", "portable", "--without", "copy-broadcast",
+    )  # fmt: skip
+
+    out = capsys.readouterr().out
+    assert code == 1
+    assert "FAIL semantic_head · speech" in out
+    assert "lowered, but does not run" in out.lower()
+    assert "FAIL token_embedding" not in out
+
+
+def test_stock_indexing_breaks_the_unfold_form_of_the_codec(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    code = run(
+        monkeypatch, "check", "codec", "--executor", "portable",
+        "--codec-form", "unfold", "--without", "adjacent-indices",
+    )  # fmt: skip
+
+    out = capsys.readouterr().out
+    assert code == 1
+    assert "FAIL codec · speech" in out
+    assert "one MLX delegate" in out  # delegated whole, and wrong all the same
+
+
+def test_export_writes_both_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    assert run(monkeypatch, "export", "--output-dir", str(tmp_path / "out")) == 0
+
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["codec_decoder.pte", "model.pte"]
+    assert capsys.readouterr().out.count("bytes") == 2
+
+
+def test_given_artifacts_are_judged_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Parity
+) -> None:
+    path = parity.artifact("model.pte").path
+    (tmp_path / "model.pte").write_bytes(path.read_bytes()[:-4096])
+
+    code = run(monkeypatch, "check", "token_embedding", "--artifacts", str(tmp_path))
+
+    assert code == 2
+    assert "model.pte" in capsys.readouterr().err
+
+
+def test_doctor_names_versions_executors_and_corrections(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert run(monkeypatch, "doctor") == 0
+
+    out = capsys.readouterr().out
+    assert "==1.5.1" in out
+    assert "portable" in out
+    assert "adjacent-indices" in out
+    assert "x[i]" in out
