@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import io
+import re
 
 import pytest
 from rich.console import Console
