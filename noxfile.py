@@ -57,3 +57,10 @@ def parity(session: nox.Session) -> None:
     """Run the main job: all six methods, synthetic checkpoint, this machine's best executor."""
     install(session)
     session.run("voxtral-parity", "check", *session.posargs)
+
+
+@shared(default=False)
+def matrix(session: nox.Session) -> None:
+    """Judge six methods in every precision on MLX and on XNNPACK, and triangulate."""
+    install(session)
+    session.run("voxtral-parity", "matrix", *session.posargs)

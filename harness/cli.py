@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness.errors import HarnessError
+from harness.export_cli import add_export
+from harness.matrix_cli import add_matrix
 
 __all__ = ["app", "main"]
 
@@ -34,7 +36,7 @@ CheckpointOption = Annotated[
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", metavar="P", help="fp32.")]
 ExecutorOption = Annotated[
-    str, typer.Option("--executor", metavar="E", help="auto, native or portable.")
+    str, typer.Option("--executor", metavar="E", help="auto, native, portable or xnnpack.")
 ]
 RequireOption = Annotated[
     str | None,
@@ -74,6 +76,9 @@ def check(
         typer.Option(metavar="CORRECTION", help="Put a stock lowering back; see `doctor`."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
+    triangulate: Annotated[
+        bool, typer.Option("--triangulate", help="Ask XNNPACK for a third opinion.")
+    ] = False,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")
     ] = None,
@@ -100,6 +105,7 @@ def check(
         without=tuple(without or ()),
         artifacts=artifacts,
         fresh=fresh,
+        triangulate=triangulate,
     )
     with _progress() as progress:
         report = Parity(request, progress).report(command=_command())
@@ -107,46 +113,6 @@ def check(
         write_json(report, json)
     print_report(report, _stdout())
     raise typer.Exit(report.exit_code)
-
-
-@app.command()
-def export(
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", metavar="DIR", help="Where the two files go.")
-    ],
-    checkpoint: CheckpointOption = "tiny",
-    precision: PrecisionOption = "fp32",
-    max_seq_len: SeqLenOption = None,
-    max_codec_frames: FramesOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
-) -> None:
-    """Write model.pte and codec_decoder.pte, delegated whole to MLX."""
-    import shutil
-
-    from harness.cache import replace_file
-    from harness.errors import ExecutionError
-    from harness.methods import ARTIFACTS
-    from harness.parity import Parity, Request
-
-    request = Request(
-        checkpoint=checkpoint,
-        precision=precision,
-        max_seq_len=max_seq_len,
-        max_codec_frames=max_codec_frames,
-        fresh=fresh,
-    )
-    with _progress() as progress:
-        parity = Parity(request, progress)
-        made = [parity.artifact(name) for name in ARTIFACTS]
-        for artifact in made:
-            for method, reason in artifact.failures.items():
-                raise ExecutionError(f"{method} cannot be lowered to MLX: {reason}")
-        output_dir.mkdir(parents=True, exist_ok=True)
-        for artifact in made:
-            with replace_file(output_dir / artifact.name) as scratch:
-                shutil.copyfile(artifact.path, scratch)
-    for artifact in made:
-        typer.echo(f"{output_dir / artifact.name}  {artifact.bytes:,} bytes  {artifact.sha256}")
 
 
 @app.command()
@@ -255,6 +221,10 @@ def _stdout() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = LOG_WIDTH
     return console
+
+
+add_export(app, _progress)
+add_matrix(app, _progress, _stdout)
 
 
 def _command() -> str:

@@ -19,10 +19,14 @@ from harness.errors import InputError
 from harness.methods import METHODS, Dimensions
 from harness.upstream import package_directory, quiet
 
-__all__ = ["Artifact", "ExportOptions", "export_artifact", "given_artifact", "sha256"]
+__all__ = ["BACKENDS", "Artifact", "ExportOptions", "export_artifact", "given_artifact", "sha256"]
 
 STACK = ("torch", "executorch", "torchao", "flatbuffers")
 """Distributions whose version changes the bytes of an export."""
+
+
+BACKENDS = ("mlx", "xnnpack", "portable")
+"""What a program is lowered to; ``portable`` are ExecuTorch's portable CPU kernels."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,24 @@ class ExportOptions:
         One of `harness.export.codec.CODEC_FORMS`.
     without
         Corrections left out, so that upstream's stock lowering is judged.
+    backend
+        One of `BACKENDS`.
+    streaming
+        Whether the runner should decode in chunks.
+    quantization
+        Quantisation flags by name, of a model that was quantised by them; for the cache's key.
     """
 
     precision: str = "fp32"
     codec_form: str = "conv"
     without: tuple[str, ...] = ()
+    backend: str = "mlx"
+    streaming: bool = False
+    quantization: tuple[tuple[str, str | int], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise InputError(f"backend must be one of {', '.join(BACKENDS)} (got {self.backend!r})")
         # Only what is unusual is looked up, since the look-up needs torch.
         if self.without:
             from harness.export.corrections import check_names
@@ -166,24 +181,33 @@ def _export(
 ) -> None:
     from executorch.examples.models.voxtral_tts.voice import load_voice_embedding_tensor
 
+    from harness.export.kernels import KERNEL_PROGRAMS, dequantized_copy, lower_to_kernels
     from harness.export.lower import lower_to_mlx
     from harness.export.programs import PROGRAMS, codec_metadata, model_metadata
 
     started = time.perf_counter()
     methods = [method for method in METHODS if method.artifact == name]
+    trace = PROGRAMS
+    if options.backend != "mlx":
+        trace = KERNEL_PROGRAMS
+        # Upstream's flags are lowered as upstream lowers them, whatever comes of it.
+        model = model if options.quantization else dequantized_copy(model)
     if name == "codec_decoder.pte":
         metadata = codec_metadata(model, sizes)
     else:
         rows = len(load_voice_embedding_tensor(voice, dim=sizes.dim))
-        metadata = model_metadata(model, sizes, voice_embed_len=rows)
+        metadata = model_metadata(model, sizes, voice_embed_len=rows, streaming=options.streaming)
 
     def lower(chosen: Iterable[Any]) -> None:
         with quiet():
             programs = {}
             for method in chosen:
                 extra = {"form": options.codec_form} if method.name == "codec" else {}
-                programs[method.entry] = PROGRAMS[method.name](model, sizes, **extra)
-        lower_to_mlx(programs, metadata, directory / name, without=options.without)
+                programs[method.entry] = trace[method.name](model, sizes, **extra)
+        if options.backend == "mlx":
+            lower_to_mlx(programs, metadata, directory / name, without=options.without)
+        else:
+            lower_to_kernels(programs, metadata, directory / name, options.backend)
 
     failures: dict[str, str] = {}
     try:

@@ -13,7 +13,7 @@ from harness.export.codec import CodecDecoder
 from harness.methods import Dimensions
 from harness.upstream import enable_mlx_exporter
 
-__all__ = ["PROGRAMS", "codec_metadata", "model_metadata"]
+__all__ = ["PROGRAMS", "codec_metadata", "model_metadata", "text_decoder_program"]
 
 Builder = Callable[[Any, Dimensions], ExportedProgram]
 
@@ -33,10 +33,15 @@ def _text_decoder(model: Any, sizes: Dimensions) -> ExportedProgram:
     enable_mlx_exporter()
     import executorch.backends.mlx.custom_ops  # noqa: F401  registers torch.ops.mlx
 
+    return text_decoder_program(modules.TextDecoder(model), model, sizes)
+
+
+def text_decoder_program(module: torch.nn.Module, model: Any, sizes: Dimensions) -> ExportedProgram:
+    """Trace a text decoder, in whichever operators `module` is written, at any length."""
     length = Dim("length", min=1, max=sizes.max_seq_len)
     embeds = torch.zeros(1, 4, sizes.dim, dtype=_float_type(model))
     return _export(
-        modules.TextDecoder(model),
+        module,
         (embeds, torch.arange(4)),
         {"input_embeds": {1: length}, "cache_position": {0: length}},
     )

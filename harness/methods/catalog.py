@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.compare import Allowance
 from harness.errors import InputError
+from harness.methods import xnnpack
 from harness.methods.spec import Input, Method
 
 __all__ = ["ARTIFACTS", "CODEC", "METHODS", "MODEL", "select_methods"]
@@ -29,7 +30,8 @@ def _method(
     entry: str | None = None,
     stateful: bool = False,
 ) -> Method:
-    return Method(name, artifact, entry or name, inputs, {"fp32": fp32}, stateful)
+    allowances = {"fp32": fp32, **xnnpack.ALLOWANCES.get(name, {})}
+    return Method(name, artifact, entry or name, inputs, allowances, stateful)
 
 
 METHODS: tuple[Method, ...] = (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.compare import Gate, Status, Verdict, judge_many, judge_waveform
+from harness.compare import Gate, Status, Verdict, judge_many, judge_waveform, words
 from harness.errors import ExecutionError, InputError
 from harness.methods import Dimensions, Method
 from harness.methods.cases import Case
@@ -14,7 +15,18 @@ from harness.parity.evidence import Evidence
 from harness.runtime.portable.coverage import MLX_BACKEND, MethodDelegation
 from harness.runtime.protocol import Array, Executor
 
-__all__ = ["judge_delegation", "judge_evidence", "judge_steps", "refused", "replay", "unlowered"]
+__all__ = [
+    "judge_coverage",
+    "judge_delegation",
+    "judge_evidence",
+    "judge_outputs",
+    "judge_steps",
+    "refused",
+    "replay",
+    "unlowered",
+]
+
+XNNPACK_BACKEND = "XnnpackBackend"
 
 
 def judge_evidence(
@@ -45,6 +57,29 @@ def judge_evidence(
         outputs = replay(method, case, executor, sizes)
     except (ExecutionError, InputError) as error:
         return refused(method.name, case.label, error)
+    return judge_outputs(method, evidence, outputs, sizes, precision)
+
+
+def judge_outputs(
+    method: Method,
+    evidence: Evidence,
+    outputs: Sequence[Array],
+    sizes: Dimensions,
+    precision: str,
+) -> Verdict:
+    """Judge what an executor made of one case; `precision` picks the method's allowance.
+
+    Without an allowance the verdict is *unjudged*: nobody measured what counts as equal.
+    """
+    case = evidence.case
+    if precision not in method.allowances:
+        return Verdict(
+            subject=method.name,
+            case=case.label,
+            kind="tensor",
+            status=Status.UNJUDGED,
+            summary=f"no allowance is known for {precision}",
+        )
     allowance = method.allowances[precision]
     if method.name == "codec":
         (candidate,), (reference,) = outputs, evidence.outputs
@@ -87,22 +122,46 @@ def judge_steps(
         steps = replay(method, singles, executor, sizes, state="single steps")
     except (ExecutionError, InputError) as error:
         return refused(method.name, label, error)
-    pairs = [(np.concatenate(steps, axis=1), whole)]
-    return judge_many(method.name, label, pairs, method.allowances[precision])
+    whole_case = Evidence(Case(method.name, label, prompt.calls[:1]), (whole,))
+    return judge_outputs(method, whole_case, [np.concatenate(steps, axis=1)], sizes, precision)
+
+
+def judge_coverage(method: Method, delegations: Sequence[MethodDelegation]) -> Verdict:
+    """Say how much of a method XNNPACK takes; unlike MLX it leaves the rest to CPU kernels."""
+    found = {delegation.method: delegation for delegation in delegations}
+    if method.entry not in found:
+        return _missing(method, found)
+    here = found[method.entry]
+    others = {name: n for name, n in here.delegates.items() if name != XNNPACK_BACKEND}
+    gate = Gate("other delegates", float(sum(others.values())), 0.0)
+    taken = here.delegates.get(XNNPACK_BACKEND, 0)
+    left = Counter(here.kernel_calls)
+    most = ", ".join(f"{name} × {n}" for name, n in left.most_common(3))
+    summary = (
+        f"{words.count(taken, 'XNNPACK delegate')}, "
+        f"{words.count(len(here.kernel_calls), 'call')} of CPU kernels{': ' * bool(most)}{most}"
+        f"{', …' if len(left) > 3 else ''}"
+    )
+    if others:
+        got = ", ".join(f"{n} × {name}" for name, n in others.items())
+        summary = f"expected delegates of XNNPACK alone, got {got} besides"
+    return Verdict(
+        subject=method.name,
+        case="delegation",
+        kind="delegation",
+        status=Status.PASS if gate.passed else Status.FAIL,
+        summary=summary,
+        metrics={"delegates": taken, "not delegated": tuple(sorted(left))},
+        gates=(gate,),
+        elements=taken + len(here.kernel_calls),
+    )
 
 
 def judge_delegation(method: Method, delegations: Sequence[MethodDelegation]) -> Verdict:
     """Judge coverage: one delegate, and nothing outside it."""
     found = {delegation.method: delegation for delegation in delegations}
     if method.entry not in found:
-        return Verdict(
-            subject=method.name,
-            case="delegation",
-            kind="delegation",
-            status=Status.UNJUDGED,
-            summary=f"{method.artifact} has no method {method.entry}: it carries "
-            f"{', '.join(found) or 'none'}; export it again",
-        )
+        return _missing(method, found)
     here = found[method.entry]
     outside = tuple(sorted(set(here.kernel_calls)))
     others = {name: n for name, n in here.delegates.items() if name != MLX_BACKEND}
@@ -130,7 +189,18 @@ def judge_delegation(method: Method, delegations: Sequence[MethodDelegation]) ->
     )
 
 
-def unlowered(method: Method, reason: str) -> Verdict:
+def _missing(method: Method, found: Mapping[str, MethodDelegation]) -> Verdict:
+    return Verdict(
+        subject=method.name,
+        case="delegation",
+        kind="delegation",
+        status=Status.UNJUDGED,
+        summary=f"{method.artifact} has no method {method.entry}: it carries "
+        f"{', '.join(found) or 'none'}; export it again",
+    )
+
+
+def unlowered(method: Method, reason: str, backend: str = "MLX") -> Verdict:
     """Verdict on a method that could not be lowered at all."""
     first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
     return Verdict(
@@ -138,7 +208,7 @@ def unlowered(method: Method, reason: str) -> Verdict:
         case="lowering",
         kind="execution",
         status=Status.FAIL,
-        summary=f"cannot be lowered to MLX: {first}",
+        summary=f"cannot be lowered to {backend}: {first}",
         notes=(reason,),
     )
 

@@ -19,6 +19,7 @@ from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
 from harness.parity import facts
 from harness.parity.evidence import EagerRun, Evidence, Script, gather
 from harness.parity.judge import (
+    judge_coverage,
     judge_delegation,
     judge_evidence,
     judge_steps,
@@ -57,6 +58,8 @@ CAPACITIES = {"tiny": (128, 40), "small": (256, 64)}
 
 GOLDEN_CHECKPOINTS = ("tiny",)
 
+BACKEND_NAMES = {"mlx": "MLX", "xnnpack": "XNNPACK"}
+
 UPSTREAM_CAPACITIES = (4096, 256)
 """Those of upstream's exporter."""
 
@@ -83,6 +86,8 @@ class Request:
         Directory with `model.pte` and `codec_decoder.pte` to judge instead of exporting.
     fresh
         Export again even if the cache has the artifact.
+    triangulate
+        Whether to ask XNNPACK for a third opinion on every method.
     """
 
     checkpoint: str = "tiny"
@@ -96,6 +101,7 @@ class Request:
     without: tuple[str, ...] = ()
     artifacts: Path | None = None
     fresh: bool = False
+    triangulate: bool = False
 
 
 class Parity:
@@ -113,7 +119,7 @@ class Parity:
         self, request: Request, progress: Callable[[str], None] = lambda text: None
     ) -> None:
         self.request = request
-        self._progress = progress
+        self.progress = progress
         self._artifacts: dict[str, Artifact] = {}
         self._executors: dict[str, Executor] = {}
         self.methods = select_methods(request.methods)
@@ -127,7 +133,7 @@ class Parity:
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, opened and its tensors checked by name and shape."""
-        self._progress(f"opening checkpoint {self.request.checkpoint}")
+        self.progress(f"opening checkpoint {self.request.checkpoint}")
         return open_checkpoint(self.request.checkpoint)
 
     @cached_property
@@ -147,7 +153,7 @@ class Parity:
     @cached_property
     def model(self) -> VoxtralTTSModel:
         """Upstream's eager model, which is also what gets exported."""
-        self._progress("loading the eager model")
+        self.progress("loading the eager model")
         with quiet():
             from harness.checkpoint.loading import load_model
 
@@ -173,7 +179,7 @@ class Parity:
         script = Script(TEXT, self.voice, SEED)
 
         def make() -> EagerRun:
-            self._progress(f"eager speaks: {TEXT}")
+            self.progress(f"eager speaks: {TEXT}")
             return gather(self.eager, self.checkpoint, self.sizes, script)
 
         return kept_run(
@@ -196,6 +202,17 @@ class Parity:
 
     # --- what is judged --------------------------------------------------------------------
 
+    @property
+    def backend(self) -> str:
+        """What artifacts are lowered to: the executor decides."""
+        return "xnnpack" if "xnnpack" in (self.request.executor, self.request.require) else "mlx"
+
+    @property
+    def allowance(self) -> str:
+        """Which of a method's allowances applies."""
+        prefix = "" if self.backend == "mlx" else f"{self.backend}/"
+        return f"{prefix}{self.request.precision}"
+
     def artifact(self, name: str) -> Artifact:
         """One of the two files, given or exported."""
         if name not in self._artifacts:
@@ -207,11 +224,13 @@ class Parity:
                     name,
                     lambda: self.model,
                     self.sizes,
-                    ExportOptions(request.precision, request.codec_form, request.without),
+                    ExportOptions(
+                        request.precision, request.codec_form, request.without, self.backend
+                    ),
                     weights=self.checkpoint.digest,
                     voice=self.checkpoint.voice_file(self.voice),
                     fresh=request.fresh,
-                    progress=self._progress,
+                    progress=self.progress,
                 )
         return self._artifacts[name]
 
@@ -219,10 +238,16 @@ class Parity:
         """An executor with artifact `name` loaded."""
         if name not in self._executors:
             executor = choose(self.request.executor, self.request.require)
-            self._progress(f"loading {name} on the {executor.fingerprint.executor} executor")
+            self.progress(f"loading {name} on the {executor.fingerprint.executor} executor")
             executor.load(self.artifact(name).path)
             self._executors[name] = executor
         return self._executors[name]
+
+    def close(self) -> None:
+        """Release the executors, child processes and all."""
+        for executor in self._executors.values():
+            executor.close()
+        self._executors.clear()
 
     def _declared(self, name: str, constant: str) -> int:
         """A metadata method of a given artifact."""
@@ -238,19 +263,21 @@ class Parity:
         """Every verdict on one method."""
         artifact = self.artifact(method.artifact)
         if method.name in artifact.failures:
-            return [unlowered(method, artifact.failures[method.name])]
-        delegated = judge_delegation(method, delegation(artifact.path))
+            reason = artifact.failures[method.name]
+            return [unlowered(method, reason, BACKEND_NAMES[self.backend])]
+        judge_split = judge_delegation if self.backend == "mlx" else judge_coverage
+        delegated = judge_split(method, delegation(artifact.path))
         if delegated.status is Status.UNJUDGED:
             return [delegated]
         executor = self.executor(method.artifact)
-        self._progress(f"judging {method.name}")
+        self.progress(f"judging {method.name}")
         found = [delegated]
         evidence = self.evidence(method)
         for item in evidence:
-            found.append(judge_evidence(method, item, executor, self.sizes, self.request.precision))
+            found.append(judge_evidence(method, item, executor, self.sizes, self.allowance))
         if method.stateful:
             found.append(
-                judge_steps(method, evidence[0].case, executor, self.sizes, self.request.precision)
+                judge_steps(method, evidence[0].case, executor, self.sizes, self.allowance)
             )
         return found
 
@@ -276,7 +303,7 @@ class Parity:
 
     def judge_golden(self, root: Path | None = None) -> list[Verdict]:
         """Compare the codec's waveform with the golden kept of it."""
-        self._progress("comparing with the golden")
+        self.progress("comparing with the golden")
         try:
             waveform = self.waveform
         except ExecutionError as error:
@@ -320,6 +347,10 @@ class Parity:
         started = datetime.datetime.now(datetime.timezone.utc)
         verdicts = [verdict for method in self.methods for verdict in self.judge(method)]
         verdicts += filter(None, map(facts.judge_integrity, self._artifacts.values()))
+        if self.request.triangulate:
+            from harness.parity.triangulate import third_opinion
+
+            verdicts += third_opinion(self)
         if self._has_golden():
             verdicts += self.judge_golden()
         executor = next(iter(self._executors.values()), None) or choose(

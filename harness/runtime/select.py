@@ -7,7 +7,7 @@ from harness.runtime.protocol import Executor
 
 __all__ = ["NAMES", "availability", "choose"]
 
-NAMES = ("auto", "native", "portable")
+NAMES = ("auto", "native", "portable", "xnnpack")
 
 
 def choose(name: str = "auto", require: str | None = None) -> Executor:
@@ -17,9 +17,11 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     ----------
     name
         ``native`` (ExecuTorch's runtime with the MLX backend), ``portable`` (our interpreter
-        over `mlx.core`), or ``auto``: native where this machine has it, portable elsewhere.
+        over `mlx.core`), ``xnnpack`` (ExecuTorch's runtime with XNNPACK and its CPU kernels,
+        on files lowered to these), or ``auto``: native where this machine has it, portable
+        elsewhere.
     require
-        ``native`` or ``portable``: what ``auto`` must come to.
+        One of the others: what ``auto`` must come to.
 
     Raises
     ------
@@ -39,6 +41,8 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
         return _portable()
     from harness.runtime.native import NativeExecutor, why_not
 
+    if wanted == "xnnpack":
+        return NativeExecutor(name="xnnpack")
     reason = why_not()
     if reason is None:
         return NativeExecutor()
@@ -56,5 +60,6 @@ def _portable() -> Executor:
 def availability() -> dict[str, str | None]:
     """For each executor, why it cannot run here; None where it can."""
     from harness.runtime.native import why_not
+    from harness.runtime.native.machine import why_not_xnnpack
 
-    return {"native": why_not(), "portable": None}
+    return {"native": why_not(), "portable": None, "xnnpack": why_not_xnnpack()}

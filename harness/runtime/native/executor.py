@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,18 @@ class NativeExecutor:
         Seconds that one call, or one load, may take.
     command
         Program and arguments of the child, which gets its channel's descriptor as last argument.
+    name
+        What the fingerprint calls it: the name by which users chose it.
     """
 
-    def __init__(self, *, timeout: float = 600.0, command: Sequence[str] = WORKER) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: float = 600.0,
+        command: Sequence[str] = WORKER,
+        name: str = "native",
+    ) -> None:
+        self._name = name
         self._timeout = timeout
         self._command = tuple(command)
         self._child: Child | None = None
@@ -48,7 +58,7 @@ class NativeExecutor:
         if self._usable is None:
             self._start()
         assert self._usable is not None
-        return fingerprint(self._usable)
+        return replace(fingerprint(self._usable), executor=self._name)
 
     @property
     def pid(self) -> int | None:

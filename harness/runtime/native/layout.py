@@ -25,9 +25,10 @@ __all__ = ["InputLayout", "MethodLayout", "read_layout"]
 # Field numbers, by table.
 _PROGRAM_PLANS = 1
 _PLAN_NAME, _PLAN_VALUES, _PLAN_INPUTS = 0, 2, 3
-_PLAN_DELEGATES, _PLAN_MEMORY_SIZES = 7, 8
+_PLAN_OPERATORS, _PLAN_DELEGATES, _PLAN_MEMORY_SIZES = 6, 7, 8
 _VALUE_TYPE, _VALUE = 0, 1
 _DELEGATE_ID = 0
+_OPERATOR_NAME = 0
 _TENSOR_DYNAMISM = 8
 
 # Numbers of the union KernelTypes.
@@ -64,6 +65,8 @@ class MethodLayout:
         In call order.
     backends
         Ids of the backends that take parts of the method, each once.
+    namespaces
+        Namespaces of the operators that run outside them, e.g. ``aten``, ``llama``, each once.
     extra_memory
         Whether the plan has memory beyond its activations, which is where an export with
         `share_mutable_buffers=True` keeps the buffers that its methods have in common.
@@ -71,6 +74,7 @@ class MethodLayout:
 
     inputs: tuple[InputLayout, ...]
     backends: tuple[str, ...]
+    namespaces: tuple[str, ...]
     extra_memory: bool
 
 
@@ -91,12 +95,14 @@ def read_layout(path: Path) -> dict[str, MethodLayout]:
 def _method(plan: Table) -> MethodLayout:
     values = list(_tables(plan, _PLAN_VALUES))
     backends = (_text(delegate, _DELEGATE_ID) for delegate in _tables(plan, _PLAN_DELEGATES))
+    operators = (_text(operator, _OPERATOR_NAME) for operator in _tables(plan, _PLAN_OPERATORS))
     return MethodLayout(
         inputs=tuple(
             _input(_text(plan, _PLAN_NAME), number, values[index])
             for number, index in enumerate(_integers(plan, _PLAN_INPUTS))
         ),
         backends=tuple(dict.fromkeys(backends)),
+        namespaces=tuple(dict.fromkeys(name.partition("::")[0] for name in operators)),
         extra_memory=_length(plan, _PLAN_MEMORY_SIZES) > _ORDINARY_MEMORIES,
     )
 

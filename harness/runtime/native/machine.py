@@ -14,9 +14,10 @@ from harness.errors import ExecutionError
 from harness.runtime.native.child import DEFAULTS, Child
 from harness.runtime.protocol import Fingerprint
 
-__all__ = ["available", "fingerprint", "missing", "why_not"]
+__all__ = ["available", "fingerprint", "missing", "why_not", "why_not_xnnpack"]
 
 MLX_BACKEND = "MLXBackend"
+XNNPACK_BACKEND = "XnnpackBackend"
 
 _PACKAGES = ("executorch", "torch", "mlx")
 
@@ -39,6 +40,24 @@ def why_not() -> str | None:
     needs = "native runs need macOS 14+ on Apple Silicon"
     if sys.platform != "darwin" or platform.machine() != "arm64":
         return f"{needs} (this is {platform.system()} on {platform.machine()})"
+    answer = _backends()
+    return answer if isinstance(answer, str) else missing(answer["registered"], answer["usable"])
+
+
+@lru_cache(maxsize=1)
+def why_not_xnnpack() -> str | None:
+    """One sentence on why XNNPACK programs cannot run here; None if they can."""
+    answer = _backends()
+    if isinstance(answer, str):
+        return answer
+    if XNNPACK_BACKEND in answer["usable"]:
+        return None
+    found = ", ".join(answer["registered"]) or "none"
+    return f"the ExecuTorch runtime here has no XNNPACK backend (found: {found})"
+
+
+def _backends() -> dict[str, list[str]] | str:
+    """What a child's runtime answers; a sentence if it does not start."""
     child = Child()
     try:
         answer, _ = child.ask("ExecuTorch's runtime", {"operation": "backends"}, (), 60.0)
@@ -46,7 +65,7 @@ def why_not() -> str | None:
         return f"the ExecuTorch runtime does not start: {error}"
     finally:
         child.end()
-    return missing(answer["registered"], answer["usable"])
+    return answer
 
 
 def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:

@@ -16,6 +16,7 @@ process, and so does the end of the stream. Descriptors 1 and 2 are the captured
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -45,6 +46,13 @@ _DTYPES = {
     7: "float64", 11: "bool", 15: "bfloat16", 27: "uint16", 28: "uint32", 29: "uint64",
 }  # fmt: skip
 
+# Kernels that the wheel keeps apart from its runtime: operator namespace → package and library.
+# A library registers its kernels with the runtime's extension as it is loaded, once a process.
+_KERNEL_LIBRARIES = {
+    "llama": ("executorch.extension.llm.custom_ops", "*custom_ops_aot_lib.*"),
+    "quantized_decomposed": ("executorch.kernels.quantized", "*quantized_ops_aot_lib.*"),
+}
+
 # The parent ends a slow child itself; this is for a child whose parent died in the meantime.
 _GRACE_SECONDS = 10.0
 
@@ -64,6 +72,7 @@ class Session:
         program = _open(path)
         layout = read_layout(path)
         _check_backends(path, {name for method in layout.values() for name in method.backends})
+        _load_kernels({name for method in layout.values() for name in method.namespaces})
         self._path, self._version = path, _version(path)
         self._layout = layout
         self._shares_memory = any(method.extra_memory for method in layout.values())
@@ -193,6 +202,21 @@ def _check_backends(path: Path, needed: set[str]) -> None:
         f"{path} needs {', '.join(missing)}, which the ExecuTorch runtime here does not have "
         f"(found: {', '.join(known['usable']) or 'none'}): {advice}"
     )
+
+
+def _load_kernels(namespaces: set[str]) -> None:
+    for namespace in sorted(namespaces.intersection(_KERNEL_LIBRARIES)):
+        package, pattern = _KERNEL_LIBRARIES[namespace]
+        # Found without importing the package, whose Python side pulls in the exporter.
+        spec = importlib.util.find_spec(package)
+        folders = spec.submodule_search_locations if spec is not None else None
+        found = [file for folder in folders or () for file in Path(folder).glob(pattern)]
+        if not found:
+            raise UnavailableError(
+                f"the program calls operators of {namespace}::, whose kernels ({pattern}) are not "
+                f"in {package}; install the executorch wheel that pyproject.toml pins"
+            )
+        torch.ops.load_library(found[0])
 
 
 def _describe(method: str, meta: Any, index: int, declared: InputLayout) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""The second road to a `.pte`: upstream's own lowering to XNNPACK and to the portable kernels.
+
+ExecuTorch's real runtime runs these files on every machine, which makes them a third opinion
+beside eager and MLX. Five of the six programs are those that go to MLX. `text_decoder` is not:
+its MLX form is written in ``torch.ops.mlx``, for which that runtime has no kernels, so it is
+upstream's own module with ``llama.update_cache`` and ``llama.custom_sdpa``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from harness.cache import replace_file
+from harness.errors import InputError
+from harness.export.programs import PROGRAMS, text_decoder_program
+from harness.export.quantization import Quantization
+from harness.methods import Dimensions
+from harness.upstream import quiet
+
+__all__ = [
+    "KERNEL_PROGRAMS",
+    "dequantized_copy",
+    "lower_to_kernels",
+    "quantized_copy",
+]
+
+
+def _text_decoder(model: Any, sizes: Dimensions) -> ExportedProgram:
+    from executorch.examples.models.voxtral_tts.export_voxtral_tts import TextDecoderExport
+
+    return text_decoder_program(TextDecoderExport(model), model, sizes)
+
+
+KERNEL_PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {
+    **PROGRAMS,
+    "text_decoder": _text_decoder,
+}
+"""For each method, what traces it for XNNPACK and the portable kernels."""
+
+
+def lower_to_kernels(
+    programs: Mapping[str, ExportedProgram],
+    metadata: Mapping[str, int],
+    path: Path,
+    backend: str,
+) -> None:
+    """Lower `programs` as upstream's exporter does and write them to `path` as one `.pte`.
+
+    Parameters
+    ----------
+    programs
+        Entry name → program.
+    metadata
+        Constant methods: name → value.
+    path
+        Written to a temporary name first and renamed.
+    backend
+        ``"xnnpack"`` or ``"portable"``.
+    """
+    with quiet(), contextlib.redirect_stdout(io.StringIO()):
+        from executorch.examples.models.voxtral_tts.export_voxtral_tts import lower_to_executorch
+
+        program = lower_to_executorch(dict(programs), dict(metadata), backend=backend)
+    with replace_file(path) as scratch, scratch.open("wb") as file:
+        program.write_to_file(file)
+
+
+def quantized_copy(model: Any, quantization: Quantization) -> Any:
+    """`model` quantised by upstream's own functions; `model` itself stays as it is.
+
+    Weights that are not quantised are shared with `model`.
+
+    Raises
+    ------
+    InputError
+        torchao refuses the options for one of the layers.
+    """
+    from executorch.examples.models.voxtral_tts.export_voxtral_tts import apply_model_quantization
+    from executorch.extension.llm.export.quantize import quantize_model_
+
+    twin = _copy(model)
+    with quiet(), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            apply_model_quantization(
+                twin,
+                qlinear=quantization.qlinear,
+                qlinear_group_size=quantization.qlinear_group_size,
+                qlinear_packing_format=quantization.qlinear_packing_format,
+                qembedding=quantization.qembedding,
+                qembedding_group_size=quantization.qembedding_group_size,
+                decoder_qlinear_scope=quantization.decoder_qlinear_scope,
+            )
+            if quantization.qlinear_codec:
+                quantize_model_(
+                    twin.codec_decoder,
+                    qlinear_config=quantization.qlinear_codec,
+                    qlinear_group_size=quantization.qlinear_codec_group_size,
+                )
+        except (AssertionError, ValueError, RuntimeError) as error:
+            raise InputError(f"torchao cannot quantise the model as asked: {error}") from error
+    return twin
+
+
+def dequantized_copy(model: Any) -> Any:
+    """`model` with the values of its quantised weights as plain floating point.
+
+    The runtime has no kernel for torchao's weight-only quantisation (lowering ends with
+    ``Missing out variants: torchao::dequantize_affine``), but the same values in floating point
+    compute the same. A model without quantised weights is returned as it is.
+    """
+    from torchao.utils import TorchAOBaseTensor
+
+    twin = _copy(model)
+    found = [
+        (module, name, weight)
+        for module in twin.modules()
+        for name, weight in module.named_parameters(recurse=False)
+        if isinstance(weight, TorchAOBaseTensor)
+    ]
+    for module, name, weight in found:
+        plain = torch.nn.Parameter(weight.dequantize(), requires_grad=False)
+        setattr(module, name, plain)
+    return twin if found else model
+
+
+def _copy(model: Any) -> Any:
+    """New modules around the same weights."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, shared)

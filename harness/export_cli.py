@@ -1,0 +1,116 @@
+"""``voxtral-parity export``: the flags of upstream's ``export_voxtral_tts.py``, and MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+__all__ = ["add_export"]
+
+Progress = Callable[[], AbstractContextManager[Callable[[str], None]]]
+
+_Text = Optional[str]  # noqa: UP045 - typer evaluates it on Python 3.10 as well
+_Whole = Optional[int]  # noqa: UP045
+
+
+def _option(name: str, metavar: str, text: str) -> object:
+    return typer.Option(name, metavar=metavar, help=text)
+
+
+def add_export(app: typer.Typer, progress: Progress) -> None:
+    """Add the command to `app`; `progress` is how it tells what it is doing."""
+
+    @app.command()
+    def export(
+        checkpoint: Annotated[
+            str,
+            typer.Option(
+                "--model-path", "--checkpoint", metavar="DIR|PRESET", help="Which weights."
+            ),
+        ] = "tiny",
+        backend: Annotated[str, _option("--backend", "B", "mlx, xnnpack or portable.")] = "mlx",
+        dtype: Annotated[str, _option("--dtype", "T", "fp32 or bf16.")] = "fp32",
+        output_dir: Annotated[
+            Path, typer.Option("--output-dir", metavar="DIR", help="Where the files go.")
+        ] = Path("voxtral_tts_exports"),
+        export_target: Annotated[
+            str, _option("--export-target", "WHICH", "all, model or codec.")
+        ] = "all",
+        max_seq_len: Annotated[
+            _Whole, typer.Option(min=1, help="Positions of the KV cache; a checkpoint's: 4096.")
+        ] = None,
+        max_codec_frames: Annotated[
+            _Whole, typer.Option(min=1, help="Frames of one codec call; a checkpoint's: 256.")
+        ] = None,
+        streaming: Annotated[
+            bool, typer.Option("--streaming", help="Tell the runner to decode in chunks.")
+        ] = False,
+        qlinear: Annotated[
+            _Text, _option("--qlinear", "Q", "4w, 8w; not for MLX: 8da4w, 8da8w.")
+        ] = None,
+        qlinear_group_size: Annotated[
+            _Whole, typer.Option(min=0, help="Weights that share a scale.")
+        ] = None,
+        qlinear_packing_format: Annotated[
+            _Text, _option("--qlinear-packing-format", "F", "torchao's packing of 4w.")
+        ] = None,
+        decoder_qlinear_scope: Annotated[
+            str, _option("--decoder-qlinear-scope", "S", "all, attention, feed_forward or none.")
+        ] = "all",
+        qlinear_codec: Annotated[
+            _Text, _option("--qlinear-codec", "Q", "4w or 8w; not for MLX.")
+        ] = None,
+        qlinear_codec_group_size: Annotated[
+            _Whole, typer.Option(min=0, help="The same for the codec.")
+        ] = None,
+        qembedding: Annotated[
+            _Text, _option("--qembedding", "Q", "4w or 8w; XNNPACK leaves it out.")
+        ] = None,
+        qembedding_group_size: Annotated[
+            _Whole, typer.Option(min=0, help="The same for embeddings.")
+        ] = None,
+        fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
+    ) -> None:
+        """Write model.pte and codec_decoder.pte for upstream's runner."""
+        from harness.export.command import ExportFlags, write_artifacts
+        from harness.export.quantization import Quantization
+
+        flags = ExportFlags(
+            backend=backend,
+            dtype=dtype,
+            target=export_target,
+            streaming=streaming,
+            quantization=Quantization(
+                qlinear=qlinear,
+                qlinear_group_size=qlinear_group_size,
+                qlinear_packing_format=qlinear_packing_format,
+                decoder_qlinear_scope=decoder_qlinear_scope,
+                qembedding=qembedding,
+                qembedding_group_size=qembedding_group_size,
+                qlinear_codec=qlinear_codec,
+                qlinear_codec_group_size=qlinear_codec_group_size,
+            ),
+        )
+        from harness.parity import Parity, Request
+
+        request = Request(
+            checkpoint=checkpoint, max_seq_len=max_seq_len, max_codec_frames=max_codec_frames
+        )
+        with progress() as say:
+            parity = Parity(request, say)
+            made = write_artifacts(
+                parity.checkpoint,
+                parity.sizes,
+                flags,
+                output_dir,
+                voice=parity.checkpoint.voice_file(parity.voice),
+                fresh=fresh,
+                progress=say,
+            )
+        for artifact in made:
+            path = output_dir / artifact.name
+            typer.echo(f"{path}  {artifact.bytes:,} bytes  {artifact.sha256}")
