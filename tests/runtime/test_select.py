@@ -53,6 +53,17 @@ def test_portable_can_be_had_where_native_is(name: str, require: str | None) -> 
     assert isinstance(choose(name, require), Portable)
 
 
+@pytest.mark.parametrize(("name", "require"), [("xnnpack", None), ("auto", "xnnpack")])
+def test_xnnpack_runs_on_executorchs_runtime_under_its_own_name(
+    name: str, require: str | None
+) -> None:
+    executor = choose(name, require)
+
+    assert type(executor).__name__ == "NativeExecutor"
+    assert executor.fingerprint.executor == "xnnpack"
+    executor.close()
+
+
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(("name", "require"), [("native", None), ("auto", "native")])
 def test_native_where_there_is_none_is_unavailable(name: str, require: str | None) -> None:
@@ -61,12 +72,12 @@ def test_native_where_there_is_none_is_unavailable(name: str, require: str | Non
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"one of auto, native, portable \(got 'metal'\)"):
+    with pytest.raises(InputError, match=r"one of auto, native, portable, xnnpack \(got 'metal'\)"):
         choose("metal")
 
 
 def test_an_unknown_requirement_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"one of native, portable \(got 'auto'\)"):
+    with pytest.raises(InputError, match=r"one of native, portable, xnnpack \(got 'auto'\)"):
         choose("auto", "auto")
 
 
