@@ -28,7 +28,7 @@ from harness.compare.metrics import as_float64
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.runtime.protocol import Array
 
-__all__ = ["CASE", "Finding", "Opinion", "Sighting", "distance", "find", "triangulate"]
+__all__ = ["CASE", "Finding", "Opinion", "Sighting", "distance", "find", "headroom", "triangulate"]
 
 CASE = "MLX vs XNNPACK vs eager"
 
@@ -114,6 +114,15 @@ def distance(some: Sequence[Array] | None, others: Sequence[Array] | None, unit:
     return math.sqrt(total / count) / unit if count else math.inf
 
 
+def headroom(verdict: Verdict) -> float:
+    """The most that a gate used of its allowance; NaN if one measured NaN.
+
+    A step of one 16-bit code is all of "up to 1 LSB" and no news, so it counts only if it fails.
+    """
+    used = [gate.headroom_used for gate in verdict.gates if gate.unit != "LSB" or not gate.passed]
+    return max(used, key=lambda x: (x != x, x), default=0.0)
+
+
 def find(sighting: Sighting) -> Finding:
     """Who stands apart in one case."""
     mlx, xnnpack = sighting.mlx, sighting.xnnpack
@@ -179,7 +188,7 @@ def triangulate(subject: str, sightings: Sequence[Sighting], notes: Sequence[str
 
 def _used(opinion: Opinion) -> float:
     """Headroom that an opinion used; infinite where it failed and no number says by how much."""
-    used = opinion.verdict.headroom_used
+    used = headroom(opinion.verdict)
     return used if opinion.agrees or used > 1.0 else math.inf
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare import Status, Verdict, exit_code
+from harness.compare.triangulate import headroom
 from harness.errors import HarnessError
 from harness.methods import Method
 from harness.parity.run import Parity, Request
@@ -41,7 +42,7 @@ class Cell:
     @property
     def headroom_used(self) -> float:
         """The most that any verdict used of its allowance."""
-        return max(verdict.headroom_used for verdict in self.verdicts)
+        return max(headroom(verdict) for verdict in self.verdicts)
 
 
 def cells(
