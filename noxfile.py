@@ -57,3 +57,10 @@ def parity(session: nox.Session) -> None:
     """Run the main job: all six methods, synthetic checkpoint, this machine's best executor."""
     install(session)
     session.run("voxtral-parity", "check", *session.posargs)
+
+
+@shared(default=False)
+def tolerances(session: nox.Session) -> None:
+    """Measure what the allowances are ten times of: exports against eager, gate by gate."""
+    install(session)
+    session.run("python", "-m", "harness.parity.measure", *session.posargs)

@@ -88,7 +88,7 @@ METHODS: tuple[Method, ...] = (
         ),
     ),
 )
-"""Allowances as measured by ``nox -s bench -- tolerances``."""
+"""Allowances stand on what ``nox -s tolerances -- tiny small`` measures."""
 
 
 def select_methods(names: Sequence[str]) -> tuple[Method, ...]:

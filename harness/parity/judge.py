@@ -46,7 +46,7 @@ def judge_evidence(
     except (ExecutionError, InputError) as error:
         return refused(method.name, case.label, error)
     allowance = method.allowances[precision]
-    if method.name == "codec":
+    if method.name == "codec" and len(outputs) == 1:
         (candidate,), (reference,) = outputs, evidence.outputs
         return judge_waveform(
             method.name, case.label, candidate, reference, allowance, sizes.sampling_rate
