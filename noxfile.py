@@ -40,7 +40,9 @@ def install(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
     tools = nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), "dev")
     python = str(PROGRAMS / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", "-e", ".", *tools, external=True)
+    session.run(
+        python, "-m", "pip", "install", "--quiet", "--no-compile", "-e", ".", *tools, external=True
+    )
     stamp.write_text(wanted)
 
 

@@ -101,6 +101,7 @@ def test_stock_indexing_breaks_the_unfold_form_of_the_codec(
     assert code == 1
     assert "FAIL codec · speech" in out
     assert "one MLX delegate" in out  # delegated whole, and wrong all the same
+    assert "stock lowering put back: adjacent-indices" in out
 
 
 def test_export_writes_both_files(

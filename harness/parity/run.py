@@ -334,7 +334,7 @@ class Parity:
             precision=self.request.precision,
             executor=executor.fingerprint,
             artifacts=tuple(map(facts.artifact_facts, self._artifacts.values())),
-            reference=facts.REFERENCE,
+            reference=facts.reference(self.request.codec_form, self.request.without),
             verdicts=tuple(verdicts),
         )
 
