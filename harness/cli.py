@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import traceback
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -235,6 +236,10 @@ def main() -> None:
         Console(stderr=True, highlight=False).print(
             f"voxtral-parity: {error}", style="red", markup=False, soft_wrap=True
         )
+        sys.exit(2)
+    except Exception:
+        # A fault of the harness itself: 1 would say that a mismatch was found.
+        traceback.print_exc()
         sys.exit(2)
 
 

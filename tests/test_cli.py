@@ -104,6 +104,18 @@ def test_stock_indexing_breaks_the_unfold_form_of_the_codec(
     assert "stock lowering put back: adjacent-indices" in out
 
 
+def test_a_fault_of_the_harness_is_no_mismatch(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Parity, "report", broken)
+
+    assert run(monkeypatch, "check", "codec") == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_export_writes_both_files(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
 ) -> None:

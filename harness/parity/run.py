@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -275,15 +276,23 @@ class Parity:
         return statistics(samples, self.sizes.sampling_rate, self.speech.frames)
 
     def judge_golden(self, root: Path | None = None) -> list[Verdict]:
-        """Compare the codec's waveform with the golden kept of it."""
+        """Compare the codec's waveform with the golden kept of it.
+
+        Where none was blessed on this kind of machine, that of CPUs serves: fp32 differs
+        between them by less than the drift a golden allows.
+        """
         self._progress("comparing with the golden")
+        root = root or golden.default_root()
+        key = self.golden_key
+        if golden.read(root, key) is None:
+            key = dataclasses.replace(key, regime="cpu")
         try:
             waveform = self.waveform
         except ExecutionError as error:
             return [refused("codec", "golden", error)]
         return golden.check_file(
-            root or golden.default_root(),
-            self.golden_key,
+            root,
+            key,
             waveform,
             self.speech.codes,
             self.checkpoint.digest,
