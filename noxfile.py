@@ -40,7 +40,7 @@ def install(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
     tools = nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), "dev")
     python = str(PROGRAMS / "python")
-    # Without --no-compile pip spends a third of its time on bytecode that nothing imports.
+    # Bytecode is made at the first import; pip would make it for all that nothing imports.
     command = ("-m", "pip", "install", "--quiet", "--no-compile", "-e", ".", *tools)
     session.run(python, *command, external=True)
     stamp.write_text(wanted)
