@@ -30,7 +30,8 @@ golden_app = typer.Typer(help="Reviewed statistics of the codec's waveform.", no
 app.add_typer(golden_app, name="golden")
 
 CheckpointOption = Annotated[
-    str, typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, or a directory.")
+    str,
+    typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, full, or a directory."),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", metavar="P", help="fp32.")]
 ExecutorOption = Annotated[

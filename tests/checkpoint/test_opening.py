@@ -47,7 +47,7 @@ def test_a_directory_opens_through_the_same_door(tiny: Checkpoint, directory: Pa
 
 
 def test_an_unknown_name_lists_the_presets() -> None:
-    with pytest.raises(InputError, match=r"must be tiny, small or a directory \(got 'tny'"):
+    with pytest.raises(InputError, match=r"must be tiny, small, full or a directory \(got 'tny'"):
         open_checkpoint("tny")
 
 
