@@ -134,9 +134,10 @@ def write_bfloat16(
         Makes the bits of a tensor from its name and shape, as consecutive runs; called from
         several threads at once.
     """
-    header, offset = {}, 0
+    header, spans, offset = {}, {}, 0
     for name in sorted(shapes):
         end = offset + 2 * math.prod(shapes[name])
+        spans[name] = (offset, end)
         header[name] = {
             "dtype": "BF16",
             "shape": list(shapes[name]),
@@ -150,7 +151,7 @@ def write_bfloat16(
         file.truncate(8 + len(text) + offset)
 
     def write(name: str) -> None:
-        begin, end = (8 + len(text) + at for at in header[name]["data_offsets"])
+        begin, end = (8 + len(text) + at for at in spans[name])
         with path.open("r+b") as file:
             file.seek(begin)
             for run in bits(name, shapes[name]):
