@@ -57,3 +57,10 @@ def parity(session: nox.Session) -> None:
     """Run the main job: all six methods, synthetic checkpoint, this machine's best executor."""
     install(session)
     session.run("voxtral-parity", "check", *session.posargs)
+
+
+@shared(default=False)
+def bench(session: nox.Session) -> None:
+    """Time the portable executor at full width, beside eager PyTorch."""
+    install(session)
+    session.run("voxtral-parity", "bench", *session.posargs)

@@ -151,6 +151,29 @@ def export(
 
 
 @app.command()
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each; the best counts.")] = 5,
+    plain: Annotated[
+        bool, typer.Option("--plain/--no-plain", help="Also time MLX's own CPU kernels.")
+    ] = True,
+) -> None:
+    """Time the portable executor at full width, beside eager PyTorch."""
+    from rich.table import Table
+
+    from harness.bench.measure import bench as run
+
+    table = Table("what", "best", "over eager, or over the target", "target", "met")
+    with _progress() as progress:
+        for row in run(progress, rounds=rounds, plain=plain):
+            progress(f"{row.subject}: {row.figure}")
+            numbers = ("" if n is None else f"{n:.2f}" for n in (row.ratio, row.target))
+            table.add_row(
+                row.subject, row.figure, *numbers, {None: "", True: "yes"}.get(row.met, "no")
+            )
+    _stdout().print(table)
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine can run, and with which versions."""
     from rich.table import Table

@@ -121,17 +121,28 @@ class PortableExecutor:
         ExecutionError
             The program refused to run.
         """
-        plan = self._plan(method)
+        ready = self.prepare(method)
+        buffers = self._states.setdefault(state, {})
+        if method not in buffers:
+            buffers[method] = ready.fresh()
         with mx.stream(mx.cpu):
-            if method not in self._methods:
+            return ready.call(inputs, buffers[method], self.trace)
+
+    def prepare(self, method: str) -> Method:
+        """Read a method's weights now; its first call does so otherwise.
+
+        Raises
+        ------
+        InputError
+            No such method.
+        """
+        plan = self._plan(method)
+        if method not in self._methods:
+            with mx.stream(mx.cpu):
                 self._methods[method] = Method.load(
                     self._loaded(), plan, self._graphs[method], self._faithful, self._budget
                 )
-            ready = self._methods[method]
-            buffers = self._states.setdefault(state, {})
-            if method not in buffers:
-                buffers[method] = ready.fresh()
-            return ready.call(inputs, buffers[method], self.trace)
+        return self._methods[method]
 
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to its first contents."""
