@@ -64,9 +64,12 @@ def _main(path: Path) -> None:
 
 
 def _peak() -> float:
-    """Peak memory of this process in 10⁹ bytes; Linux counts it in KiB, macOS in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    """Peak memory of this process in 10⁹ bytes."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
+    # Linux's ru_maxrss starts at the peak of the process that started this one, and hides growth.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
 
 
 if __name__ == "__main__":

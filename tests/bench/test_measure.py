@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from harness.bench import measure
@@ -30,8 +31,16 @@ def test_a_target_is_met_up_to_itself(
 
 
 def test_loading_is_measured_in_another_process(parity: Parity) -> None:
-    path = parity.artifact("codec_decoder.pte").path
+    path = parity.artifact("model.pte").path
     found = measure_loading(path)
     assert found.gigabytes == path.stat().st_size / 1e9
     assert 0 < found.seconds < 60
-    assert 0 <= found.grown < 1
+
+
+def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> None:
+    large = np.ones(400_000_000, np.uint8)  # more than the child ever holds
+    path = parity.artifact("model.pte").path
+    found = measure_loading(path)
+    assert large[-1] == 1
+    # MLX holds a copy of every weight, and a weight is nearly all that the file has.
+    assert found.grown > 0.8 * found.gigabytes
