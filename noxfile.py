@@ -75,3 +75,9 @@ def parity(session: nox.Session) -> None:
 def tolerances(session: nox.Session) -> None:
     """Measure what the allowances are ten times of: exports against eager, gate by gate."""
     run(session, "python", "-m", "harness.parity.measure", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time the portable executor at full width, beside eager PyTorch."""
+    run(session, "voxtral-parity", "bench", *session.posargs)

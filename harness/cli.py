@@ -31,7 +31,8 @@ golden_app = typer.Typer(help="Reviewed statistics of the codec's waveform.", no
 app.add_typer(golden_app, name="golden")
 
 CheckpointOption = Annotated[
-    str, typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, or a directory.")
+    str,
+    typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, full, or a directory."),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", metavar="P", help="fp32.")]
 ExecutorOption = Annotated[
@@ -148,6 +149,29 @@ def export(
                 shutil.copyfile(artifact.path, scratch)
     for artifact in made:
         typer.echo(f"{output_dir / artifact.name}  {artifact.bytes:,} bytes  {artifact.sha256}")
+
+
+@app.command()
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each; the best counts.")] = 5,
+    plain: Annotated[
+        bool, typer.Option("--plain/--no-plain", help="Also time MLX's own CPU kernels.")
+    ] = True,
+) -> None:
+    """Time the portable executor at full width, beside eager PyTorch."""
+    from rich.table import Table
+
+    from harness.bench.measure import bench as run
+
+    table = Table("what", "best", "over eager, or over the target", "target", "met")
+    with _progress() as progress:
+        for row in run(progress, rounds=rounds, plain=plain):
+            progress(f"{row.subject}: {row.figure}")
+            numbers = ("" if n is None else f"{n:.2f}" for n in (row.ratio, row.target))
+            table.add_row(
+                row.subject, row.figure, *numbers, {None: "", True: "yes"}.get(row.met, "no")
+            )
+    _stdout().print(table)
 
 
 @app.command()

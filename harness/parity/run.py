@@ -53,7 +53,7 @@ SEED = 42
 
 PRECISIONS = ("fp32",)
 
-CAPACITIES = {"tiny": (128, 40), "small": (256, 64)}
+CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
 """max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
 
 GOLDEN_CHECKPOINTS = ("tiny",)
