@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
 from harness.golden import GoldenKey
 from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
+from harness.methods.precision import FP32, Precision, parse_precision
 from harness.parity import facts
 from harness.parity.evidence import EagerRun, Evidence, Script, gather
 from harness.parity.judge import (
@@ -50,8 +51,6 @@ VOICE = "neutral_female"
 SEED = 42
 """Noise seed of the same examples."""
 
-PRECISIONS = ("fp32",)
-
 CAPACITIES = {"tiny": (128, 40), "small": (256, 64)}
 """max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
 
@@ -72,7 +71,7 @@ class Request:
     methods
         Names; none means all six.
     precision
-        ``"fp32"``.
+        Name of a precision, or one made of its parts.
     executor, require
         Name of the executor, and one that must be had (``"native"``), else an error.
     max_seq_len, max_codec_frames
@@ -87,7 +86,7 @@ class Request:
 
     checkpoint: str = "tiny"
     methods: tuple[str, ...] = ()
-    precision: str = "fp32"
+    precision: str | Precision = "fp32"
     executor: str = "auto"
     require: str | None = None
     max_seq_len: int | None = None
@@ -117,10 +116,7 @@ class Parity:
         self._artifacts: dict[str, Artifact] = {}
         self._executors: dict[str, Executor] = {}
         self.methods = select_methods(request.methods)
-        if request.precision not in PRECISIONS:
-            raise InputError(
-                f"precision must be one of {', '.join(PRECISIONS)} (got {request.precision!r})"
-            )
+        self.precision = parse_precision(request.precision)
 
     # --- what eager did --------------------------------------------------------------------
 
@@ -146,12 +142,22 @@ class Parity:
 
     @cached_property
     def model(self) -> VoxtralTTSModel:
-        """Upstream's eager model, which is also what gets exported."""
+        """Upstream's eager model in the precision asked for, which is also what gets exported."""
+        model = self._load(self.precision.float_type)
+        if self.precision.quantized:
+            from harness.export.quantize import quantize_in_place
+
+            quantize_in_place(model, self.precision, self.checkpoint.digest, self._progress)
+        return model
+
+    def _load(self, float_type: str) -> VoxtralTTSModel:
         self._progress("loading the eager model")
         with quiet():
             from harness.checkpoint.loading import load_model
 
-            return load_model(self.checkpoint, max_seq_len=self.sizes.max_seq_len)
+            return load_model(
+                self.checkpoint, max_seq_len=self.sizes.max_seq_len, dtype=float_type
+            )
 
     @cached_property
     def eager(self) -> EagerModel:
@@ -174,13 +180,15 @@ class Parity:
 
         def make() -> EagerRun:
             self._progress(f"eager speaks: {TEXT}")
-            return gather(self.eager, self.checkpoint, self.sizes, script)
+            return gather(
+                self.eager, self.checkpoint, self.sizes, script, self.precision.float_type
+            )
 
         return kept_run(
             self.checkpoint.digest,
             self.sizes,
             script,
-            self.request.precision,
+            asdict(self.precision),
             make,
             fresh=self.request.fresh,
         )
@@ -207,7 +215,7 @@ class Parity:
                     name,
                     lambda: self.model,
                     self.sizes,
-                    ExportOptions(request.precision, request.codec_form, request.without),
+                    ExportOptions(self.precision, request.codec_form, request.without),
                     weights=self.checkpoint.digest,
                     voice=self.checkpoint.voice_file(self.voice),
                     fresh=request.fresh,
@@ -247,10 +255,10 @@ class Parity:
         found = [delegated]
         evidence = self.evidence(method)
         for item in evidence:
-            found.append(judge_evidence(method, item, executor, self.sizes, self.request.precision))
+            found.append(judge_evidence(method, item, executor, self.sizes, self.precision.allowance))
         if method.stateful:
             found.append(
-                judge_steps(method, evidence[0].case, executor, self.sizes, self.request.precision)
+                judge_steps(method, evidence[0].case, executor, self.sizes, self.precision.allowance)
             )
         return found
 
@@ -261,7 +269,7 @@ class Parity:
         """Which golden this run belongs to."""
         executor = self.executor(CODEC).fingerprint.executor
         regime = "metal" if executor == "native" else "cpu"
-        return GoldenKey(self.checkpoint.name, "codec", self.request.precision, regime)
+        return GoldenKey(self.checkpoint.name, "codec", self.precision.name, regime)
 
     @cached_property
     def waveform(self) -> WaveformStatistics:
@@ -331,7 +339,7 @@ class Parity:
             seconds=(datetime.datetime.now(datetime.timezone.utc) - started).total_seconds(),
             command=command,
             checkpoint=facts.checkpoint_facts(self.checkpoint),
-            precision=self.request.precision,
+            precision=self.precision.name,
             executor=executor.fingerprint,
             artifacts=tuple(map(facts.artifact_facts, self._artifacts.values())),
             reference=facts.REFERENCE,
@@ -341,8 +349,8 @@ class Parity:
     def _has_golden(self) -> bool:
         """Whether to compare with a golden: the codec was asked for, as `tiny` ships it.
 
-        Goldens are kept of the checkpoints in `GOLDEN_CHECKPOINTS`; elsewhere one counts as
-        soon as it was blessed.
+        Goldens are kept of the checkpoints in `GOLDEN_CHECKPOINTS`, in fp32; elsewhere one counts
+        as soon as it was blessed.
         """
         judged = any(method.name == "codec" for method in self.methods)
         usual = self.request.max_seq_len is None and self.request.max_codec_frames is None
@@ -353,4 +361,5 @@ class Parity:
         except InputError:
             return False  # installed without a checkout: there are no goldens to keep
         kept = golden.read(root, self.golden_key) is not None
-        return kept or self.checkpoint.name in GOLDEN_CHECKPOINTS
+        usual = self.checkpoint.name in GOLDEN_CHECKPOINTS and self.precision == FP32
+        return kept or usual
