@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
-import importlib.metadata
 import io
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.cache import cache_dir, replace_file
+from harness.cache import replace_file
 from harness.errors import InputError
+from harness.export.kept_layers import TENSORS, layer_path, read_layer
 from harness.methods.precision import PER_AXIS, Precision
 from harness.upstream import quiet
 
@@ -115,7 +112,7 @@ def quantize_in_place(
     chosen = [layer for layer in layers if not layer.skipped]
     for number, layer in enumerate(chosen, 1):
         module = model.get_submodule(layer.fqn)
-        path = _path(layer, module, weights)
+        path = layer_path(layer.fqn, layer.width, layer.group_size, precision.float_type, weights)
         quantized = _load(path, module, layer)
         if quantized is None:
             progress(
@@ -179,48 +176,24 @@ def _quantize(module: Any, layer: Layer) -> torch.Tensor:
     return weight
 
 
-# --- the cache: a file a layer -----------------------------------------------------------------
+def _load(path: Path, module: Any, layer: Layer) -> torch.Tensor | None:
+    """The weight kept at `path`; None where there is none, or none that is whole and fits."""
+    kept = read_layer(path)
+    if kept is None or kept["qdata"].shape != tuple(module.weight.shape):
+        return None
+    with quiet():
+        from torchao.quantization import IntxUnpackedToInt8Tensor
 
-
-def _path(layer: Layer, module: Any, weights: str) -> Path:
-    facts = {
-        "weights": weights,
-        "fqn": layer.fqn,
-        "width": layer.width,
-        "group": layer.group_size,
-        "type": str(module.weight.dtype),
-        "versions": {p: importlib.metadata.version(p) for p in ("torch", "torchao", "executorch")},
-    }
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
-    return cache_dir() / "quantized" / f"{layer.fqn}-{layer.width}-{key}.safetensors"
+    tensors = load_file(path)
+    return IntxUnpackedToInt8Tensor(
+        *(tensors[name] for name in TENSORS),
+        target_dtype=getattr(torch, f"int{layer.width.removesuffix('w')}"),
+        block_size=(1, layer.group_size or module.weight.shape[-1]),
+        dtype=module.weight.dtype,
+        activation_quantization=None,
+    )
 
 
 def _save(path: Path, weight: Any) -> None:
-    tensors = {name: getattr(weight, name).contiguous() for name in _TENSORS}
     with replace_file(path) as scratch:
-        save_file(tensors, scratch)
-
-
-def _load(path: Path, module: Any, layer: Layer) -> torch.Tensor | None:
-    """The weight kept at `path`; None where there is none, or none that is whole."""
-    from torchao.quantization import IntxUnpackedToInt8Tensor
-
-    if not path.exists():
-        return None
-    group = layer.group_size if layer.group_size != PER_AXIS else module.weight.shape[-1]
-    try:
-        kept = load_file(path)
-        if kept["qdata"].shape != module.weight.shape:
-            return None
-        return IntxUnpackedToInt8Tensor(
-            *(kept[name] for name in _TENSORS),
-            target_dtype=getattr(torch, f"int{layer.width.removesuffix('w')}"),
-            block_size=(1, group),
-            dtype=module.weight.dtype,
-            activation_quantization=None,
-        )
-    except (SafetensorError, OSError, KeyError, AssertionError):
-        return None
-
-
-_TENSORS = ("qdata", "scale", "zero_point")
+        save_file({name: getattr(weight, name).contiguous() for name in TENSORS}, scratch)

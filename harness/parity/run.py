@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from harness import golden
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict, WaveformStatistics, statistics
+from harness.compare.sqnr import judge_sqnr
 from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
 from harness.golden import GoldenKey
 from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import FP32, Precision, parse_precision
+from harness.methods.tolerances import FLOOR_SOURCE, floor
 from harness.parity import facts
-from harness.parity.evidence import EagerRun, Evidence, Script, gather
+from harness.parity.evidence import EagerRun, Evidence, Script, gather, replay_speech
 from harness.parity.judge import (
     judge_delegation,
     judge_evidence,
@@ -27,6 +29,7 @@ from harness.parity.judge import (
     unlowered,
 )
 from harness.parity.keep import kept_run
+from harness.parity.quantization import judge_file_size, judge_quantization
 from harness.report import Report
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.portable.coverage import delegation
@@ -155,9 +158,7 @@ class Parity:
         with quiet():
             from harness.checkpoint.loading import load_model
 
-            return load_model(
-                self.checkpoint, max_seq_len=self.sizes.max_seq_len, dtype=float_type
-            )
+            return load_model(self.checkpoint, max_seq_len=self.sizes.max_seq_len, dtype=float_type)
 
     @cached_property
     def eager(self) -> EagerModel:
@@ -176,7 +177,7 @@ class Parity:
     @cached_property
     def eager_run(self) -> EagerRun:
         """What the eager model said and did, from the cache if it did so before."""
-        script = Script(TEXT, self.voice, SEED)
+        script = self._script
 
         def make() -> EagerRun:
             self._progress(f"eager speaks: {TEXT}")
@@ -189,6 +190,31 @@ class Parity:
             self.sizes,
             script,
             asdict(self.precision),
+            make,
+            fresh=self.request.fresh,
+        )
+
+    @property
+    def _script(self) -> Script:
+        return Script(TEXT, self.voice, SEED)
+
+    @cached_property
+    def fp32_run(self) -> EagerRun:
+        """What eager in fp32 makes of the recorded calls of the precision judged."""
+
+        def make() -> EagerRun:
+            run = self.eager_run
+            model = self._load(FP32.float_type)
+            from harness.reference.eager import EagerModel
+
+            self._progress("replaying the speech in fp32")
+            return replay_speech(EagerModel(model), run)
+
+        return kept_run(
+            self.checkpoint.digest,
+            self.sizes,
+            self._script,
+            {**asdict(self.precision), "replayed in": "fp32"},
             make,
             fresh=self.request.fresh,
         )
@@ -215,13 +241,17 @@ class Parity:
                     name,
                     lambda: self.model,
                     self.sizes,
-                    ExportOptions(self.precision, request.codec_form, request.without),
+                    ExportOptions(self._precision_of(name), request.codec_form, request.without),
                     weights=self.checkpoint.digest,
                     voice=self.checkpoint.voice_file(self.voice),
                     fresh=request.fresh,
                     progress=self._progress,
                 )
         return self._artifacts[name]
+
+    def _precision_of(self, name: str) -> Precision:
+        """The codec is never quantised: MLX precisions of one type share one file of it."""
+        return self.precision if name == MODEL else Precision(self.precision.base)
 
     def executor(self, name: str) -> Executor:
         """An executor with artifact `name` loaded."""
@@ -255,11 +285,30 @@ class Parity:
         found = [delegated]
         evidence = self.evidence(method)
         for item in evidence:
-            found.append(judge_evidence(method, item, executor, self.sizes, self.precision.allowance))
+            found.append(
+                judge_evidence(method, item, executor, self.sizes, self.precision.allowance)
+            )
+        found += self._judge_precision(method, artifact.path)
         if method.stateful:
             found.append(
-                judge_steps(method, evidence[0].case, executor, self.sizes, self.precision.allowance)
+                judge_steps(
+                    method, evidence[0].case, executor, self.sizes, self.precision.allowance
+                )
             )
+        return found
+
+    def _judge_precision(self, method: Method, path: Path) -> list[Verdict]:
+        """Whether weights are quantised as asked, and what the precision costs against fp32."""
+        found = []
+        if self.precision.quantized:
+            found.append(judge_quantization(method, path, self.checkpoint, self.precision))
+        least = floor(method.name, self.precision)
+        if least is not None:
+            width, decibels = least
+            narrow, wide = (run.evidence[method.name][0] for run in (self.eager_run, self.fp32_run))
+            case = f"{width} weights vs fp32" if width.endswith("w") else f"{width} vs fp32"
+            pairs = list(zip(narrow.outputs, wide.outputs, strict=True))
+            found.append(judge_sqnr(method.name, case, pairs, decibels, FLOOR_SOURCE))
         return found
 
     # --- golden ----------------------------------------------------------------------------
@@ -328,6 +377,8 @@ class Parity:
         started = datetime.datetime.now(datetime.timezone.utc)
         verdicts = [verdict for method in self.methods for verdict in self.judge(method)]
         verdicts += filter(None, map(facts.judge_integrity, self._artifacts.values()))
+        if self.request.artifacts is None:  # others may export other forms of the same methods
+            verdicts += self._judge_sizes()
         if self._has_golden():
             verdicts += self.judge_golden()
         executor = next(iter(self._executors.values()), None) or choose(
@@ -345,6 +396,13 @@ class Parity:
             reference=facts.REFERENCE,
             verdicts=tuple(verdicts),
         )
+
+    def _judge_sizes(self) -> list[Verdict]:
+        return [
+            judge_file_size(name, artifact.path, self.checkpoint, self.sizes, self.precision)
+            for name, artifact in self._artifacts.items()
+            if not artifact.failures
+        ]
 
     def _has_golden(self) -> bool:
         """Whether to compare with a golden: the codec was asked for, as `tiny` ships it.
