@@ -23,7 +23,7 @@ from torch import nn
 from harness.cache import replace_file
 from harness.errors import InputError
 from harness.export.kept_layers import TENSORS, layer_path, read_layer
-from harness.methods.precision import PER_AXIS, Precision
+from harness.methods.precision import Precision
 from harness.upstream import quiet
 
 __all__ = ["Layer", "layers_to_quantize", "quantize_in_place", "quantized_copy"]

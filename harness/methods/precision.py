@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from harness.errors import InputError
 
@@ -177,7 +178,7 @@ def parse_precision(
         precision = replace(precision, qlinear=qlinear, qlinear_group_size=None)
     if qembedding is not None and qembedding != precision.qembedding:
         precision = replace(precision, qembedding=qembedding, qembedding_group_size=None)
-    given = {
+    given: dict[str, Any] = {
         "qlinear_group_size": qlinear_group_size,
         "decoder_qlinear_scope": decoder_qlinear_scope,
         "qembedding_group_size": qembedding_group_size,

@@ -14,70 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from harness.checkpoint import Checkpoint
-from harness.checkpoint.shapes import tensor_shapes
 from harness.compare import Gate, Status, Verdict, words
 from harness.export.kept_layers import layer_path, read_layer
 from harness.methods import METHODS, Dimensions, Method
-from harness.methods.precision import PER_AXIS, Precision
+from harness.methods.precision import Precision
+from harness.parity.expected_layers import FLOW, ExpectedLayer, constant_bytes, expected_layers
 from harness.runtime.portable.coverage import MLX_BACKEND, delegate_graph
 from harness.runtime.portable.payload import MLXGraph, Tid
 from harness.runtime.portable.plan import DelegateCall
 from harness.runtime.portable.program import Program, read_program
 from harness.runtime.protocol import Array
 
-__all__ = ["ExpectedLayer", "expected_layers", "judge_file_size", "judge_quantization"]
-
-_MLX_GROUPS = (128, 64, 32, 16)
-"""Groups that MLX's kernels take; a longer one is cut into the longest of these that divides it."""
+__all__ = ["judge_file_size", "judge_quantization"]
 
 _SUFFIX = ".parametrizations.weight.original0_to_packed"
 """What torch.export and the MLX builder append to the name of a quantised layer."""
-
-
-@dataclass(frozen=True)
-class ExpectedLayer:
-    """A layer that the precision asks to quantise.
-
-    Attributes
-    ----------
-    tensor, fqn
-        The checkpoint's name of its weight, and the path of the layer in upstream's model.
-    kind
-        ``"linear"`` or ``"embedding"``.
-    rows, columns
-        Of the weight.
-    width, group_size
-        As asked for; see `Precision`.
-    """
-
-    tensor: str
-    fqn: str
-    kind: str
-    rows: int
-    columns: int
-    width: str
-    group_size: int
-
-    @property
-    def bits(self) -> int:
-        """Bits of a weight."""
-        return int(self.width.removesuffix("w"))
-
-    @property
-    def mlx_group(self) -> int | None:
-        """Group in the delegate; None where MLX has no kernel, so that the layer is skipped."""
-        group = self.columns if self.group_size == PER_AXIS else self.group_size
-        least = 32 if self.kind == "linear" else 16
-        if self.columns % group:
-            return None
-        return next((g for g in _MLX_GROUPS if g >= least and group % g == 0), None)
-
-
-def expected_layers(
-    method: Method, checkpoint: Checkpoint, precision: Precision
-) -> tuple[ExpectedLayer, ...]:
-    """Layers of `method` that `precision` asks to quantise, those to skip included."""
-    return tuple(_expected(method.name, tensor_shapes(checkpoint.params), precision))
 
 
 def judge_quantization(
@@ -171,7 +122,7 @@ def judge_file_size(
             if method.artifact != name or method.entry not in program.plans:
                 continue
             layers = expected_layers(method, checkpoint, precision)
-            expected_bytes += _arithmetic(method.name, checkpoint, sizes, precision, layers)
+            expected_bytes += constant_bytes(method.name, checkpoint, sizes, precision, layers)
             for graph in _graphs(program, method.entry):
                 weights += _constant_bytes(graph)
                 nodes += sum(len(chain) for chain in graph.chains)
@@ -197,97 +148,6 @@ def judge_file_size(
         gates=gates,
         elements=max(tables, 1),
     )
-
-
-# --- what is asked for ---------------------------------------------------------------------------
-
-_EMBEDDINGS = {
-    "token_embedding": ("mm_audio_embeddings.tok_embeddings.weight", "decoder.tok_embeddings"),
-    "audio_token_embedding": (
-        "mm_audio_embeddings.audio_codebook_embeddings.embeddings.weight",
-        "audio_token_embedding.embeddings",
-    ),
-}
-
-_FLOW = "acoustic_transformer."
-
-
-def _expected(
-    method: str, shapes: Mapping[str, tuple[int, ...]], precision: Precision
-) -> Iterator[ExpectedLayer]:
-    if method in _EMBEDDINGS and precision.qembedding is not None:
-        tensor, fqn = _EMBEDDINGS[method]
-        assert precision.qembedding_group_size is not None
-        yield ExpectedLayer(
-            tensor,
-            fqn,
-            "embedding",
-            *shapes[tensor],  # type: ignore[call-arg]
-            width=precision.qembedding,
-            group_size=precision.qembedding_group_size,
-        )
-    if precision.qlinear is None:
-        return
-    assert precision.qlinear_group_size is not None
-    for tensor in _tensors(method, shapes):
-        if len(shapes[tensor]) != 2 or method in _EMBEDDINGS or method == "codec":
-            continue
-        fqn = tensor.removesuffix(".weight").replace(_FLOW, "flow_head.")
-        if method == "text_decoder":
-            scope = precision.decoder_qlinear_scope
-            if scope != "all" and f".{scope}." not in tensor:
-                continue
-            fqn = f"decoder.{fqn}"
-        yield ExpectedLayer(
-            tensor,
-            fqn,
-            "linear",
-            *shapes[tensor],  # type: ignore[call-arg]
-            width=precision.qlinear,
-            group_size=precision.qlinear_group_size,
-        )
-
-
-def _tensors(method: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    """Names of the checkpoint's tensors that `method` computes with."""
-    head = f"{_FLOW}semantic_codebook_output."
-    for name in shapes:
-        owner = {
-            "text_decoder": name.startswith("layers.") or name == "norm.weight",
-            "semantic_head": name.startswith(head),
-            "predict_velocity": name.startswith(_FLOW) and not name.startswith(head),
-            "codec": name.startswith("audio_tokenizer."),
-        }
-        if owner.get(method) or _EMBEDDINGS.get(method, ("",))[0] == name:
-            yield name
-
-
-def _arithmetic(
-    method: str,
-    checkpoint: Checkpoint,
-    sizes: Dimensions,
-    precision: Precision,
-    layers: Sequence[ExpectedLayer],
-) -> int:
-    """Bytes of the floating-point and packed constants of `method`."""
-    itemsize = 4 if precision.base == "fp32" else 2
-    shapes = tensor_shapes(checkpoint.params)
-    packed = {layer.tensor: layer for layer in layers if layer.mlx_group is not None}
-    count = 0
-    for name in _tensors(method, shapes):
-        if name in packed:
-            layer = packed[name]
-            weights = layer.rows * layer.columns
-            assert layer.mlx_group is not None
-            count += weights * layer.bits // 8 + weights // layer.mlx_group * itemsize
-        elif not name.endswith("weight.original0"):  # the loader folds weight norm
-            count += prod(shapes[name]) * itemsize
-    if method == "predict_velocity":  # made at load time, in fp32 whatever the model's type
-        count += 4 * (sizes.n_decoding_steps + 1) + 4 * (checkpoint.config.flow.dim // 2)
-    if method == "codec":
-        codec = checkpoint.config.codec
-        count += 4 * codec.stage.n_heads * sum(codec.lengths)  # ALiBi slopes, likewise
-    return count
 
 
 # --- what is there -------------------------------------------------------------------------------
@@ -337,7 +197,7 @@ def _found(program: Program, graph: MLXGraph) -> Iterator[_FoundLayer]:
 def _matching(name: str, wanted: Mapping[str, ExpectedLayer]) -> str | None:
     """The checkpoint's name of the layer that the file calls `name`, if it was asked for."""
     for tensor, layer in wanted.items():
-        plain = tensor.removesuffix(".weight").removeprefix(_FLOW)
+        plain = tensor.removesuffix(".weight").removeprefix(FLOW)
         if name in (layer.fqn, plain, f"flow_head.{plain}") or layer.fqn.endswith(f".{name}"):
             return tensor
         if layer.kind == "embedding" and name.rpartition(".")[2] in (
