@@ -61,13 +61,14 @@ FLOOR_SOURCE = (
 )
 
 # Signal to noise in dB against fp32, by what narrows the method most: the type, or the width of
-# its weights.
+# its weights. 8-bit linears and 4-bit embeddings were measured on tiny alone; text_decoder's has
+# 3.3 dB more of margin, which is what small's depth costs it at 4 bits.
 _FLOORS: Mapping[str, Mapping[str, float]] = {
-    "token_embedding": {"bf16": math.inf, "8w": 41.0, "4w": 16.0},
-    "audio_token_embedding": {"bf16": 52.0, "8w": 40.0, "4w": 16.0},
-    "text_decoder": {"bf16": 34.0, "8w": 28.0, "4w": 5.5},
-    "semantic_head": {"bf16": 52.0, "8w": 38.0, "4w": 18.0},
-    "predict_velocity": {"bf16": 38.0, "8w": 30.0, "4w": 9.5},
+    "token_embedding": {"bf16": math.inf, "8w": 41.0, "4w": 18.5},
+    "audio_token_embedding": {"bf16": 52.0, "8w": 40.0, "4w": 18.0},
+    "text_decoder": {"bf16": 34.0, "8w": 26.0, "4w": 5.5},
+    "semantic_head": {"bf16": 52.0, "8w": 40.0, "4w": 17.5},
+    "predict_velocity": {"bf16": 38.0, "8w": 31.0, "4w": 9.0},
     "codec": {"bf16": 29.5},
 }
 
