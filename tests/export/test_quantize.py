@@ -29,6 +29,9 @@ def model(tiny: Checkpoint) -> Any:
     return load_model(tiny, max_seq_len=64, dtype="bfloat16")
 
 
+found: dict[quantize.Layer, torch.Tensor] = {}
+
+
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
     """Names of the layers that were searched for, in an empty cache."""
@@ -37,7 +40,9 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]
 
     def counted(module: Any, layer: quantize.Layer) -> torch.Tensor:
         names.append(layer.fqn)
-        return search(module, layer)
+        if layer not in found:  # the search itself, which takes the time, once a session
+            found[layer] = search(module, layer)
+        return found[layer]
 
     monkeypatch.setattr(quantize, "_quantize", counted)
     return names

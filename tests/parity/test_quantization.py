@@ -80,8 +80,8 @@ def test_eight_bits_for_four_fail(shipped: Parity) -> None:
 
     assert verdict.status is Status.FAIL
     assert verdict.summary == (
-        "flow_head.semantic_codebook_output has 4 bits in groups of 32 and shape (640, 256), "
-        "expected 8 in groups of 128 and (640, 256)"
+        "flow_head.semantic_codebook_output has 4 bits in groups of 32 and shape 640×256, "
+        "expected 8 in groups of 128 and 640×256"
     )
 
 
