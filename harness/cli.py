@@ -34,7 +34,35 @@ CheckpointOption = Annotated[
     str,
     typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, full, or a directory."),
 ]
-PrecisionOption = Annotated[str, typer.Option("--precision", metavar="P", help="fp32.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", metavar="P", help="fp32, bf16 or bf16-4w8w.")
+]
+QLinearOption = Annotated[
+    str | None,
+    typer.Option("--qlinear", metavar="4w|8w", help="Bits of decoder and flow-head linears."),
+]
+QLinearGroupOption = Annotated[
+    int | None,
+    typer.Option(
+        "--qlinear-group-size",
+        min=0,
+        help="Weights that share a scale; 0: a whole row. Usually 32 for 4w, 0 for 8w.",
+    ),
+]
+ScopeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decoder-qlinear-scope",
+        metavar="all|attention|feed_forward|none",
+        help="Which of the decoder's linears; the flow head's always are.",
+    ),
+]
+QEmbeddingOption = Annotated[
+    str | None, typer.Option("--qembedding", metavar="4w|8w", help="Bits of both embeddings.")
+]
+QEmbeddingGroupOption = Annotated[
+    int | None, typer.Option("--qembedding-group-size", min=0, help="As --qlinear-group-size.")
+]
 ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="E", help="auto, native or portable.")
 ]
@@ -59,6 +87,11 @@ def check(
     ] = None,
     checkpoint: CheckpointOption = "tiny",
     precision: PrecisionOption = "fp32",
+    qlinear: QLinearOption = None,
+    qlinear_group_size: QLinearGroupOption = None,
+    decoder_qlinear_scope: ScopeOption = None,
+    qembedding: QEmbeddingOption = None,
+    qembedding_group_size: QEmbeddingGroupOption = None,
     executor: ExecutorOption = "auto",
     require: RequireOption = None,
     max_seq_len: SeqLenOption = None,
@@ -85,6 +118,7 @@ def check(
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
     from harness.methods import select_methods
+    from harness.methods.precision import parse_precision
 
     select_methods(methods or ())  # a typo is answered before the slow imports
     from harness.parity import Parity, Request
@@ -93,7 +127,14 @@ def check(
     request = Request(
         checkpoint=checkpoint,
         methods=tuple(methods or ()),
-        precision=precision,
+        precision=parse_precision(
+            precision,
+            qlinear=qlinear,
+            qlinear_group_size=qlinear_group_size,
+            decoder_qlinear_scope=decoder_qlinear_scope,
+            qembedding=qembedding,
+            qembedding_group_size=qembedding_group_size,
+        ),
         executor=executor,
         require=require,
         max_seq_len=max_seq_len,
@@ -118,6 +159,11 @@ def export(
     ],
     checkpoint: CheckpointOption = "tiny",
     precision: PrecisionOption = "fp32",
+    qlinear: QLinearOption = None,
+    qlinear_group_size: QLinearGroupOption = None,
+    decoder_qlinear_scope: ScopeOption = None,
+    qembedding: QEmbeddingOption = None,
+    qembedding_group_size: QEmbeddingGroupOption = None,
     max_seq_len: SeqLenOption = None,
     max_codec_frames: FramesOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
@@ -128,11 +174,19 @@ def export(
     from harness.cache import replace_file
     from harness.errors import ExecutionError
     from harness.methods import ARTIFACTS
+    from harness.methods.precision import parse_precision
     from harness.parity import Parity, Request
 
     request = Request(
         checkpoint=checkpoint,
-        precision=precision,
+        precision=parse_precision(
+            precision,
+            qlinear=qlinear,
+            qlinear_group_size=qlinear_group_size,
+            decoder_qlinear_scope=decoder_qlinear_scope,
+            qembedding=qembedding,
+            qembedding_group_size=qembedding_group_size,
+        ),
         max_seq_len=max_seq_len,
         max_codec_frames=max_codec_frames,
         fresh=fresh,

@@ -17,6 +17,7 @@ import harness
 from harness.cache import cache_dir, replace_directory
 from harness.errors import InputError
 from harness.methods import METHODS, Dimensions
+from harness.methods.precision import FP32, Precision
 from harness.upstream import package_directory, quiet
 
 __all__ = ["Artifact", "ExportOptions", "export_artifact", "given_artifact", "sha256"]
@@ -32,14 +33,14 @@ class ExportOptions:
     Attributes
     ----------
     precision
-        ``"fp32"``.
+        Floating-point type and quantisation of the weights.
     codec_form
         One of `harness.export.codec.CODEC_FORMS`.
     without
         Corrections left out, so that upstream's stock lowering is judged.
     """
 
-    precision: str = "fp32"
+    precision: Precision = FP32
     codec_form: str = "conv"
     without: tuple[str, ...] = ()
 
@@ -100,8 +101,8 @@ def export_artifact(
     name
         ``"model.pte"`` or ``"codec_decoder.pte"``.
     model
-        Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len``; asked only
-        where something must be exported.
+        Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len`` and quantised as
+        the options say; asked only where something must be exported.
     sizes
         Dimensions of the export.
     options

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.compare import Allowance
 from harness.errors import InputError
 from harness.methods.spec import Input, Method
+from harness.methods.tolerances import allowances
 
 __all__ = ["ARTIFACTS", "CODEC", "METHODS", "MODEL", "select_methods"]
 
@@ -29,7 +30,9 @@ def _method(
     entry: str | None = None,
     stateful: bool = False,
 ) -> Method:
-    return Method(name, artifact, entry or name, inputs, {"fp32": fp32}, stateful)
+    return Method(
+        name, artifact, entry or name, inputs, {"fp32": fp32, **allowances(name)}, stateful
+    )
 
 
 METHODS: tuple[Method, ...] = (

@@ -35,7 +35,7 @@ def kept_run(
     weights: str,
     sizes: Dimensions,
     script: Script,
-    precision: str,
+    precision: Mapping[str, Any],
     make: Callable[[], EagerRun],
     *,
     fresh: bool = False,
@@ -47,7 +47,7 @@ def kept_run(
     weights
         Digest of the checkpoint.
     sizes, script, precision
-        What else the run depends on.
+        What else the run depends on; the precision by its parts.
     make
         Runs the eager model.
     fresh
@@ -126,22 +126,26 @@ def _evidence(method: str, item: Mapping[str, Any], get: Callable[[list[str]], A
     return Evidence(Case(method, item["label"], calls), outputs)
 
 
-def _key(weights: str, sizes: Dimensions, script: Script, precision: str) -> str:
+def _key(weights: str, sizes: Dimensions, script: Script, precision: Mapping[str, Any]) -> str:
     facts = {
         "weights": weights,
         "sizes": asdict(sizes),
         "script": asdict(script),
-        "precision": precision,
+        "precision": dict(precision),
         "versions": {
             package: importlib.metadata.version(package)
-            for package in ("torch", "executorch", "numpy", "mistral-common")
+            for package in ("torch", "torchao", "executorch", "numpy", "mistral-common")
         },
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     ours = Path(next(iter(harness.__path__)))
     theirs = package_directory("executorch") / "examples" / "models" / "voxtral_tts"
     rooms = [ours / room for room in ("methods", "parity", "reference", "synthesis")]
-    for file in sorted(file for room in (*rooms, theirs) for file in room.glob("*.py")):
-        if file.name != "catalog.py":  # allowances judge a run, they do not make it
+    files = [file for room in (*rooms, theirs) for file in room.glob("*.py")]
+    for file in sorted([*files, ours / "export" / "quantize.py"]):
+        if file.name not in (
+            "catalog.py",
+            "tolerances.py",
+        ):  # allowances judge a run, they do not make it
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:24]

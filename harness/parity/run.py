@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 from harness import golden
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict, WaveformStatistics, statistics
+from harness.compare.sqnr import judge_sqnr
 from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
 from harness.golden import GoldenKey
 from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
+from harness.methods.precision import FP32, Precision, parse_precision
+from harness.methods.tolerances import FLOOR_SOURCE, floor
 from harness.parity import facts
-from harness.parity.evidence import EagerRun, Evidence, Script, gather
+from harness.parity.evidence import EagerRun, Evidence, Script, gather, replay_speech
 from harness.parity.judge import (
     judge_delegation,
     judge_evidence,
@@ -27,6 +30,7 @@ from harness.parity.judge import (
     unlowered,
 )
 from harness.parity.keep import kept_run
+from harness.parity.quantization import judge_file_size, judge_quantization
 from harness.report import Report
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.portable.coverage import delegation
@@ -51,8 +55,6 @@ VOICE = "neutral_female"
 SEED = 42
 """Noise seed of the same examples."""
 
-PRECISIONS = ("fp32",)
-
 CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
 """max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
 
@@ -73,7 +75,7 @@ class Request:
     methods
         Names; none means all six.
     precision
-        ``"fp32"``.
+        Name of a precision, or one made of its parts.
     executor, require
         Name of the executor, and one that must be had (``"native"``), else an error.
     max_seq_len, max_codec_frames
@@ -88,7 +90,7 @@ class Request:
 
     checkpoint: str = "tiny"
     methods: tuple[str, ...] = ()
-    precision: str = "fp32"
+    precision: str | Precision = "fp32"
     executor: str = "auto"
     require: str | None = None
     max_seq_len: int | None = None
@@ -118,10 +120,7 @@ class Parity:
         self._artifacts: dict[str, Artifact] = {}
         self._executors: dict[str, Executor] = {}
         self.methods = select_methods(request.methods)
-        if request.precision not in PRECISIONS:
-            raise InputError(
-                f"precision must be one of {', '.join(PRECISIONS)} (got {request.precision!r})"
-            )
+        self.precision = parse_precision(request.precision)
 
     # --- what eager did --------------------------------------------------------------------
 
@@ -147,12 +146,20 @@ class Parity:
 
     @cached_property
     def model(self) -> VoxtralTTSModel:
-        """Upstream's eager model, which is also what gets exported."""
+        """Upstream's eager model in the precision asked for, which is also what gets exported."""
+        model = self._load(self.precision.float_type)
+        if self.precision.quantized:
+            from harness.export.quantize import quantize_in_place
+
+            quantize_in_place(model, self.precision, self.checkpoint.digest, self._progress)
+        return model
+
+    def _load(self, float_type: str) -> VoxtralTTSModel:
         self._progress("loading the eager model")
         with quiet():
             from harness.checkpoint.loading import load_model
 
-            return load_model(self.checkpoint, max_seq_len=self.sizes.max_seq_len)
+            return load_model(self.checkpoint, max_seq_len=self.sizes.max_seq_len, dtype=float_type)
 
     @cached_property
     def eager(self) -> EagerModel:
@@ -171,17 +178,44 @@ class Parity:
     @cached_property
     def eager_run(self) -> EagerRun:
         """What the eager model said and did, from the cache if it did so before."""
-        script = Script(TEXT, self.voice, SEED)
+        script = self._script
 
         def make() -> EagerRun:
             self._progress(f"eager speaks: {TEXT}")
-            return gather(self.eager, self.checkpoint, self.sizes, script)
+            return gather(
+                self.eager, self.checkpoint, self.sizes, script, self.precision.float_type
+            )
 
         return kept_run(
             self.checkpoint.digest,
             self.sizes,
             script,
-            self.request.precision,
+            asdict(self.precision),
+            make,
+            fresh=self.request.fresh,
+        )
+
+    @property
+    def _script(self) -> Script:
+        return Script(TEXT, self.voice, SEED)
+
+    @cached_property
+    def fp32_run(self) -> EagerRun:
+        """What eager in fp32 makes of the recorded calls of the precision judged."""
+
+        def make() -> EagerRun:
+            run = self.eager_run
+            model = self._load(FP32.float_type)
+            from harness.reference.eager import EagerModel
+
+            self._progress("replaying the speech in fp32")
+            return replay_speech(EagerModel(model), run)
+
+        return kept_run(
+            self.checkpoint.digest,
+            self.sizes,
+            self._script,
+            {**asdict(self.precision), "replayed in": "fp32"},
             make,
             fresh=self.request.fresh,
         )
@@ -208,13 +242,17 @@ class Parity:
                     name,
                     lambda: self.model,
                     self.sizes,
-                    ExportOptions(request.precision, request.codec_form, request.without),
+                    ExportOptions(self._precision_of(name), request.codec_form, request.without),
                     weights=self.checkpoint.digest,
                     voice=self.checkpoint.voice_file(self.voice),
                     fresh=request.fresh,
                     progress=self._progress,
                 )
         return self._artifacts[name]
+
+    def _precision_of(self, name: str) -> Precision:
+        """The codec is never quantised: MLX precisions of one type share one file of it."""
+        return self.precision if name == MODEL else Precision(self.precision.base)
 
     def executor(self, name: str) -> Executor:
         """An executor with artifact `name` loaded."""
@@ -248,11 +286,30 @@ class Parity:
         found = [delegated]
         evidence = self.evidence(method)
         for item in evidence:
-            found.append(judge_evidence(method, item, executor, self.sizes, self.request.precision))
+            found.append(
+                judge_evidence(method, item, executor, self.sizes, self.precision.allowance)
+            )
+        found += self._judge_precision(method, artifact.path)
         if method.stateful:
             found.append(
-                judge_steps(method, evidence[0].case, executor, self.sizes, self.request.precision)
+                judge_steps(
+                    method, evidence[0].case, executor, self.sizes, self.precision.allowance
+                )
             )
+        return found
+
+    def _judge_precision(self, method: Method, path: Path) -> list[Verdict]:
+        """Whether weights are quantised as asked, and what the precision costs against fp32."""
+        found = []
+        if self.precision.quantized:
+            found.append(judge_quantization(method, path, self.checkpoint, self.precision))
+        least = floor(method.name, self.precision)
+        if least is not None:
+            width, decibels = least
+            narrow, wide = (run.evidence[method.name][0] for run in (self.eager_run, self.fp32_run))
+            case = f"{width} weights vs fp32" if width.endswith("w") else f"{width} vs fp32"
+            pairs = list(zip(narrow.outputs, wide.outputs, strict=True))
+            found.append(judge_sqnr(method.name, case, pairs, decibels, FLOOR_SOURCE))
         return found
 
     # --- golden ----------------------------------------------------------------------------
@@ -262,7 +319,7 @@ class Parity:
         """Which golden this run belongs to."""
         executor = self.executor(CODEC).fingerprint.executor
         regime = "metal" if executor == "native" else "cpu"
-        return GoldenKey(self.checkpoint.name, "codec", self.request.precision, regime)
+        return GoldenKey(self.checkpoint.name, "codec", self.precision.name, regime)
 
     @cached_property
     def waveform(self) -> WaveformStatistics:
@@ -329,6 +386,8 @@ class Parity:
         started = datetime.datetime.now(datetime.timezone.utc)
         verdicts = [verdict for method in self.methods for verdict in self.judge(method)]
         verdicts += filter(None, map(facts.judge_integrity, self._artifacts.values()))
+        if self.request.artifacts is None:  # others may export other forms of the same methods
+            verdicts += self._judge_sizes()
         if self._has_golden():
             verdicts += self.judge_golden()
         executor = next(iter(self._executors.values()), None) or choose(
@@ -340,18 +399,25 @@ class Parity:
             seconds=(datetime.datetime.now(datetime.timezone.utc) - started).total_seconds(),
             command=command,
             checkpoint=facts.checkpoint_facts(self.checkpoint),
-            precision=self.request.precision,
+            precision=self.precision.name,
             executor=executor.fingerprint,
             artifacts=tuple(map(facts.artifact_facts, self._artifacts.values())),
             reference=facts.reference(self.request.codec_form, self.request.without),
             verdicts=tuple(verdicts),
         )
 
+    def _judge_sizes(self) -> list[Verdict]:
+        return [
+            judge_file_size(name, artifact.path, self.checkpoint, self.sizes, self.precision)
+            for name, artifact in self._artifacts.items()
+            if not artifact.failures
+        ]
+
     def _has_golden(self) -> bool:
         """Whether to compare with a golden: the codec was asked for, as `tiny` ships it.
 
-        Goldens are kept of the checkpoints in `GOLDEN_CHECKPOINTS`; elsewhere one counts as
-        soon as it was blessed.
+        Goldens are kept of the checkpoints in `GOLDEN_CHECKPOINTS`, in fp32; elsewhere one counts
+        as soon as it was blessed.
         """
         judged = any(method.name == "codec" for method in self.methods)
         usual = self.request.max_seq_len is None and self.request.max_codec_frames is None
@@ -362,4 +428,5 @@ class Parity:
         except InputError:
             return False  # installed without a checkout: there are no goldens to keep
         kept = golden.read(root, self.golden_key) is not None
-        return kept or self.checkpoint.name in GOLDEN_CHECKPOINTS
+        usual = self.checkpoint.name in GOLDEN_CHECKPOINTS and self.precision == FP32
+        return kept or usual
