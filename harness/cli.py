@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.cache.command import app as cache_app
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 golden_app = typer.Typer(help="Reviewed statistics of the codec's waveform.", no_args_is_help=True)
 app.add_typer(golden_app, name="golden")
+app.add_typer(cache_app, name="cache")
 
 CheckpointOption = Annotated[
     str, typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, or a directory.")

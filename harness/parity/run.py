@@ -183,6 +183,7 @@ class Parity:
             self.request.precision,
             make,
             fresh=self.request.fresh,
+            progress=self._progress,
         )
 
     @property
