@@ -57,3 +57,10 @@ def parity(session: nox.Session) -> None:
     """Run the main job: all six methods, synthetic checkpoint, this machine's best executor."""
     install(session)
     session.run("voxtral-parity", "check", *session.posargs)
+
+
+@shared(default=False)
+def killtest(session: nox.Session) -> None:
+    """Kill real exports at random moments (`-- --times 50`), then check that a run is green."""
+    install(session)
+    session.run("python", "tests/export/kill_export.py", *session.posargs)
