@@ -60,7 +60,7 @@ def rounds(home: Path, times: int, moments: random.Random) -> int:
             steps = progress.read().splitlines() or ["starting"]
         step = "finished first" if ended else steps[-1].lstrip("· ").split(":")[0]
         killed[step] += 1
-        left = list(store.glob("*/.*"))
+        left = list(store.glob("[!.]*/.*"))
         found = _faults(store)
         faults += found
         print(
@@ -70,7 +70,7 @@ def rounds(home: Path, times: int, moments: random.Random) -> int:
         )
     print("killed while:", ", ".join(f"{step} {n}" for step, n in killed.most_common()))
     check = subprocess.run([*PROGRAM, "check"], env=environment, check=False)
-    left = list(store.glob("*/.*"))
+    left = list(store.glob("[!.]*/.*"))
     print(f"check after the kills: exit code {check.returncode}; left half-made: {len(left)}; "
           f"entries at fault: {len(faults)}")  # fmt: skip
     return 1 if check.returncode or faults or left else 0
@@ -86,7 +86,7 @@ def _take_away(store: Path, *, everything: bool) -> None:
 def _faults(store: Path) -> list[str]:
     """Entries that are in place and not whole."""
     found = []
-    for entry in store.glob("*/[!.]*"):
+    for entry in store.glob("[!.]*/[!.]*"):
         try:
             files = json.loads((entry / "facts.json").read_text())["files"]
             wrong = [name for name, size in files.items() if (entry / name).stat().st_size != size]

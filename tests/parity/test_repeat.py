@@ -81,7 +81,7 @@ def test_both_artifacts_are_the_same_again(parity: Parity) -> None:
 
 def test_a_second_export_that_fails_says_why() -> None:
     with (
-        pytest.raises(ExecutionError, match="exit code 2: .*which is neither"),
+        pytest.raises(ExecutionError, match=r"exit code 2: .*which is neither"),
         exported_again(["export", "--checkpoint", "nowhere"]),
     ):
         pass
