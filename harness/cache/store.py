@@ -29,7 +29,7 @@ from harness.cache.files import replace_directory
 from harness.cache.locks import acquire, holding, release
 from harness.cache.room import FACTS_FILE, Place, Record
 
-__all__ = ["Entry", "borrowed", "fetch"]
+__all__ = ["Entry", "borrowed", "fetch", "release_all"]
 
 _FORMAT = 1
 """Part of every key; raise it when an entry's files mean something else."""
@@ -186,7 +186,7 @@ def _reason(place: Place, name: str, facts: Facts, fault: str | None) -> str:
     closest = nearest(facts, [record.facts for record in records if record.name == name])
     if closest is None:
         return "none in the cache yet"
-    return differences(closest, facts)
+    return differences(closest, facts) or "made by another version of the cache"
 
 
 def _set_aside(place: Place) -> None:
