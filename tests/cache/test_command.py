@@ -29,6 +29,7 @@ def keep(kind: str, name: str, brief: str = "") -> Path:
 def test_the_list_says_what_and_from_what(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "140")  # a row a line
     keep("artifacts", "model.pte", "fp32, max_seq_len 128")
     fetch("checkpoints", "tiny", {}, lambda scratch: None)
     (keep("eager", "run") / "data").unlink()
