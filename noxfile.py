@@ -81,3 +81,9 @@ def tolerances(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Time the portable executor at full width, beside eager PyTorch."""
     run(session, "voxtral-parity", "bench", *session.posargs)
+
+
+@nox.session(default=False)
+def killtest(session: nox.Session) -> None:
+    """Kill real exports at random moments (`-- --times 50`), then check that a run is green."""
+    run(session, "python", "tests/export/kill_export.py", *session.posargs)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.cache.command import app as cache_app
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 golden_app = typer.Typer(help="Reviewed statistics of the codec's waveform.", no_args_is_help=True)
 app.add_typer(golden_app, name="golden")
+app.add_typer(cache_app, name="cache")
 
 CheckpointOption = Annotated[
     str,
@@ -167,6 +169,10 @@ def export(
     max_seq_len: SeqLenOption = None,
     max_codec_frames: FramesOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Export again in another process; exit 1 if it differs."),
+    ] = False,
 ) -> None:
     """Write model.pte and codec_decoder.pte, delegated whole to MLX."""
     import shutil
@@ -203,6 +209,29 @@ def export(
                 shutil.copyfile(artifact.path, scratch)
     for artifact in made:
         typer.echo(f"{output_dir / artifact.name}  {artifact.bytes:,} bytes  {artifact.sha256}")
+    if verify:
+        _verify_export(parity, output_dir)
+
+
+def _verify_export(parity: Any, output_dir: Path) -> None:
+    """Export again with the same options, from the same weights, and compare the files."""
+    from harness.methods import ARTIFACTS
+    from harness.parity.repeat import compare_exports, exported_again
+
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("--verify", "--fresh")]
+    # Of options given twice the last counts. The directory spares the empty cache a synthesis,
+    # and hides the preset's name, from which its usual sizes follow.
+    arguments += ["--checkpoint", str(parity.checkpoint.directory)]
+    arguments += ["--max-seq-len", str(parity.sizes.max_seq_len)]
+    arguments += ["--max-codec-frames", str(parity.sizes.max_codec_frames)]
+    with _progress() as progress:
+        progress("exporting again, in a process of its own")
+        with exported_again(arguments) as again:
+            repeats = {name: compare_exports(output_dir / name, again / name) for name in ARTIFACTS}
+    for name, repeat in repeats.items():
+        typer.echo(f"{name} exported again: {repeat.summary}")
+    if not all(repeat.benign for repeat in repeats.values()):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -10,9 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from harness.cache import cache_dir, replace_file
+from harness.cache import cache_dir, fetch, replace_file
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
@@ -131,13 +129,16 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
 
 def _synthetic(name: str) -> Path:
     preset = PRESETS[name]
-    directory = cache_dir() / "checkpoints" / f"{name}-{recipe_digest(preset)}"
-    if not directory.exists():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{directory}.lock"):
-            if not directory.exists():
-                synthesize(preset, directory)
-    return directory
+    recipe = recipe_digest(preset)
+    folder = f"{name}-{recipe}"
+    entry = fetch(
+        "checkpoints",
+        name,
+        {"recipe": f"sha256:{recipe}"},
+        lambda scratch: synthesize(preset, scratch / folder),
+        brief=f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}",
+    )
+    return entry.path / folder
 
 
 def _check(name: str, directory: Path) -> Checkpoint:

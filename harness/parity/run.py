@@ -218,6 +218,7 @@ class Parity:
             {**asdict(self.precision), "replayed in": "fp32"},
             make,
             fresh=self.request.fresh,
+            progress=self._progress,
         )
 
     @property

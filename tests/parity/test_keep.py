@@ -89,7 +89,18 @@ def test_fresh_runs_again(made: list[str]) -> None:
 
 def test_a_damaged_copy_is_made_again(made: list[str], tmp_path: Path) -> None:
     ask(made)
-    (file,) = (tmp_path / "eager").glob("*.npz")
+    (file,) = (tmp_path / "store" / "eager").glob("*/run.npz")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+    assert_same(ask(made), run())
+    assert len(made) == 2
+
+
+def test_a_shortened_copy_is_made_again(made: list[str], tmp_path: Path) -> None:
+    ask(made)
+    (file,) = (tmp_path / "store" / "eager").glob("*/run.npz")
     file.write_bytes(file.read_bytes()[:100])
 
     assert_same(ask(made), run())
