@@ -1,66 +1,95 @@
-"""Sessions of voxtral-parity; `nox -l` lists them. All share one environment."""
+"""Sessions of voxtral-parity; `nox -l` lists them.
+
+They all need the export stack, which takes minutes and gigabytes to install, so they share one
+environment: `.nox/voxtral-parity`, built once for each `pyproject.toml`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["tests", "lint", "types", "parity"]
-nox.options.reuse_existing_virtualenvs = True
+nox.options.default_venv_backend = "none"
 
 PYPROJECT = Path("pyproject.toml")
-DEV = nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), "dev")
+ENVIRONMENT = Path(".nox/voxtral-parity").absolute()
+PROGRAMS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 
 
-def shared(**options: object):
-    """A session in the one environment that all of them share."""
-    return nox.session(venv_location=".nox/voxtral-parity", **options)
+def run(session: nox.Session, *command: str) -> None:
+    """Run a program of the shared environment."""
+    install(session)
+    name, *arguments = command
+    session.run(str(PROGRAMS / name), *arguments, external=True)
 
 
 def install(session: nox.Session) -> None:
-    """Install the project and its tools, once for each pyproject.toml."""
-    stamp = Path(session.virtualenv.location) / "installed"
-    wanted = hashlib.sha256(PYPROJECT.read_bytes()).hexdigest()
+    """Build the shared environment, unless it was built for this pyproject.toml and Python."""
+    stamp = ENVIRONMENT / "built-for"
+    wanted = hashlib.sha256(PYPROJECT.read_bytes() + sys.version.encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    session.install("-e", ".", *DEV)
+    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+    session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
+    tools = nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), "dev")
+    python = str(PROGRAMS / "python")
+    # Bytecode is made at the first import; pip would make it for all that nothing imports.
+    command = ("-m", "pip", "install", "--quiet", "--no-compile", "-e", ".", *tools)
+    session.run(python, *command, external=True)
     stamp.write_text(wanted)
 
 
-@shared()
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the project's own tests on all cores."""
-    install(session)
-    session.run("pytest", "-n", "auto", *session.posargs)
+    run(session, "pytest", "-n", "auto", *session.posargs)
 
 
-@shared()
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
-    install(session)
-    session.run("ruff", "check", *session.posargs)
-    session.run("ruff", "format", "--check")
+    run(session, "ruff", "check", *session.posargs)
+    run(session, "ruff", "format", "--check")
 
 
-@shared()
+@nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy."""
-    install(session)
-    session.run("mypy", *session.posargs)
+    run(session, "mypy", *session.posargs)
 
 
-@shared()
+@nox.session
 def parity(session: nox.Session) -> None:
     """Run the main job: all six methods, synthetic checkpoint, this machine's best executor."""
-    install(session)
-    session.run("voxtral-parity", "check", *session.posargs)
+    run(session, "voxtral-parity", "check", *session.posargs)
 
 
-@shared(default=False)
+@nox.session(default=False)
 def matrix(session: nox.Session) -> None:
     """Judge six methods in every precision on MLX and on XNNPACK, and triangulate."""
-    install(session)
-    session.run("voxtral-parity", "matrix", *session.posargs)
+    run(session, "voxtral-parity", "matrix", *session.posargs)
+
+
+@nox.session(default=False)
+def tolerances(session: nox.Session) -> None:
+    """Measure what the allowances are ten times of: exports against eager, gate by gate."""
+    run(session, "python", "-m", "harness.parity.measure", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time the portable executor at full width, beside eager PyTorch."""
+    run(session, "voxtral-parity", "bench", *session.posargs)
+
+
+@nox.session(default=False)
+def killtest(session: nox.Session) -> None:
+    """Kill real exports at random moments (`-- --times 50`), then check that a run is green."""
+    run(session, "python", "tests/export/kill_export.py", *session.posargs)

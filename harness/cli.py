@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import traceback
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.cache.command import app as cache_app
 from harness.errors import HarnessError
 from harness.export_cli import add_export
 from harness.matrix_cli import add_matrix
@@ -30,11 +32,41 @@ app = typer.Typer(
 )
 golden_app = typer.Typer(help="Reviewed statistics of the codec's waveform.", no_args_is_help=True)
 app.add_typer(golden_app, name="golden")
+app.add_typer(cache_app, name="cache")
 
 CheckpointOption = Annotated[
-    str, typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, or a directory.")
+    str,
+    typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, full, or a directory."),
 ]
-PrecisionOption = Annotated[str, typer.Option("--precision", metavar="P", help="fp32.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", metavar="P", help="fp32, bf16 or bf16-4w8w.")
+]
+QLinearOption = Annotated[
+    str | None,
+    typer.Option("--qlinear", metavar="4w|8w", help="Bits of decoder and flow-head linears."),
+]
+QLinearGroupOption = Annotated[
+    int | None,
+    typer.Option(
+        "--qlinear-group-size",
+        min=0,
+        help="Weights that share a scale; 0: a whole row. Usually 32 for 4w, 0 for 8w.",
+    ),
+]
+ScopeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decoder-qlinear-scope",
+        metavar="all|attention|feed_forward|none",
+        help="Which of the decoder's linears; the flow head's always are.",
+    ),
+]
+QEmbeddingOption = Annotated[
+    str | None, typer.Option("--qembedding", metavar="4w|8w", help="Bits of both embeddings.")
+]
+QEmbeddingGroupOption = Annotated[
+    int | None, typer.Option("--qembedding-group-size", min=0, help="As --qlinear-group-size.")
+]
 ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="E", help="auto, native, portable or xnnpack.")
 ]
@@ -59,6 +91,11 @@ def check(
     ] = None,
     checkpoint: CheckpointOption = "tiny",
     precision: PrecisionOption = "fp32",
+    qlinear: QLinearOption = None,
+    qlinear_group_size: QLinearGroupOption = None,
+    decoder_qlinear_scope: ScopeOption = None,
+    qembedding: QEmbeddingOption = None,
+    qembedding_group_size: QEmbeddingGroupOption = None,
     executor: ExecutorOption = "auto",
     require: RequireOption = None,
     max_seq_len: SeqLenOption = None,
@@ -88,6 +125,7 @@ def check(
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
     from harness.methods import select_methods
+    from harness.methods.precision import parse_precision
 
     select_methods(methods or ())  # a typo is answered before the slow imports
     from harness.parity import Parity, Request
@@ -96,7 +134,14 @@ def check(
     request = Request(
         checkpoint=checkpoint,
         methods=tuple(methods or ()),
-        precision=precision,
+        precision=parse_precision(
+            precision,
+            qlinear=qlinear,
+            qlinear_group_size=qlinear_group_size,
+            decoder_qlinear_scope=decoder_qlinear_scope,
+            qembedding=qembedding,
+            qembedding_group_size=qembedding_group_size,
+        ),
         executor=executor,
         require=require,
         max_seq_len=max_seq_len,
@@ -113,6 +158,29 @@ def check(
         write_json(report, json)
     print_report(report, _stdout())
     raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each; the best counts.")] = 5,
+    plain: Annotated[
+        bool, typer.Option("--plain/--no-plain", help="Also time MLX's own CPU kernels.")
+    ] = True,
+) -> None:
+    """Time the portable executor at full width, beside eager PyTorch."""
+    from rich.table import Table
+
+    from harness.bench.measure import bench as run
+
+    table = Table("what", "best", "over eager, or over the target", "target", "met")
+    with _progress() as progress:
+        for row in run(progress, rounds=rounds, plain=plain):
+            progress(f"{row.subject}: {row.figure}")
+            numbers = ("" if n is None else f"{n:.2f}" for n in (row.ratio, row.target))
+            table.add_row(
+                row.subject, row.figure, *numbers, {None: "", True: "yes"}.get(row.met, "no")
+            )
+    _stdout().print(table)
 
 
 @app.command()
@@ -201,6 +269,10 @@ def main() -> None:
         Console(stderr=True, highlight=False).print(
             f"voxtral-parity: {error}", style="red", markup=False, soft_wrap=True
         )
+        sys.exit(2)
+    except Exception:
+        # A fault of the harness itself: 1 would say that a mismatch was found.
+        traceback.print_exc()
         sys.exit(2)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from harness.parity import Parity
 
 __all__ = ["add_export"]
 
@@ -33,7 +37,10 @@ def add_export(app: typer.Typer, progress: Progress) -> None:
             ),
         ] = "tiny",
         backend: Annotated[str, _option("--backend", "B", "mlx, xnnpack or portable.")] = "mlx",
-        dtype: Annotated[str, _option("--dtype", "T", "fp32 or bf16.")] = "fp32",
+        dtype: Annotated[_Text, _option("--dtype", "T", "fp32, the default, or bf16.")] = None,
+        precision: Annotated[
+            _Text, _option("--precision", "P", "fp32, bf16 or bf16-4w8w: --dtype and all --q….")
+        ] = None,
         output_dir: Annotated[
             Path, typer.Option("--output-dir", metavar="DIR", help="Where the files go.")
         ] = Path("voxtral_tts_exports"),
@@ -59,8 +66,8 @@ def add_export(app: typer.Typer, progress: Progress) -> None:
             _Text, _option("--qlinear-packing-format", "F", "torchao's packing of 4w.")
         ] = None,
         decoder_qlinear_scope: Annotated[
-            str, _option("--decoder-qlinear-scope", "S", "all, attention, feed_forward or none.")
-        ] = "all",
+            _Text, _option("--decoder-qlinear-scope", "S", "all, attention, feed_forward or none.")
+        ] = None,
         qlinear_codec: Annotated[
             _Text, _option("--qlinear-codec", "Q", "4w or 8w; not for MLX.")
         ] = None,
@@ -74,26 +81,28 @@ def add_export(app: typer.Typer, progress: Progress) -> None:
             _Whole, typer.Option(min=0, help="The same for embeddings.")
         ] = None,
         fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
+        verify: Annotated[
+            bool,
+            typer.Option("--verify", help="Export again in another process; exit 1 if it differs."),
+        ] = False,
     ) -> None:
         """Write model.pte and codec_decoder.pte for upstream's runner."""
-        from harness.export.command import ExportFlags, write_artifacts
-        from harness.export.quantization import Quantization
+        from harness.export.command import parse_flags, write_artifacts
 
-        flags = ExportFlags(
+        flags = parse_flags(
             backend=backend,
             dtype=dtype,
+            precision=precision,
             target=export_target,
             streaming=streaming,
-            quantization=Quantization(
-                qlinear=qlinear,
-                qlinear_group_size=qlinear_group_size,
-                qlinear_packing_format=qlinear_packing_format,
-                decoder_qlinear_scope=decoder_qlinear_scope,
-                qembedding=qembedding,
-                qembedding_group_size=qembedding_group_size,
-                qlinear_codec=qlinear_codec,
-                qlinear_codec_group_size=qlinear_codec_group_size,
-            ),
+            qlinear=qlinear,
+            qlinear_group_size=qlinear_group_size,
+            qlinear_packing_format=qlinear_packing_format,
+            decoder_qlinear_scope=decoder_qlinear_scope,
+            qembedding=qembedding,
+            qembedding_group_size=qembedding_group_size,
+            qlinear_codec=qlinear_codec,
+            qlinear_codec_group_size=qlinear_codec_group_size,
         )
         from harness.parity import Parity, Request
 
@@ -114,3 +123,25 @@ def add_export(app: typer.Typer, progress: Progress) -> None:
         for artifact in made:
             path = output_dir / artifact.name
             typer.echo(f"{path}  {artifact.bytes:,} bytes  {artifact.sha256}")
+        if verify:
+            _verify(parity, output_dir, [artifact.name for artifact in made], progress)
+
+
+def _verify(parity: Parity, output_dir: Path, names: Sequence[str], progress: Progress) -> None:
+    """Export again with the same options, from the same weights, and compare the files."""
+    from harness.parity.repeat import compare_exports, exported_again
+
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("--verify", "--fresh")]
+    # Of options given twice the last counts. The directory spares the empty cache a synthesis,
+    # and hides the preset's name, from which its usual sizes follow.
+    arguments += ["--checkpoint", str(parity.checkpoint.directory)]
+    arguments += ["--max-seq-len", str(parity.sizes.max_seq_len)]
+    arguments += ["--max-codec-frames", str(parity.sizes.max_codec_frames)]
+    with progress() as say:
+        say("exporting again, in a process of its own")
+        with exported_again(arguments) as again:
+            repeats = {name: compare_exports(output_dir / name, again / name) for name in names}
+    for name, repeat in repeats.items():
+        typer.echo(f"{name} exported again: {repeat.summary}")
+    if not all(repeat.benign for repeat in repeats.values()):
+        raise typer.Exit(1)

@@ -48,9 +48,9 @@ def add_matrix(app: typer.Typer, progress: Progress, stdout: Callable[[], Consol
         cell passed. 1: a mismatch. 2: could not judge.
         """
         from harness.compare import exit_code
+        from harness.methods.precision import PRECISIONS
         from harness.parity import Request
         from harness.parity.matrix import cells
-        from harness.parity.run import PRECISIONS
         from harness.report import print_verdicts
 
         chosen = tuple(precisions.split(",")) if precisions is not None else tuple(PRECISIONS)

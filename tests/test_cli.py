@@ -44,7 +44,10 @@ def test_the_main_job_of_one_method_is_green(
     [
         (("check", "codek"), "(got 'codek'); did you mean codec?"),
         (("check", "--checkpoint", "nowhere"), "(got 'nowhere', which is neither)"),
-        (("check", "--precision", "bf17"), "precision must be one of fp32 (got 'bf17')"),
+        (
+            ("check", "--precision", "bf17"),
+            "precision must be one of fp32, bf16, bf16-4w8w (got 'bf17')",
+        ),
         (("check", "--executor", "gpu"), "executor must be one of auto, native, portable"),
         (("check", "--require", "gpu"), "require must be one of native, portable"),
         (("check", "--without", "typo"), "correction must be one of adjacent-indices"),
@@ -101,6 +104,19 @@ def test_stock_indexing_breaks_the_unfold_form_of_the_codec(
     assert code == 1
     assert "FAIL codec · speech" in out
     assert "one MLX delegate" in out  # delegated whole, and wrong all the same
+    assert "stock lowering put back: adjacent-indices" in out
+
+
+def test_a_fault_of_the_harness_is_no_mismatch(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Parity, "report", broken)
+
+    assert run(monkeypatch, "check", "codec") == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_export_writes_both_files(

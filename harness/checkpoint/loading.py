@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from harness.checkpoint.opening import Checkpoint
-from harness.checkpoint.safetensors_file import non_finite_tensor
 from harness.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def load_model(
         raise InputError(f"dtype must be one of {', '.join(_DTYPES)} (got {dtype!r})")
     if max_seq_len < 1:
         raise InputError(f"max_seq_len must be positive (got {max_seq_len})")
-    bad = non_finite_tensor(checkpoint.weights)
+    bad = checkpoint.non_finite_tensor()
     if bad is not None:
         name, count = bad
         raise CheckpointError(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from harness.cache import cache_dir, replace_file
+from harness.cache import cache_dir, fetch, replace_file
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
-from harness.checkpoint.safetensors_file import TensorEntry, read_header
+from harness.checkpoint.safetensors_file import TensorEntry, non_finite_tensor, read_header
 from harness.checkpoint.shapes import tensor_shapes
 from harness.errors import CheckpointError, InputError
 
@@ -27,8 +25,8 @@ _FILES = ("params.json", WEIGHTS, "tekken.json")
 
 _VOICE_SUFFIXES = (".pt", ".bin")
 
-# Above this size a file's digest is remembered by size and modification time: 8 GB of weights
-# take ten seconds to hash, the tiny checkpoint 10 ms.
+# Above this size what was found in a file is remembered by its size and modification time: 8 GB of
+# weights take twenty seconds to hash and ten to look through, the tiny checkpoint 10 ms.
 _REMEMBER_ABOVE = 64 << 20
 
 _NAMED = 5
@@ -63,6 +61,11 @@ class Checkpoint:
         for name in _FILES:
             digest.update(f"{name} {_file_digest(self.directory / name)}\n".encode())
         return digest.hexdigest()
+
+    def non_finite_tensor(self) -> tuple[str, int] | None:
+        """First tensor that holds NaN or infinity, and how many."""
+        found = json.loads(_remembered("non-finite", self.weights, _non_finite))
+        return None if found is None else (str(found[0]), int(found[1]))
 
     @property
     def weights(self) -> Path:
@@ -126,13 +129,16 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
 
 def _synthetic(name: str) -> Path:
     preset = PRESETS[name]
-    directory = cache_dir() / "checkpoints" / f"{name}-{recipe_digest(preset)}"
-    if not directory.exists():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{directory}.lock"):
-            if not directory.exists():
-                synthesize(preset, directory)
-    return directory
+    recipe = recipe_digest(preset)
+    folder = f"{name}-{recipe}"
+    entry = fetch(
+        "checkpoints",
+        name,
+        {"recipe": f"sha256:{recipe}"},
+        lambda scratch: synthesize(preset, scratch / folder),
+        brief=f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}",
+    )
+    return entry.path / folder
 
 
 def _check(name: str, directory: Path) -> Checkpoint:
@@ -193,17 +199,26 @@ def _check_tensors(
 
 
 def _file_digest(path: Path) -> str:
+    return _remembered("sha256", path, _hash)
+
+
+def _remembered(what: str, path: Path, find: Callable[[Path], str]) -> str:
+    """`find(path)`, which for a large file is not asked again until the file changes."""
     status = path.stat()
     if status.st_size <= _REMEMBER_ABOVE:
-        return _hash(path)
-    key = f"{path} {status.st_size} {status.st_mtime_ns}"
+        return find(path)
+    key = f"{what} {path} {status.st_size} {status.st_mtime_ns}"
     note = cache_dir() / "digests" / hashlib.sha256(key.encode()).hexdigest()[:32]
     if note.exists():
         return note.read_text()
-    digest = _hash(path)
+    found = find(path)
     with replace_file(note) as scratch:
-        scratch.write_text(digest)
-    return digest
+        scratch.write_text(found)
+    return found
+
+
+def _non_finite(path: Path) -> str:
+    return json.dumps(non_finite_tensor(path))
 
 
 def _hash(path: Path) -> str:

@@ -172,5 +172,21 @@ _SMALL = Preset(
     voices=MappingProxyType({"neutral_female": 24, "casual_male": 17}),
 )
 
-PRESETS: Mapping[str, Preset] = MappingProxyType({p.name: p for p in (_TINY, _SMALL)})
+# The published sizes. Too large to scan seeds: a strong END row stops it within some ten frames,
+# each of which takes seconds.
+_FULL = Preset(
+    name="full",
+    seed=1,
+    decoder=TransformerConfig(3072, 26, n_heads=32, n_kv_heads=8, head_dim=128, hidden_dim=9216),
+    flow=TransformerConfig(3072, 3, n_heads=32, n_kv_heads=8, head_dim=128, hidden_dim=9216),
+    codec_stage=TransformerConfig(1024, 0, n_heads=8, n_kv_heads=8, head_dim=128, hidden_dim=4096),
+    codec_lengths=(2, 2, 2, 2),
+    semantic_size=8192,
+    semantic_dim=256,
+    vocab_size=131072,
+    end_gain=3.0,
+    voices=MappingProxyType({"neutral_female": 48, "casual_male": 35}),
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType({p.name: p for p in (_TINY, _SMALL, _FULL)})
 """The synthetic checkpoints by name."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,9 @@ __all__ = ["TensorEntry", "non_finite_tensor", "read_header", "write_bfloat16"]
 
 # The safetensors library refuses longer headers; 386 tensors take 50 kB.
 _MAX_HEADER = 100_000_000
+
+_RUN = 1 << 22
+"""Bytes read at a time."""
 
 _BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2,
@@ -116,7 +122,7 @@ def write_bfloat16(
     shapes: Mapping[str, tuple[int, ...]],
     bits: Callable[[str, tuple[int, ...]], Iterator[NDArray[np.uint16]]],
 ) -> None:
-    """Write bfloat16 tensors in the order of their names, holding one run at a time.
+    """Write bfloat16 tensors in the order of their names, holding one run a core at a time.
 
     Parameters
     ----------
@@ -125,11 +131,13 @@ def write_bfloat16(
     shapes
         Shape of every tensor.
     bits
-        Makes the bits of a tensor from its name and shape, as consecutive runs.
+        Makes the bits of a tensor from its name and shape, as consecutive runs; called from
+        several threads at once.
     """
-    header, offset = {}, 0
+    header, spans, offset = {}, {}, 0
     for name in sorted(shapes):
         end = offset + 2 * math.prod(shapes[name])
+        spans[name] = (offset, end)
         header[name] = {
             "dtype": "BF16",
             "shape": list(shapes[name]),
@@ -140,26 +148,39 @@ def write_bfloat16(
     text += b" " * (-len(text) % 8)  # so that the data is aligned, as the format asks
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name in sorted(shapes):
-            written = 0
+        file.truncate(8 + len(text) + offset)
+
+    def write(name: str) -> None:
+        begin, end = (8 + len(text) + at for at in spans[name])
+        with path.open("r+b") as file:
+            file.seek(begin)
             for run in bits(name, shapes[name]):
-                written += file.write(run.astype("<u2", copy=False).tobytes())
-            if written != 2 * math.prod(shapes[name]):
-                raise ValueError(f"{name} has {written} bytes for shape {shapes[name]}")
+                file.write(run.astype("<u2", copy=False).tobytes())
+            if file.tell() != end:
+                raise ValueError(f"{name} has {file.tell() - begin} bytes for shape {shapes[name]}")
+
+    # The largest first, so that none is left for one thread at the end.
+    names = sorted(shapes, key=lambda name: math.prod(shapes[name]), reverse=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            deque(pool.map(write, names), maxlen=0)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def non_finite_tensor(path: Path) -> tuple[str, int] | None:
     """First bfloat16 tensor of a checked file that holds NaN or infinity, and how many."""
-    data = np.memmap(path, np.uint8, mode="r")
-    for name, entry in sorted(read_header(path).items()):
-        if entry.dtype != "BF16":
-            continue
-        bits = data[entry.begin : entry.end]
-        count = 0
-        for start in range(0, len(bits), 1 << 24):
-            # An odd header length leaves the data unaligned, so the run is copied first.
-            run = np.array(bits[start : start + (1 << 24)]).view("<u2")
-            count += int(np.count_nonzero((run & 0x7F80) == 0x7F80))
-        if count:
-            return name, count
+    # Read, not mapped: 8 GB of mapped pages would count as this process's memory.
+    with path.open("rb") as file:
+        for name, entry in sorted(read_header(path).items()):
+            if entry.dtype != "BF16":
+                continue
+            file.seek(entry.begin)
+            count = 0
+            for start in range(entry.begin, entry.end, _RUN):
+                bits = np.frombuffer(file.read(min(_RUN, entry.end - start)), "<u2")
+                count += int(np.count_nonzero((bits & 0x7F80) == 0x7F80))
+            if count:
+                return name, count
     return None

@@ -3,6 +3,7 @@
 `verdict`    what a judgement is: status, gates with their headroom, the exit code of many
 `tensors`    any output of any method against its reference
 `waveforms`  sound: levels before and after the 16-bit cast, statistics, and their judgement
+`sqnr`       what a narrower arithmetic costs against a wider one
 `words`      how numbers, indices and shapes are spelt in messages
 """
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 import harness
-from harness.cache import cache_dir, replace_directory
+from harness.cache import fetch, source_facts
 from harness.errors import InputError
+from harness.export.quantization import KernelQuantization
 from harness.methods import METHODS, Dimensions
+from harness.methods.precision import FP32, Precision
 from harness.upstream import package_directory, quiet
 
 __all__ = ["BACKENDS", "Artifact", "ExportOptions", "export_artifact", "given_artifact", "sha256"]
@@ -36,7 +37,7 @@ class ExportOptions:
     Attributes
     ----------
     precision
-        ``"fp32"``.
+        Floating-point type and quantisation of the weights.
     codec_form
         One of `harness.export.codec.CODEC_FORMS`.
     without
@@ -45,16 +46,17 @@ class ExportOptions:
         One of `BACKENDS`.
     streaming
         Whether the runner should decode in chunks.
-    quantization
-        Quantisation flags by name, of a model that was quantised by them; for the cache's key.
+    kernels
+        How the model was quantised by upstream's own flags, to be lowered for CPU kernels as it
+        is. None: these get the quantised values in floating point.
     """
 
-    precision: str = "fp32"
+    precision: Precision = FP32
     codec_form: str = "conv"
     without: tuple[str, ...] = ()
     backend: str = "mlx"
     streaming: bool = False
-    quantization: tuple[tuple[str, str | int], ...] = ()
+    kernels: KernelQuantization | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -115,8 +117,8 @@ def export_artifact(
     name
         ``"model.pte"`` or ``"codec_decoder.pte"``.
     model
-        Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len``; asked only
-        where something must be exported.
+        Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len`` and quantised as
+        the options say; asked only where something must be exported.
     sizes
         Dimensions of the export.
     options
@@ -130,19 +132,20 @@ def export_artifact(
     progress
         Called with what is being done.
     """
-    key = _key(name, sizes, options, weights, sha256(voice))
-    home = cache_dir() / "artifacts" / key
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{home}.lock"):
-        if fresh and home.exists():
-            home.rename(home.with_name(f"{key}.{time.time_ns()}.old"))
-        cached = home.exists()
-        if not cached:
-            progress(f"exporting {name}")
-            with replace_directory(home) as scratch:
-                _export(scratch, name, model(), sizes, options, voice)
-    about = json.loads((home / "about.json").read_text())
-    return Artifact(name=name, path=home / name, cached=cached, **about)
+    entry = fetch(
+        "artifacts",
+        name,
+        _facts(sizes, options, weights, sha256(voice)),
+        lambda scratch: _export(scratch, name, model(), sizes, options, voice),
+        brief=f"{options.precision.name} on {options.backend}, max_seq_len {sizes.max_seq_len}, "
+        f"max_codec_frames {sizes.max_codec_frames}, weights {weights[:12]}"
+        + "".join(f", without {correction}" for correction in options.without),
+        fresh=fresh,
+        verb=("export", "exporting"),
+        progress=progress,
+    )
+    about = json.loads((entry.path / "about.json").read_text())
+    return Artifact(name=name, path=entry.path / name, cached=not entry.made, **about)
 
 
 def given_artifact(directory: Path, name: str) -> Artifact:
@@ -191,7 +194,7 @@ def _export(
     if options.backend != "mlx":
         trace = KERNEL_PROGRAMS
         # Upstream's flags are lowered as upstream lowers them, whatever comes of it.
-        model = model if options.quantization else dequantized_copy(model)
+        model = model if options.kernels else dequantized_copy(model)
     if name == "codec_decoder.pte":
         metadata = codec_metadata(model, sizes)
     else:
@@ -234,30 +237,33 @@ def _export(
     (directory / "about.json").write_text(json.dumps(about, indent=1))
 
 
-def _key(name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice: str) -> str:
-    """Everything that changes the bytes, hashed: weights, options, versions and sources."""
-    facts = {
-        "artifact": name,
-        "weights": weights,
+def _facts(sizes: Dimensions, options: ExportOptions, weights: str, voice: str) -> dict[str, Any]:
+    """Everything that changes the bytes: weights, sizes, options, versions and sources."""
+    upstream = package_directory("executorch")
+    theirs = [
+        file
+        for file in (upstream / "backends" / "mlx").rglob("*")
+        if options.backend == "mlx"
+        and file.suffix in (".py", ".fbs")
+        and not {"test", "examples"} & set(file.parts)
+    ]
+    if options.backend == "xnnpack":
+        lowering = upstream / "backends" / "xnnpack"
+        theirs += [file for file in lowering.rglob("*.py") if "test" not in file.parts]
+    theirs += (upstream / "examples" / "models" / "voxtral_tts").glob("*.py")
+    ours = Path(next(iter(harness.__path__)))
+    mine = [*(ours / "export").glob("*.py"), ours / "checkpoint" / "loading.py"]
+    return {
+        "weights": f"sha256:{weights}",
+        "voice": f"sha256:{voice}",
         "sizes": asdict(sizes),
         "options": asdict(options),
-        "voice": voice,
-        "versions": {package: importlib.metadata.version(package) for package in STACK},
+        "versions": {
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in STACK},
+        },
+        "sources": {
+            "upstream": source_facts(upstream, theirs),
+            "voxtral-parity": source_facts(ours, mine),
+        },
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    upstream = package_directory("executorch")
-    ours = Path(next(iter(harness.__path__)))
-    for folder in (
-        ours / "export",
-        upstream / "backends" / "mlx" / "builder",
-        upstream / "backends" / "mlx" / "serialization",
-        upstream / "examples" / "models" / "voxtral_tts",
-    ):
-        _add_sources(digest, folder.glob("*.py"))
-    _add_sources(digest, (upstream / "backends" / "mlx").glob("*.py"))
-    return f"{Path(name).stem}-{digest.hexdigest()[:24]}"
-
-
-def _add_sources(digest: Any, files: Iterable[Path]) -> None:
-    for file in sorted(files):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

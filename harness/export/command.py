@@ -5,27 +5,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.cache import replace_file
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import BACKENDS, Artifact, ExportOptions, export_artifact
-from harness.export.quantization import Quantization
+from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.methods import CODEC, MODEL, Dimensions
+from harness.methods.precision import FP32, Precision, parse_precision
 from harness.upstream import quiet
 
-__all__ = ["DTYPES", "TARGETS", "ExportFlags", "write_artifacts"]
+__all__ = ["TARGETS", "ExportFlags", "parse_flags", "write_artifacts"]
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 TARGETS = {"all": (MODEL, CODEC), "model": (MODEL,), "codec": (CODEC,)}
 
-_QLINEAR = {
-    "mlx": ("4w", "8w"),
-    "xnnpack": ("4w", "8w", "8da4w", "8da8w"),
-    "portable": ("4w", "8w", "8da4w", "8da8w"),
-}
-_SCOPES = ("all", "attention", "feed_forward", "none")
+_DTYPES = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -36,14 +33,14 @@ class ExportFlags:
     ----------
     backend
         ``"mlx"``, ``"xnnpack"`` or ``"portable"``.
-    dtype
-        ``"fp32"`` or ``"bf16"``.
+    precision
+        Floating-point type and quantisation.
     target
         One of `TARGETS`.
     streaming
         Whether the runner should decode in chunks.
-    quantization
-        Upstream's quantisation flags.
+    kernels
+        The quantisation that only the other backends can have.
 
     Raises
     ------
@@ -52,35 +49,91 @@ class ExportFlags:
     """
 
     backend: str = "mlx"
-    dtype: str = "fp32"
+    precision: Precision = FP32
     target: str = "all"
     streaming: bool = False
-    quantization: Quantization = field(default_factory=Quantization)
+    kernels: KernelQuantization = field(default_factory=KernelQuantization)
 
     def __post_init__(self) -> None:
-        asked = self.quantization
         _one_of("backend", self.backend, BACKENDS)
-        _one_of("dtype", self.dtype, tuple(DTYPES))
         _one_of("export-target", self.target, tuple(TARGETS))
-        _one_of("decoder-qlinear-scope", asked.decoder_qlinear_scope, _SCOPES)
-        if self.backend == "mlx" and asked.qlinear in ("8da4w", "8da8w"):
+        if self.backend != "mlx":
+            return
+        if self.kernels.dynamic:
             raise InputError(
-                f"--qlinear {asked.qlinear} quantises activations as well, for which MLX has no "
-                "kernels; with --backend mlx it must be 4w or 8w"
+                f"--qlinear {DYNAMIC}{self.precision.qlinear} quantises activations as well, for "
+                "which MLX has no kernels; with --backend mlx it must be 4w or 8w"
             )
-        _one_of("qlinear", asked.qlinear, _QLINEAR[self.backend])
-        _one_of("qembedding", asked.qembedding, ("4w", "8w"))
-        if self.backend == "mlx" and asked.qlinear_codec:
+        if self.kernels.packing_format:
+            raise InputError(
+                "--backend mlx refuses --qlinear-packing-format: MLX packs weights in its own way; "
+                "leave the flag out"
+            )
+        if self.kernels.codec:
             raise InputError(
                 "--backend mlx refuses --qlinear-codec: no precision that is judged here quantises "
                 "the codec, so no verdict could vouch for it; leave the flag out, or use "
                 "--backend xnnpack or portable"
             )
-        _one_of("qlinear-codec", asked.qlinear_codec, ("4w", "8w"))
 
 
-def _one_of(what: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
+def parse_flags(
+    *,
+    backend: str = "mlx",
+    dtype: str | None = None,
+    precision: str | None = None,
+    target: str = "all",
+    streaming: bool = False,
+    qlinear: str | None = None,
+    qlinear_packing_format: str | None = None,
+    qlinear_codec: str | None = None,
+    qlinear_codec_group_size: int | None = None,
+    **options: Any,
+) -> ExportFlags:
+    """`ExportFlags` of what the command line says.
+
+    Parameters
+    ----------
+    backend, target, streaming
+        As in `ExportFlags`.
+    dtype
+        ``"fp32"``, upstream's default, or ``"bf16"``.
+    precision
+        Name of a precision; shorthand for `dtype` and its quantisation.
+    qlinear
+        ``"4w"``, ``"8w"``, ``"8da4w"`` or ``"8da8w"``.
+    qlinear_packing_format, qlinear_codec, qlinear_codec_group_size
+        Upstream's flags that `Precision` does not know.
+    **options
+        The other quantisation flags, as `parse_precision` takes them.
+
+    Raises
+    ------
+    InputError
+        A flag is none of its values, contradicts another, or the backend cannot do it.
+    """
+    if dtype is not None:
+        _one_of("dtype", dtype, _DTYPES)
+    dynamic = qlinear is not None and qlinear.startswith(DYNAMIC)
+    width = qlinear.removeprefix(DYNAMIC) if qlinear else None
+    chosen = parse_precision(precision or dtype or "fp32", qlinear=width, **options)
+    if dtype is not None and chosen.base != dtype:
+        raise InputError(f"--dtype {dtype} contradicts --precision {precision}; leave one out")
+    if qlinear_packing_format and not chosen.qlinear:
+        raise InputError("qlinear-packing-format needs qlinear: nothing is quantised")
+    return ExportFlags(
+        backend,
+        chosen,
+        target,
+        streaming,
+        KernelQuantization(
+            dynamic, qlinear_packing_format, qlinear_codec, qlinear_codec_group_size
+        ),
+    )
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
         raise InputError(f"{what} must be one of {', '.join(known)} (got {value!r})")
 
 
@@ -120,17 +173,17 @@ def write_artifacts(
     """
     made = []
     for name in TARGETS[flags.target]:
-        asked = _relevant(flags, name, progress)
+        precision, kernels = _relevant(flags, name, progress)
         options = ExportOptions(
-            precision=flags.dtype,
+            precision,
             backend=flags.backend,
             streaming=flags.streaming and name == MODEL,
-            quantization=asked.facts,
+            kernels=kernels,
         )
         made.append(
             export_artifact(
                 name,
-                lambda asked=asked: _model(checkpoint, sizes, flags, asked, progress),  # type: ignore[misc]
+                partial(_model, checkpoint, sizes, options, progress),
                 sizes,
                 options,
                 weights=checkpoint.digest,
@@ -149,39 +202,47 @@ def write_artifacts(
     return made
 
 
-def _relevant(flags: ExportFlags, name: str, progress: Callable[[str], None]) -> Quantization:
+def _relevant(
+    flags: ExportFlags, name: str, progress: Callable[[str], None]
+) -> tuple[Precision, KernelQuantization | None]:
     """The quantisation of one artifact, without what the backend leaves out."""
     if name == CODEC:
-        return flags.quantization.of_codec
-    asked = flags.quantization.of_model
-    if flags.backend == "xnnpack" and asked.qembedding:
+        codec = flags.kernels.of_codec
+        return Precision(flags.precision.base), codec if codec.codec else None
+    precision = flags.precision
+    if flags.backend == "xnnpack" and precision.qembedding:
         with quiet():
             from executorch.examples.models.voxtral_tts import export_voxtral_tts as upstream
 
         plan = upstream.resolve_effective_quantization(
-            backend=flags.backend, qlinear=asked.qlinear, qembedding=asked.qembedding
+            backend=flags.backend, qlinear=precision.qlinear, qembedding=precision.qembedding
         )
         progress(f"warning: {plan['warning']}")
-        asked = replace(asked, qembedding=plan["qembedding"], qembedding_group_size=None)
-    return asked
+        precision = replace(precision, qembedding=plan["qembedding"], qembedding_group_size=None)
+    by_upstream = flags.backend != "mlx" and precision.quantized
+    return precision, flags.kernels.of_model if by_upstream else None
 
 
 def _model(
     checkpoint: Checkpoint,
     sizes: Dimensions,
-    flags: ExportFlags,
-    asked: Quantization,
+    options: ExportOptions,
     progress: Callable[[str], None],
 ) -> object:
     """The model to export, quantised as asked."""
     progress("loading the eager model")
+    precision = options.precision
     with quiet():
         from harness.checkpoint.loading import load_model
 
-        model = load_model(checkpoint, max_seq_len=sizes.max_seq_len, dtype=DTYPES[flags.dtype])
-        if not asked.facts:
-            return model
-        from harness.export.kernels import quantized_copy
+        model = load_model(checkpoint, max_seq_len=sizes.max_seq_len, dtype=precision.float_type)
+    if options.kernels is not None:
+        from harness.export.kernels import quantized_by_upstream
 
         progress("quantising")
-        return quantized_copy(model, asked)
+        return quantized_by_upstream(model, precision, options.kernels)
+    if precision.quantized:
+        from harness.export.quantize import quantize_in_place
+
+        quantize_in_place(model, precision, checkpoint.digest, progress)
+    return model

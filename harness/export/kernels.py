@@ -21,15 +21,16 @@ from torch.export import ExportedProgram
 from harness.cache import replace_file
 from harness.errors import InputError
 from harness.export.programs import PROGRAMS, text_decoder_program
-from harness.export.quantization import Quantization
+from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.methods import Dimensions
+from harness.methods.precision import Precision
 from harness.upstream import quiet
 
 __all__ = [
     "KERNEL_PROGRAMS",
     "dequantized_copy",
     "lower_to_kernels",
-    "quantized_copy",
+    "quantized_by_upstream",
 ]
 
 
@@ -73,7 +74,7 @@ def lower_to_kernels(
         program.write_to_file(file)
 
 
-def quantized_copy(model: Any, quantization: Quantization) -> Any:
+def quantized_by_upstream(model: Any, precision: Precision, extra: KernelQuantization) -> Any:
     """`model` quantised by upstream's own functions; `model` itself stays as it is.
 
     Weights that are not quantised are shared with `model`.
@@ -87,22 +88,25 @@ def quantized_copy(model: Any, quantization: Quantization) -> Any:
     from executorch.extension.llm.export.quantize import quantize_model_
 
     twin = _copy(model)
+    qlinear = precision.qlinear
+    if qlinear and extra.dynamic:
+        qlinear = DYNAMIC + qlinear
     with quiet(), contextlib.redirect_stdout(io.StringIO()):
         try:
             apply_model_quantization(
                 twin,
-                qlinear=quantization.qlinear,
-                qlinear_group_size=quantization.qlinear_group_size,
-                qlinear_packing_format=quantization.qlinear_packing_format,
-                qembedding=quantization.qembedding,
-                qembedding_group_size=quantization.qembedding_group_size,
-                decoder_qlinear_scope=quantization.decoder_qlinear_scope,
+                qlinear=qlinear,
+                qlinear_group_size=precision.qlinear_group_size,
+                qlinear_packing_format=extra.packing_format,
+                qembedding=precision.qembedding,
+                qembedding_group_size=precision.qembedding_group_size,
+                decoder_qlinear_scope=precision.decoder_qlinear_scope,
             )
-            if quantization.qlinear_codec:
+            if extra.codec:
                 quantize_model_(
                     twin.codec_decoder,
-                    qlinear_config=quantization.qlinear_codec,
-                    qlinear_group_size=quantization.qlinear_codec_group_size,
+                    qlinear_config=extra.codec,
+                    qlinear_group_size=extra.codec_group_size,
                 )
         except (AssertionError, ValueError, RuntimeError) as error:
             raise InputError(f"torchao cannot quantise the model as asked: {error}") from error

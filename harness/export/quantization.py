@@ -1,53 +1,53 @@
-"""Upstream's quantisation flags, under upstream's names and with its meanings."""
+"""What upstream's quantisation flags say beyond `Precision`: what MLX exports cannot have."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
-__all__ = ["Quantization"]
+from harness.errors import InputError
+
+__all__ = ["DYNAMIC", "KernelQuantization"]
+
+DYNAMIC = "8da"
+"""Prefix of a ``qlinear`` that quantises activations as well, as they come."""
 
 
 @dataclass(frozen=True)
-class Quantization:
-    """Which weights are quantised, and how.
+class KernelQuantization:
+    """How CPU kernels get their weights, beside the widths and groups of a `Precision`.
 
     Attributes
     ----------
-    qlinear, qlinear_group_size, qlinear_packing_format
-        Linear layers of decoder and flow head: ``"4w"``, ``"8w"``, ``"8da4w"`` or ``"8da8w"``.
-    decoder_qlinear_scope
-        Which of the decoder's: ``"all"``, ``"attention"``, ``"feed_forward"``, ``"none"``.
-    qembedding, qembedding_group_size
-        Both embeddings: ``"4w"`` or ``"8w"``.
-    qlinear_codec, qlinear_codec_group_size
-        Linear layers of the codec: ``"4w"`` or ``"8w"``.
+    dynamic
+        Activations of quantised linears are quantised as well: ``8da4w``, ``8da8w``.
+    packing_format
+        torchao's packing of ``4w``.
+    codec, codec_group_size
+        Linear layers of the codec: ``"4w"`` or ``"8w"``, and the weights that share a scale.
+
+    Raises
+    ------
+    InputError
+        An option is none of these, or is given for what is not quantised.
     """
 
-    qlinear: str | None = None
-    qlinear_group_size: int | None = None
-    qlinear_packing_format: str | None = None
-    decoder_qlinear_scope: str = "all"
-    qembedding: str | None = None
-    qembedding_group_size: int | None = None
-    qlinear_codec: str | None = None
-    qlinear_codec_group_size: int | None = None
+    dynamic: bool = False
+    packing_format: str | None = None
+    codec: str | None = None
+    codec_group_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.codec not in (None, "4w", "8w"):
+            raise InputError(f"qlinear-codec must be one of 4w, 8w (got {self.codec!r})")
+        if self.codec is None and self.codec_group_size is not None:
+            raise InputError("qlinear-codec-group-size needs qlinear-codec: nothing is quantised")
 
     @property
-    def facts(self) -> tuple[tuple[str, str | int], ...]:
-        """The flags that are set, by name; empty where nothing is quantised."""
-        if not (self.qlinear or self.qembedding or self.qlinear_codec):
-            return ()
-        return tuple((name, value) for name, value in asdict(self).items() if value is not None)
-
-    @property
-    def of_model(self) -> Quantization:
+    def of_model(self) -> KernelQuantization:
         """Without what concerns the codec."""
-        return replace(self, qlinear_codec=None, qlinear_codec_group_size=None)
+        return KernelQuantization(self.dynamic, self.packing_format)
 
     @property
-    def of_codec(self) -> Quantization:
+    def of_codec(self) -> KernelQuantization:
         """Only what concerns the codec."""
-        return Quantization(
-            qlinear_codec=self.qlinear_codec,
-            qlinear_codec_group_size=self.qlinear_codec_group_size,
-        )
+        return KernelQuantization(codec=self.codec, codec_group_size=self.codec_group_size)

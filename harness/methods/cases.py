@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,9 @@ def _token_embedding(sizes: Dimensions, draw: _Draw) -> _Made:
     yield "S=2, first and last id", [(ends,)]
     yield "S=7, random", [(draw.below(sizes.vocab_size, 1, 7),)]
     yield "S=max, random", [(draw.below(sizes.vocab_size, 1, sizes.max_seq_len),)]
+    # A wrong row shows only where it is read.
+    rows = _all_or_some(sizes.vocab_size, sizes.max_seq_len, most_calls=256)
+    yield _sweep_label("id", rows, sizes.vocab_size), [(row[None],) for row in rows]
 
 
 def _codes(sizes: Dimensions, draw: _Draw, frames: int) -> Array:
@@ -109,6 +113,7 @@ def _audio_token_embedding(sizes: Dimensions, draw: _Draw) -> _Made:
     yield "all codes special", [(specials,), (specials + 1,)]
     yield "last code of each codebook", [(_last_codes(sizes, 1),)]
     yield "random", [(_codes(sizes, draw, 1),) for _ in range(4)]
+    yield _code_sweep(sizes, 1, most_calls=1024)
 
 
 def _text_decoder(sizes: Dimensions, draw: _Draw) -> _Made:
@@ -149,6 +154,35 @@ def _codec(sizes: Dimensions, draw: _Draw) -> _Made:
     yield "all codes special", [(np.zeros((1, sizes.n_codebooks, frames), dtype=np.int64),)]
     yield "last code of each codebook", [(_last_codes(sizes, frames),)]
     yield "random", [(_codes(sizes, draw, frames),)]
+    yield _code_sweep(sizes, frames, most_calls=16)
+
+
+def _code_sweep(sizes: Dimensions, frames: int, most_calls: int) -> tuple[str, list[Any]]:
+    """Every semantic code, beside every acoustic one, `frames` a call."""
+    size = sizes.semantic_codebook_size + 2
+    rows = _all_or_some(size, frames, most_calls)
+    codebooks = np.arange(sizes.acoustic_dim)[:, None]
+    calls = []
+    for index, semantic in enumerate(rows):
+        steps = np.arange(index * frames, (index + 1) * frames)
+        acoustic = (steps + codebooks) % (sizes.acoustic_levels + 2)
+        calls.append((np.concatenate([semantic[None], acoustic])[None].astype(np.int64),))
+    return _sweep_label("code", rows, size), calls
+
+
+def _all_or_some(size: int, width: int, most_calls: int) -> Array:
+    """Rows of `width` indices that cover 0..size − 1, or one row spread evenly over them.
+
+    The last row is filled up by beginning again.
+    """
+    count = -(-size // width)
+    if count <= most_calls:
+        return (np.arange(count * width, dtype=np.int64) % size).reshape(count, width)
+    return np.linspace(0, size - 1, width).astype(np.int64)[None]
+
+
+def _sweep_label(what: str, rows: Array, size: int) -> str:
+    return f"every {what}" if rows.size >= size else f"{rows.size} {what}s spread evenly"
 
 
 _MAKERS = {

@@ -9,6 +9,7 @@ from harness.compare import Allowance
 from harness.errors import InputError
 from harness.methods import xnnpack
 from harness.methods.spec import Input, Method
+from harness.methods.tolerances import allowances
 
 __all__ = ["ARTIFACTS", "CODEC", "METHODS", "MODEL", "select_methods"]
 
@@ -30,8 +31,8 @@ def _method(
     entry: str | None = None,
     stateful: bool = False,
 ) -> Method:
-    allowances = {"fp32": fp32, **xnnpack.ALLOWANCES.get(name, {})}
-    return Method(name, artifact, entry or name, inputs, allowances, stateful)
+    kept = {"fp32": fp32, **allowances(name), **xnnpack.allowances(name)}
+    return Method(name, artifact, entry or name, inputs, kept, stateful)
 
 
 METHODS: tuple[Method, ...] = (
@@ -90,7 +91,7 @@ METHODS: tuple[Method, ...] = (
         ),
     ),
 )
-"""Allowances as measured by ``nox -s bench -- tolerances``."""
+"""Allowances stand on what ``nox -s tolerances -- tiny small`` measures."""
 
 
 def select_methods(names: Sequence[str]) -> tuple[Method, ...]:

@@ -5,6 +5,7 @@
 `run`       checkpoint → evidence → artifacts → executor → verdicts → report
 """
 
-from harness.parity.run import Parity, Request
+from harness.parity.request import Request
+from harness.parity.run import Parity
 
 __all__ = ["Parity", "Request"]

@@ -15,7 +15,7 @@ from harness.synthesis import Recorder, Speech, speak
 if TYPE_CHECKING:
     from harness.reference.eager import EagerModel
 
-__all__ = ["SPEECH", "EagerRun", "Evidence", "Script", "gather"]
+__all__ = ["SPEECH", "EagerRun", "Evidence", "Script", "gather", "replay_speech"]
 
 SPEECH = "speech"
 """Label of the recorded calls."""
@@ -88,6 +88,14 @@ def gather(
         edges = [_run(eager, case) for case in edge_cases(method.name, sizes, float_type)]
         evidence[method.name] = (spoken, *edges)
     return EagerRun(speech, evidence)
+
+
+def replay_speech(eager: EagerModel, run: EagerRun) -> EagerRun:
+    """What another eager model makes of the recorded calls of `run`, fed with `run`'s inputs."""
+    return EagerRun(
+        run.speech,
+        {name: (_run(eager, evidence[0].case),) for name, evidence in run.evidence.items()},
+    )
 
 
 def _run(eager: EagerModel, case: Case) -> Evidence:

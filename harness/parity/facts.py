@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from harness.checkpoint import Checkpoint
@@ -17,6 +18,7 @@ __all__ = [
     "artifact_facts",
     "checkpoint_facts",
     "judge_integrity",
+    "reference",
     "stack_versions",
     "today",
     "tool_version",
@@ -44,6 +46,16 @@ REFERENCE = Reference(
     ),
 )
 """Choices on which public implementations disagree; never a silent constant."""
+
+
+def reference(codec_form: str, without: Sequence[str]) -> Reference:
+    """What the run was judged against, and what of the export was not as usual."""
+    unusual = []
+    if codec_form != "conv":
+        unusual.append(Choice("codec form", codec_form, "--codec-form"))
+    if without:
+        unusual.append(Choice("stock lowering put back", ", ".join(without), "--without"))
+    return dataclasses.replace(REFERENCE, choices=(*REFERENCE.choices, *unusual))
 
 
 def checkpoint_facts(checkpoint: Checkpoint) -> CheckpointFacts:

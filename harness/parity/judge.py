@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.compare import Gate, Status, Verdict, judge_many, judge_waveform, words
+from harness.compare import (
+    Allowance,
+    Gate,
+    Status,
+    Verdict,
+    judge_many,
+    judge_waveform,
+    words,
+)
+from harness.compare.waveforms import PCM16_FULL_SCALE
 from harness.errors import ExecutionError, InputError
 from harness.methods import Dimensions, Method
 from harness.methods.cases import Case
@@ -81,13 +91,25 @@ def judge_outputs(
             summary=f"no allowance is known for {precision}",
         )
     allowance = method.allowances[precision]
-    if method.name == "codec":
+    if method.name == "codec" and len(outputs) == 1:
         (candidate,), (reference,) = outputs, evidence.outputs
         return judge_waveform(
-            method.name, case.label, candidate, reference, allowance, sizes.sampling_rate
+            method.name,
+            case.label,
+            candidate,
+            reference,
+            allowance,
+            sizes.sampling_rate,
+            pcm_lsb=_pcm_steps(reference, allowance),
         )
     pairs = list(zip(outputs, evidence.outputs, strict=True))
     return judge_many(method.name, case.label, pairs, allowance)
+
+
+def _pcm_steps(reference: Array, allowance: Allowance) -> int:
+    """How many steps 16-bit codes may differ: what `max_abs` comes to, and one by truncation."""
+    steps = allowance.max_abs * float(np.abs(reference).max()) * PCM16_FULL_SCALE
+    return 1 if steps < 1 else 1 + math.ceil(steps)
 
 
 def replay(

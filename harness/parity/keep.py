@@ -6,7 +6,6 @@ The key holds everything the run depends on: weights, sizes, script, versions an
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import zipfile
@@ -17,10 +16,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from filelock import FileLock
 
 import harness
-from harness.cache import cache_dir, replace_file
+from harness.cache import borrowed, replace_file, source_facts
 from harness.methods import Dimensions
 from harness.methods.cases import Case
 from harness.parity.evidence import EagerRun, Evidence, Script
@@ -30,15 +28,20 @@ from harness.upstream import package_directory
 
 __all__ = ["kept_run", "load_run", "save_run"]
 
+_FILE = "run.npz"
+
+_ALLOWANCES = ("catalog.py", "tolerances.py", "xnnpack.py")
+
 
 def kept_run(
     weights: str,
     sizes: Dimensions,
     script: Script,
-    precision: str,
+    precision: Mapping[str, Any],
     make: Callable[[], EagerRun],
     *,
     fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> EagerRun:
     """The eager run of these weights: from the cache, or made and kept.
 
@@ -47,23 +50,38 @@ def kept_run(
     weights
         Digest of the checkpoint.
     sizes, script, precision
-        What else the run depends on.
+        What else the run depends on; the precision by its parts.
     make
         Runs the eager model.
     fresh
         Run it even if the cache has it.
+    progress
+        Called with what is being done.
     """
-    path = cache_dir() / "eager" / f"{_key(weights, sizes, script, precision)}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if path.exists() and not fresh:
-            try:
-                return load_run(path)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-                path.unlink()  # damaged on disk: it is only a copy of what `make` makes again
-        run = make()
-        save_run(path, run)
-        return run
+    facts = _facts(weights, sizes, script, precision)
+
+    def kept(fresh: bool) -> EagerRun | None:
+        made: list[EagerRun] = []
+
+        def save(scratch: Path) -> None:
+            made.append(make())
+            save_run(scratch / _FILE, made[0])
+
+        with borrowed(
+            "eager",
+            "eager run",
+            facts,
+            save,
+            brief=f"{precision}, {script.text!r}, weights {weights[:12]}",
+            fresh=fresh,
+            progress=progress,
+        ) as entry:
+            return made[0] if made else _readable(entry.path / _FILE)
+
+    # Damaged on disk, it is only a copy of what `make` makes again.
+    run = kept(fresh) or kept(fresh=True)
+    assert run is not None
+    return run
 
 
 def save_run(path: Path, run: EagerRun) -> None:
@@ -120,31 +138,43 @@ def load_run(path: Path) -> EagerRun:
     return EagerRun(Speech(**speech), evidence)
 
 
+def _readable(path: Path) -> EagerRun | None:
+    try:
+        return load_run(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
 def _evidence(method: str, item: Mapping[str, Any], get: Callable[[list[str]], Array]) -> Evidence:
     calls = tuple(tuple(get(value) for value in call) for call in item["calls"])
     outputs = tuple(get(value) for value in item["outputs"])
     return Evidence(Case(method, item["label"], calls), outputs)
 
 
-def _key(weights: str, sizes: Dimensions, script: Script, precision: str) -> str:
-    facts = {
-        "weights": weights,
+def _facts(
+    weights: str, sizes: Dimensions, script: Script, precision: Mapping[str, Any]
+) -> dict[str, Any]:
+    ours = Path(next(iter(harness.__path__)))
+    upstream = package_directory("executorch")
+    rooms = [ours / room for room in ("methods", "parity", "reference", "synthesis")]
+    mine = [file for room in rooms for file in room.glob("*.py")]
+    mine.append(ours / "export" / "quantize.py")
+    return {
+        "weights": f"sha256:{weights}",
         "sizes": asdict(sizes),
         "script": asdict(script),
-        "precision": precision,
+        "precision": dict(precision),
         "versions": {
             package: importlib.metadata.version(package)
-            for package in ("torch", "executorch", "numpy", "mistral-common")
+            for package in ("torch", "torchao", "executorch", "numpy", "mistral-common")
+        },
+        "sources": {
+            "upstream": source_facts(
+                upstream, (upstream / "examples" / "models" / "voxtral_tts").glob("*.py")
+            ),
+            # Allowances judge a run; they do not make it.
+            "voxtral-parity": source_facts(
+                ours, [file for file in mine if file.name not in _ALLOWANCES]
+            ),
         },
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    ours = Path(next(iter(harness.__path__)))
-    theirs = package_directory("executorch") / "examples" / "models" / "voxtral_tts"
-    rooms = [ours / room for room in ("methods", "parity", "reference", "synthesis")]
-    for file in sorted(file for room in (*rooms, theirs) for file in room.glob("*.py")):
-        if file.name not in (
-            "catalog.py",
-            "xnnpack.py",
-        ):  # allowances judge a run, they do not make it
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:24]

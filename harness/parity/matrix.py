@@ -9,7 +9,8 @@ from harness.compare import Status, Verdict, exit_code
 from harness.compare.triangulate import headroom
 from harness.errors import HarnessError
 from harness.methods import Method
-from harness.parity.run import Parity, Request
+from harness.parity.request import Request
+from harness.parity.run import Parity
 from harness.parity.triangulate import OnXnnpack, third_opinion
 
 __all__ = ["COLUMNS", "Cell", "cells"]

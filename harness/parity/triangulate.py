@@ -65,6 +65,11 @@ class OnXnnpack(Parity):
         """The host's."""
         return self._host.eager_run
 
+    @cached_property
+    def fp32_run(self) -> EagerRun:
+        """The host's."""
+        return self._host.fp32_run
+
 
 def third_opinion(
     parity: Parity, xnnpack: Parity | None = None, methods: Sequence[Method] | None = None

@@ -47,7 +47,7 @@ def test_a_directory_opens_through_the_same_door(tiny: Checkpoint, directory: Pa
 
 
 def test_an_unknown_name_lists_the_presets() -> None:
-    with pytest.raises(InputError, match=r"must be tiny, small or a directory \(got 'tny'"):
+    with pytest.raises(InputError, match=r"must be tiny, small, full or a directory \(got 'tny'"):
         open_checkpoint("tny")
 
 
@@ -163,3 +163,22 @@ def test_a_large_file_is_hashed_once_and_again_when_it_changes(
 def test_an_unknown_voice_lists_those_there_are(tiny: Checkpoint, name: str) -> None:
     with pytest.raises(InputError, match="voice must be one of casual_male, neutral_female"):
         tiny.voice_file(name)
+
+
+def test_a_large_file_is_looked_through_for_nan_once(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("harness.checkpoint.opening._REMEMBER_ABOVE", 1 << 20)
+    path = directory / WEIGHTS
+    data = bytearray(path.read_bytes())
+    assert open_checkpoint(directory).non_finite_tensor() is None
+    data[-2:] = (0x7FC0).to_bytes(2, "little")
+    path.write_bytes(data)  # noticed by its new time
+    assert open_checkpoint(directory).non_finite_tensor() == ("norm.weight", 1)
+
+    def refuse(_path: Path) -> str:
+        raise AssertionError("looked through again")
+
+    monkeypatch.setattr("harness.checkpoint.opening._non_finite", refuse)
+    assert open_checkpoint(directory).non_finite_tensor() == ("norm.weight", 1)

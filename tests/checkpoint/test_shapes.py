@@ -104,11 +104,15 @@ def test_the_inverse_frequencies_are_computed_not_stored() -> None:
     assert not any("inv_freq" in name for name in tensor_shapes(PUBLISHED))
 
 
-@pytest.mark.parametrize(("preset", "count"), [("tiny", 122), ("small", 188)])
+@pytest.mark.parametrize(("preset", "count"), [("tiny", 122), ("small", 188), ("full", 386)])
 def test_presets_have_the_published_kinds_of_tensors(preset: str, count: int) -> None:
     shapes = tensor_shapes(PRESETS[preset].params())
     assert len(shapes) == count
     assert {_kind(name) for name in shapes} == {_kind(name) for name in tensor_shapes(PUBLISHED)}
+
+
+def test_full_has_the_published_shapes() -> None:
+    assert tensor_shapes(PRESETS["full"].params()) == tensor_shapes(PUBLISHED)
 
 
 def test_biases_appear_when_the_parameters_ask_for_them() -> None:

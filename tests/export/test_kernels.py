@@ -16,8 +16,9 @@ from torch import nn
 
 from harness.cache import cache_dir, replace_directory
 from harness.checkpoint import Checkpoint
-from harness.export.kernels import dequantized_copy, quantized_copy
-from harness.export.quantization import Quantization
+from harness.export.kernels import dequantized_copy, quantized_by_upstream
+from harness.export.quantization import KernelQuantization
+from harness.methods.precision import Precision
 from harness.parity import Parity
 from harness.parity.triangulate import OnXnnpack
 from harness.runtime.native import NativeExecutor
@@ -76,6 +77,7 @@ def both(
     mine.close()
 
 
+@pytest.mark.slow
 def test_methods_and_inputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor]) -> None:
     theirs, mine = both
 
@@ -85,6 +87,7 @@ def test_methods_and_inputs_are_upstreams(both: tuple[NativeExecutor, NativeExec
     }
 
 
+@pytest.mark.slow
 def test_metadata_values_are_upstreams(both: tuple[NativeExecutor, NativeExecutor]) -> None:
     theirs, mine = both
     constants = [method for method in theirs.methods() if not theirs.inputs(method)]
@@ -95,6 +98,7 @@ def test_metadata_values_are_upstreams(both: tuple[NativeExecutor, NativeExecuto
     }
 
 
+@pytest.mark.slow
 def test_outputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor], parity: Parity) -> None:
     theirs, mine = both
     for method in parity.methods:
@@ -107,6 +111,7 @@ def test_outputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor], pari
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_the_mlx_pair_declares_the_same(name: str, parity: Parity, upstream: Path) -> None:
     """Dtypes and sizes from the files themselves: no runtime here runs MLX."""
@@ -146,7 +151,7 @@ def test_quantising_leaves_the_model_as_it_is() -> None:
     model = Layers()
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
 
-    twin = quantized_copy(model, Quantization(qlinear="8w", qlinear_codec="8w"))
+    twin = quantized_by_upstream(model, Precision(qlinear="8w"), KernelQuantization(codec="8w"))
 
     assert type(twin.decoder[0].weight) is not nn.Parameter
     assert type(twin.codec_decoder[0].weight) is not nn.Parameter
@@ -156,7 +161,7 @@ def test_quantising_leaves_the_model_as_it_is() -> None:
 
 def test_dequantised_weights_have_the_quantised_values() -> None:
     model = Layers()
-    twin = quantized_copy(model, Quantization(qlinear="4w", qlinear_group_size=32))
+    twin = quantized_by_upstream(model, Precision(qlinear="4w"), KernelQuantization())
     x = torch.randn(2, 64)
 
     plain = dequantized_copy(twin)

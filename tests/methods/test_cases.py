@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import ml_dtypes
@@ -59,6 +60,27 @@ def test_token_embedding_reaches_both_ends_of_the_vocabulary() -> None:
         [c[0].ravel() for case in edge_cases("token_embedding", SIZES) for c in case.calls]
     )
     assert {0, SIZES.vocab_size - 1} <= set(ids.tolist())
+
+
+def test_every_row_of_every_table_is_read() -> None:
+    sizes = dataclasses.replace(SIZES, max_codec_frames=10)
+
+    def swept(method: str, label: str) -> np.ndarray:
+        (case,) = (case for case in edge_cases(method, sizes) if case.label == label)
+        return np.concatenate([call[0] for call in case.calls], axis=-1)[0]
+
+    assert set(swept("token_embedding", "every id")) == set(range(10))
+    for method in ("audio_token_embedding", "codec"):
+        codes = swept(method, "every code")
+        assert set(codes[0]) == set(range(130))
+        assert all(set(row) == set(range(23)) for row in codes[1:])
+
+
+def test_a_table_too_long_to_sweep_is_sampled_evenly() -> None:
+    large = dataclasses.replace(SIZES, vocab_size=131072, max_seq_len=5)
+    (ids,) = edge_cases("token_embedding", large)[-1].calls[0]
+    assert edge_cases("token_embedding", large)[-1].label == "5 ids spread evenly"
+    assert ids.tolist() == [[0, 32767, 65535, 98303, 131071]]
 
 
 def test_predict_velocity_reaches_the_first_and_last_knot() -> None:

@@ -65,7 +65,7 @@ def ask(made: list[str], weights: str = "w", script: Script = SCRIPT, **options:
         made.append(weights)
         return run()
 
-    return kept_run(weights, SIZES, script, "fp32", make, **options)
+    return kept_run(weights, SIZES, script, {"base": "fp32"}, make, **options)
 
 
 def test_the_same_run_is_made_once(made: list[str]) -> None:
@@ -89,7 +89,18 @@ def test_fresh_runs_again(made: list[str]) -> None:
 
 def test_a_damaged_copy_is_made_again(made: list[str], tmp_path: Path) -> None:
     ask(made)
-    (file,) = (tmp_path / "eager").glob("*.npz")
+    (file,) = (tmp_path / "store" / "eager").glob("*/run.npz")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+    assert_same(ask(made), run())
+    assert len(made) == 2
+
+
+def test_a_shortened_copy_is_made_again(made: list[str], tmp_path: Path) -> None:
+    ask(made)
+    (file,) = (tmp_path / "store" / "eager").glob("*/run.npz")
     file.write_bytes(file.read_bytes()[:100])
 
     assert_same(ask(made), run())

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness.compare import Status
 from harness.errors import InputError
+from harness.export.kernels import KERNEL_PROGRAMS, lower_to_kernels
 from harness.methods import METHODS, Method, select_methods
 from harness.parity import Parity, Request
-from harness.parity.judge import judge_coverage
+from harness.parity.judge import judge_coverage, judge_evidence
 from harness.parity.matrix import COLUMNS, cells
 from harness.parity.triangulate import OnXnnpack, third_opinion
 from harness.runtime.portable.coverage import MethodDelegation
 from harness.runtime.protocol import Array, Executor
+from harness.runtime.select import choose
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,7 @@ def xnnpack(parity: Parity) -> Iterator[Parity]:
     run.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_method_equals_eager(method: Method, xnnpack: Parity) -> None:
     verdicts = xnnpack.judge(method)
@@ -33,12 +37,30 @@ def test_method_equals_eager(method: Method, xnnpack: Parity) -> None:
     assert {"delegation", "speech"} < {v.case for v in verdicts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_allowance_is_within_ten_times_what_is_measured(method: Method, xnnpack: Parity) -> None:
     used = max(v.headroom_used for v in xnnpack.judge(method) if v.kind in ("tensor", "waveform"))
 
     exact = method.allowances["xnnpack/fp32"].max_abs == 0
     assert used == 0 if exact else 0.1 <= used <= 1
+
+
+def test_a_method_alone_equals_eager_on_xnnpack(parity: Parity, tmp_path: Path) -> None:
+    """The quick one: what the slow tests do with both files."""
+    (method,) = select_methods(["semantic_head"])
+    path, executor = tmp_path / "model.pte", choose("xnnpack")
+    program = KERNEL_PROGRAMS["semantic_head"](parity.model, parity.sizes)
+    lower_to_kernels({"semantic_head": program}, {}, path, "xnnpack")
+    executor.load(path)
+    try:
+        verdict = judge_evidence(
+            method, parity.evidence(method)[0], executor, parity.sizes, "xnnpack/fp32"
+        )
+    finally:
+        executor.close()
+
+    assert verdict.status is Status.PASS, verdict.summary
 
 
 class Damaged:
@@ -75,6 +97,7 @@ def nothing(y: Array) -> Array:
     return y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("on_mlx", "on_xnnpack", "status", "owner"),
     [
@@ -99,6 +122,7 @@ def test_whoever_is_damaged_is_named(
     assert (verdict.status, verdict.metrics["owner"]) == (status, owner)
 
 
+@pytest.mark.slow
 def test_triangulating_xnnpack_with_itself_is_refused(xnnpack: Parity) -> None:
     with pytest.raises(InputError, match="leave --executor xnnpack out"):
         third_opinion(xnnpack)
@@ -127,6 +151,7 @@ def test_kernels_outside_the_delegates_are_counted_not_failed() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_precision_without_an_allowance_is_unjudged(parity: Parity, xnnpack: Parity) -> None:
     (method,) = select_methods(["token_embedding"])
     other = damaged(xnnpack, nothing)
@@ -138,6 +163,7 @@ def test_a_precision_without_an_allowance_is_unjudged(parity: Parity, xnnpack: P
     assert verdict.status is Status.UNJUDGED
 
 
+@pytest.mark.slow
 def test_the_matrix_has_a_cell_for_each_method_and_column() -> None:
     request = Request(executor="portable", methods=("token_embedding", "semantic_head"))
 

@@ -14,6 +14,7 @@ from harness.runtime.portable.ops_shape import allocatable
 from harness.runtime.portable.payload import MLXGraph, TensorMeta, Tid
 from harness.runtime.portable.program import Program
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, to_mlx
+from harness.runtime.portable.wide import Budget, WideWeights
 
 __all__ = ["MLXDelegate", "check_constants"]
 
@@ -64,18 +65,36 @@ class MLXDelegate:
     graph: MLXGraph
     where: str
     faithful: bool
+    wide: WideWeights | None
     constants: list[Any]
     fresh: Buffers
 
     @classmethod
-    def load(cls, program: Program, graph: MLXGraph, where: str, faithful: bool) -> MLXDelegate:
-        """Copy the constants in and run the init chain."""
-        delegate = cls(graph, where, faithful, [], [])
+    def load(
+        cls,
+        program: Program,
+        graph: MLXGraph,
+        where: str,
+        faithful: bool = False,
+        budget: Budget | None = None,
+    ) -> MLXDelegate:
+        """Copy the constants in and run the init chain.
+
+        Parameters
+        ----------
+        budget
+            What float32 copies of weights may take; None takes no faster route than MLX's own.
+        """
+        wide = None if budget is None else WideWeights.of(graph, budget)
+        delegate = cls(graph, where, faithful, wide, [], [])
         for index in range(graph.constants):
             meta = graph.meta[index]
             assert meta is not None
-            with program.data(program.named_data[graph.names[index]]) as data:
+            span = program.named_data[graph.names[index]]
+            with program.data(span) as data:
                 delegate.constants.append(to_mlx(data, meta.scalar, _shape(meta)))
+            # MLX cannot lend a mapped page, so it was copied: keep one of the two in memory.
+            program.let_go(span)
         delegate.fresh = [delegate.zeros(tid) for tid in graph.buffers]
         if graph.init is not None:
             slots = delegate.slots(delegate.fresh)
@@ -99,7 +118,8 @@ class MLXDelegate:
         tensors = self.constants + [None] * (self.graph.tensors - self.graph.constants)
         for tid, contents in zip(self.graph.buffers, buffers, strict=True):
             tensors[tid.idx] = contents
-        return Slots(tensors, [None] * self.graph.values, self.graph.constants, self.faithful)
+        values: list[int | None] = [None] * self.graph.values
+        return Slots(tensors, values, self.graph.constants, self.faithful, self.wide)
 
     def take_buffers(self, slots: Slots) -> Buffers:
         """Buffers as a run left them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.runtime.portable.method import Method, input_specs
 from harness.runtime.portable.payload import MLXGraph
 from harness.runtime.portable.plan import DelegateCall, Plan
 from harness.runtime.portable.program import Program, read_program
+from harness.runtime.portable.wide import Budget
 from harness.runtime.protocol import Array, Fingerprint, TensorSpec
 
 __all__ = ["PortableExecutor"]
@@ -32,6 +34,13 @@ class PortableExecutor:
     faithful
         Give the bits that upstream's interpreter gives on the CPU. By default 16-bit quantised
         products accumulate in float32, as they do on Metal.
+    fast
+        Take routes that give MLX's answers within rounding, but sooner: float32 copies of
+        16-bit and packed weights, transposed convolutions as products. None: unless
+        ``VOXTRAL_PARITY_FAST=0`` is set. `faithful` excludes it.
+    wide_bytes
+        Memory that the copies of one program's weights may take; those beyond it are widened or
+        unpacked at each use.
 
     Attributes
     ----------
@@ -40,9 +49,18 @@ class PortableExecutor:
         what it made (not evaluated yet).
     """
 
-    def __init__(self, *, faithful: bool = False) -> None:
+    def __init__(
+        self, *, faithful: bool = False, fast: bool | None = None, wide_bytes: int = 2 << 30
+    ) -> None:
+        if fast and faithful:
+            raise InputError("an executor is fast or faithful, not both")
+        if fast is None:
+            fast = not faithful and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
         self.trace: Trace | None = None
         self._faithful = faithful
+        self._fast = fast
+        self._wide_bytes = wide_bytes
+        self._budget: Budget | None = None
         self._program: Program | None = None
         self._graphs: dict[str, dict[int, MLXGraph]] = {}
         self._methods: dict[str, Method] = {}
@@ -56,7 +74,11 @@ class PortableExecutor:
             executor="portable",
             device=f"cpu ({platform.system()} {platform.machine()})",
             versions={name: importlib.metadata.version(name) for name in ("executorch", "mlx")},
-            notes=(BLAS, f"16-bit quantised matmul accumulates in {accumulation}"),
+            notes=(
+                BLAS,
+                f"16-bit quantised matmul accumulates in {accumulation}",
+                "fast routes on" if self._fast else "MLX's own kernels only",
+            ),
         )
 
     def load(self, path: Path) -> None:
@@ -77,6 +99,7 @@ class PortableExecutor:
             program.close()
             raise
         self._program = program
+        self._budget = Budget(self._wide_bytes) if self._fast else None
 
     def methods(self) -> tuple[str, ...]:
         """Names of the methods in the loaded program, constant methods included."""
@@ -98,17 +121,28 @@ class PortableExecutor:
         ExecutionError
             The program refused to run.
         """
-        plan = self._plan(method)
+        ready = self.prepare(method)
+        buffers = self._states.setdefault(state, {})
+        if method not in buffers:
+            buffers[method] = ready.fresh()
         with mx.stream(mx.cpu):
-            if method not in self._methods:
-                self._methods[method] = Method.load(
-                    self._loaded(), plan, self._graphs[method], self._faithful
-                )
-            ready = self._methods[method]
-            buffers = self._states.setdefault(state, {})
-            if method not in buffers:
-                buffers[method] = ready.fresh()
             return ready.call(inputs, buffers[method], self.trace)
+
+    def prepare(self, method: str) -> Method:
+        """Read a method's weights now; its first call does so otherwise.
+
+        Raises
+        ------
+        InputError
+            No such method.
+        """
+        plan = self._plan(method)
+        if method not in self._methods:
+            with mx.stream(mx.cpu):
+                self._methods[method] = Method.load(
+                    self._loaded(), plan, self._graphs[method], self._faithful, self._budget
+                )
+        return self._methods[method]
 
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to its first contents."""

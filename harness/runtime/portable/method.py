@@ -27,6 +27,7 @@ from harness.runtime.portable.plan import (
 )
 from harness.runtime.portable.program import Program
 from harness.runtime.portable.slots import mlx_dtype, to_mlx, to_numpy
+from harness.runtime.portable.wide import Budget
 from harness.runtime.protocol import Array, TensorSpec
 
 __all__ = ["Method", "input_specs"]
@@ -73,9 +74,14 @@ class Method:
 
     @classmethod
     def load(
-        cls, program: Program, plan: Plan, graphs: Mapping[int, MLXGraph], faithful: bool
+        cls,
+        program: Program,
+        plan: Plan,
+        graphs: Mapping[int, MLXGraph],
+        faithful: bool = False,
+        budget: Budget | None = None,
     ) -> Method:
-        """Read the weights in and run the delegates' init chains."""
+        """Read the weights in and run the delegates' init chains; see `MLXDelegate.load`."""
         where = f"method {plan.name!r}"
 
         def initial(value: Value) -> Any:
@@ -90,7 +96,10 @@ class Method:
 
         return cls(
             plan,
-            {i: MLXDelegate.load(program, graph, where, faithful) for i, graph in graphs.items()},
+            {
+                i: MLXDelegate.load(program, graph, where, faithful, budget)
+                for i, graph in graphs.items()
+            },
             [initial(value) for value in plan.values],
         )
 

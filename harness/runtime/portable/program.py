@@ -51,6 +51,9 @@ _OLD_HEADER_LENGTH = 24
 # TensorShapeDynamism.STATIC, DataLocation.INLINE, TensorDataLocation.EXTERNAL
 _STATIC, _INLINE, _EXTERNAL = 0, 0, 1
 
+# A system call for each of many small tensors would cost more than their pages.
+_WORTH_ADVISING = 1 << 20
+
 _T = TypeVar("_T")
 
 
@@ -76,6 +79,13 @@ class Program:
         if isinstance(where, bytes):
             return memoryview(where)
         return memoryview(self.mapping)[where.offset : where.offset + where.size]
+
+    def let_go(self, where: Span) -> None:
+        """Say that a part of the file was read, so that its pages need not stay in memory."""
+        first = where.offset - where.offset % mmap.PAGESIZE
+        if hasattr(self.mapping, "madvise") and where.size >= _WORTH_ADVISING:
+            advice = mmap.MADV_DONTNEED
+            self.mapping.madvise(advice, first, where.offset + where.size - first)
 
     def close(self) -> None:
         """Unmap the file."""

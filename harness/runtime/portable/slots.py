@@ -12,6 +12,7 @@ from harness.errors import ExecutionError
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.dtypes import SCALAR_TYPES, ScalarType
 from harness.runtime.portable.payload import Slot, Tid, Vid
+from harness.runtime.portable.wide import WideWeights
 
 __all__ = ["INT32_MAX", "INT32_MIN", "Slots", "mlx_dtype", "to_mlx", "to_numpy"]
 
@@ -36,12 +37,16 @@ class Slots:
     faithful
         Compute as MLX does on the CPU, bit for bit, instead of accumulating 16-bit quantised
         products in float32 as Metal does.
+    wide
+        Where float32 copies of weights are kept; None leaves every product and convolution to
+        MLX's own kernels.
     """
 
     tensors: list[Any]
     values: list[int | None]
     constants: int
     faithful: bool = False
+    wide: WideWeights | None = None
 
     def tensor(self, tid: Tid) -> Any:
         """The tensor in a slot."""

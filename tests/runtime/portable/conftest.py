@@ -20,6 +20,7 @@ from harness.runtime.portable.interpreter import OPS
 from harness.runtime.portable.payload import Tid, Vid
 from harness.runtime.portable.schema import mlx_schema
 from harness.runtime.portable.slots import Slots
+from harness.runtime.portable.wide import WideWeights
 from harness.upstream import quiet
 
 
@@ -68,11 +69,14 @@ def run_node() -> Callable[..., Any]:
     """Run one node made by hand: tensors and values are given by field name.
 
     ``run_node("AddNode", a=array, b=array)`` puts the arrays in slots, fills the other fields
-    with the schema's defaults, and returns what the node makes.
+    with the schema's defaults, and returns what the node makes. With `wide` the fast routes are
+    taken, and the node's weight is kept if the budget allows.
     """
 
-    def run(name: str, faithful: bool = False, **given: Any) -> Any:
-        slots = Slots([], [], constants=0, faithful=faithful)
+    def run(
+        name: str, faithful: bool = False, wide: WideWeights | None = None, **given: Any
+    ) -> Any:
+        slots = Slots([], [], constants=0, faithful=faithful, wide=wide)
 
         def placed(value: Any) -> Any:
             if isinstance(value, np.ndarray):
@@ -91,8 +95,11 @@ def run_node() -> Callable[..., Any]:
         values = [
             placed(given.get(f.name, () if f.type.kind == "vector" else f.default)) for f in fields
         ]
+        node = record(name, tuple(f.name for f in fields))(*values)
+        if wide is not None:
+            wide.factors[id(node)] = ("its weight",)
         with mx.stream(mx.cpu):
-            made = OPS[name](record(name, tuple(f.name for f in fields))(*values), slots)
+            made = OPS[name](node, slots)
             mx.eval(made)
         return made
 

@@ -1,0 +1,76 @@
+"""Load one `.pte` in a process of its own and say what that took, as JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Loading", "measure_loading"]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What loading took.
+
+    Attributes
+    ----------
+    gigabytes
+        Size of the file, in 10⁹ bytes.
+    seconds
+        Until the weights of every method are in memory.
+    grown
+        Growth of the process's peak memory, in 10⁹ bytes.
+    """
+
+    gigabytes: float
+    seconds: float
+    grown: float
+
+
+def measure_loading(path: Path) -> Loading:
+    """Load `path` in a new process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.bench.loading", str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return Loading(**json.loads(done.stdout))
+
+
+def _main(path: Path) -> None:
+    from harness.runtime.portable.blas import mx
+    from harness.runtime.portable.executor import PortableExecutor
+
+    mx.eval(mx.ones((8, 8)) @ mx.ones((8, 8)))
+    before = _peak()
+    started = time.perf_counter()
+    executor = PortableExecutor()
+    executor.load(path)
+    for method in executor.methods():
+        executor.prepare(method)
+    seconds = time.perf_counter() - started
+    report = {
+        "gigabytes": path.stat().st_size / 1e9,
+        "seconds": seconds,
+        "grown": _peak() - before,
+    }
+    print(json.dumps(report))
+
+
+def _peak() -> float:
+    """Peak memory of this process in 10⁹ bytes."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
+    # Linux's ru_maxrss starts at the peak of the process that started this one, and hides growth.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

@@ -1,0 +1,182 @@
+"""Time contenders side by side, and print their ratios."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.bench.loading import measure_loading
+from harness.bench.subjects import CODEC_FRAMES, DECODERS, ONE_LAYER, POSITIONS, Subjects
+
+__all__ = ["Row", "bench", "best_of"]
+
+Work = Callable[[], object]
+
+_PREFILL = 64
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result.
+
+    Attributes
+    ----------
+    subject, figure
+        What was measured, and the figure as text with its unit.
+    ratio, target
+        The figure over eager's (or over nothing, if it is its own measure), and the most that
+        it should be; None where there is no target.
+    """
+
+    subject: str
+    figure: str
+    ratio: float | None = None
+    target: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.ratio is None or self.target is None:
+            return None
+        return self.ratio <= self.target
+
+
+def best_of(contenders: Mapping[str, Work], rounds: int) -> dict[str, float]:
+    """Least seconds of each contender, all of them running once in every round.
+
+    A round at a time, so that a machine that slows down slows all of them.
+    """
+    best = dict.fromkeys(contenders, float("inf"))
+    for work in contenders.values():
+        work()  # the first call loads weights and fills caches
+    for _ in range(rounds):
+        for name, work in contenders.items():
+            started = time.perf_counter()
+            work()
+            best[name] = min(best[name], time.perf_counter() - started)
+    return best
+
+
+def bench(progress: Callable[[str], None], *, rounds: int = 5, plain: bool = True) -> Iterator[Row]:
+    """Measure everything, a row at a time.
+
+    Parameters
+    ----------
+    rounds
+        Runs of each contender, of which the best counts; the codec takes fewer.
+    plain
+        Also time MLX's own kernels (the portable executor without its fast routes).
+    """
+    # Before torch: whoever imports mlx.core first decides which BLAS it calls.
+    import harness.runtime.portable.blas  # noqa: F401
+    from harness.reference.eager import EagerModel
+
+    subjects = Subjects(progress)
+    files = {precision: subjects.decoder(precision) for precision in DECODERS}
+    codec = subjects.codec()
+    eager = EagerModel(subjects.model())
+    progress("timing the decoder layer")
+    yield from _decoder(eager, files, rounds, plain)
+    progress("timing the codec")
+    yield from _codec(eager, codec, max(1, rounds // 3), plain)
+    progress("timing interpreter and loading")
+    yield _overhead(codec)
+    yield from _loading(codec)
+
+
+def _decoder(eager: Any, files: Mapping[str, Path], rounds: int, plain: bool) -> Iterator[Row]:
+    for length, start in ((_PREFILL, 0), (1, _PREFILL)):
+        contenders = {"eager fp32": _step(eager, "float32", length, start)}
+        targets = {}
+        for precision, path in files.items():
+            dtype = "float32" if precision == "fp32" else "bfloat16"
+            name = f"portable {precision}"
+            contenders[name] = _step(_executor(path), dtype, length, start)
+            targets[name] = 1.5 if precision == "fp32" else 2.0
+            if plain:
+                own = _executor(path, fast=False)
+                contenders[f"MLX's own {precision}"] = _step(own, dtype, length, start)
+        what = f"decoder layer, {length} token{'s' * (length > 1)} at position {start}"
+        yield from _rows(what, best_of(contenders, rounds), targets)
+
+
+def _codec(eager: Any, path: Path, rounds: int, plain: bool) -> Iterator[Row]:
+    draw = np.random.default_rng(1)
+    shape = (1, 1, CODEC_FRAMES)
+    semantic = draw.integers(2, ONE_LAYER.semantic_size, shape)
+    codes = np.concatenate([semantic, draw.integers(2, 23, (1, 36, CODEC_FRAMES))], axis=1)
+    contenders: dict[str, Work] = {
+        "eager fp32": lambda: eager.call("codec", [codes]),
+        "portable fp32": _once(_executor(path), "codec", codes),
+    }
+    if plain:
+        contenders["MLX's own fp32"] = _once(_executor(path, fast=False), "codec", codes)
+    best = best_of(contenders, rounds)
+    yield from _rows(f"codec, {CODEC_FRAMES} frames", best, {"portable fp32": 1.5})
+
+
+def _rows(what: str, best: Mapping[str, float], targets: Mapping[str, float]) -> Iterator[Row]:
+    reference = best["eager fp32"]
+    for name, seconds in best.items():
+        figure = f"{seconds * 1e3:.1f} ms"
+        yield Row(f"{what}: {name}", figure, seconds / reference, targets.get(name))
+
+
+def _overhead(path: Path) -> Row:
+    """Microseconds a node takes before MLX computes anything: its graph is built, not evaluated."""
+    from harness.runtime.portable.blas import mx
+    from harness.runtime.portable.coverage import delegate_graph
+    from harness.runtime.portable.delegate import MLXDelegate
+    from harness.runtime.portable.program import read_program
+
+    program = read_program(path)
+    plan = program.plans["codec"]
+    delegate = MLXDelegate.load(program, delegate_graph(program, plan, 0), "codec")
+    codes = mx.full((1, 37, CODEC_FRAMES), 5, dtype=mx.int64)
+    nodes = len(delegate.graph.chains[delegate.graph.main])
+
+    def build() -> None:
+        with mx.stream(mx.cpu):
+            delegate.run([codes], list(delegate.fresh))
+
+    seconds = best_of({"build": build}, 20)["build"]
+    program.close()
+    each = seconds / nodes * 1e6
+    return Row(f"interpreter, each of the codec's {nodes} nodes", f"{each:.1f} µs", each / 20, 1.0)
+
+
+def _loading(path: Path) -> Iterator[Row]:
+    measured = [measure_loading(path) for _ in range(3)]
+    pace = min(m.seconds for m in measured) / measured[0].gigabytes
+    held = min(m.grown for m in measured) / measured[0].gigabytes
+    what = f"loading {measured[0].gigabytes:.2f} GB"
+    yield Row(f"{what}: seconds a GB", f"{pace:.2f} s", pace, 1.0)
+    yield Row(f"{what}: peak memory over file size", f"{held:.2f}", held, 1.1)
+
+
+def _step(executor: Any, dtype: str, length: int, start: int) -> Work:
+    """A call of `text_decoder`; writing the same positions again costs what the first did."""
+    from harness.runtime.protocol import as_array
+
+    embeds = np.random.default_rng(2).standard_normal((1, length, ONE_LAYER.decoder.dim))
+    positions = np.arange(start, start + length, dtype=np.int64)
+    assert start + length <= POSITIONS
+    given = [as_array(embeds, dtype), positions]
+    return lambda: executor.call("text_decoder", given)
+
+
+def _once(executor: Any, method: str, *given: Any) -> Work:
+    return lambda: executor.call(method, list(given))
+
+
+def _executor(path: Path, *, fast: bool = True) -> Any:
+    from harness.runtime.portable import PortableExecutor
+
+    executor = PortableExecutor(fast=fast)
+    executor.load(path)
+    return executor

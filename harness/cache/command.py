@@ -1,0 +1,90 @@
+"""`voxtral-parity cache`: look at the cache, and clear it."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cache import room
+from harness.errors import HarnessError, InputError
+
+__all__ = ["app"]
+
+LOG_WIDTH = 140
+
+app = typer.Typer(help="Derived files kept for reuse: look, and clear.")
+
+
+@app.callback(invoke_without_command=True)
+def show(context: typer.Context) -> None:
+    """List what the cache holds."""
+    if context.invoked_subcommand is not None:
+        return
+    kept = sorted(room.entries(), key=lambda entry: (entry.place.kind, entry.name, -entry.used))
+    table = Table("kind", "name", "size", "last used", "made from")
+    table.columns[2].justify = "right"
+    for entry in kept:
+        table.add_row(
+            entry.place.kind,
+            escape(entry.name),
+            room.in_words(entry.bytes),
+            "in use" if entry.in_use else _moment(entry.used),
+            escape(entry.record.brief if entry.record else "damaged, will not be used"),
+        )
+    console = _stdout()
+    if kept:
+        console.print(table)
+    total = sum(entry.bytes for entry in kept)
+    count = "1 entry" if len(kept) == 1 else f"{len(kept)} entries"
+    console.print(
+        f"{count}, {room.in_words(total)} of {room.in_words(room.bound())} "
+        f"($VOXTRAL_PARITY_CACHE_BYTES): {room.root()}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+@app.command()
+def clear(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="artifacts, checkpoints, eager, …")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every kind.")] = False,
+) -> None:
+    """Delete entries of one kind, or all. Exit code 2 if some had to stay, being in use."""
+    kinds = sorted({entry.place.kind for entry in room.entries()})
+    if (kind is None) != everything:
+        raise InputError(f"name one kind to clear, or --all (kinds here: {_listed(kinds)})")
+    if kind is not None and kind not in kinds:
+        raise InputError(f"kind must be one of {_listed(kinds)} (got {kind!r})")
+    deleted, kept = room.clear(kind)
+    freed = sum(entry.bytes for entry in deleted)
+    typer.echo(f"deleted {len(deleted)}, {room.in_words(freed)}")
+    if kept:
+        names = ", ".join(sorted({entry.name for entry in kept}))
+        raise HarnessError(
+            f"{len(kept)} stayed, since another process uses them: {names}; "
+            "clear again when it ends"
+        )
+
+
+def _listed(kinds: list[str]) -> str:
+    return ", ".join(kinds) or "none: the cache is empty"
+
+
+def _moment(seconds: float) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+
+
+def _stdout() -> Console:
+    """Standard output; a log, which has no width of its own, gets room for every column."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = LOG_WIDTH
+    return console

@@ -1,0 +1,306 @@
+"""What the store holds, and how it is kept within its bound.
+
+Least recently used goes first; an entry that a process uses or makes stays. Only the holder of
+an entry's locks moves its directory, and moves it away whole before deleting, so that a kill at
+any moment leaves either an entry or something that the next sweep removes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.cache.facts import Facts
+from harness.cache.files import cache_dir
+from harness.cache.locks import release, try_acquire
+from harness.errors import InputError
+
+__all__ = [
+    "FACTS_FILE",
+    "KeptEntry",
+    "Place",
+    "Record",
+    "bound",
+    "clear",
+    "entries",
+    "evict",
+    "fault",
+    "in_words",
+    "root",
+    "sweep",
+]
+
+FACTS_FILE = "facts.json"
+
+DEFAULT_BOUND = 20 * 10**9
+"""Bytes. One full-size set (8.0 GB of weights, 2.6 GB of bf16-4w8w `model.pte`, as much again of
+quantised weights, 0.6 GB of codec) is 14 GB; the rest holds hundreds of small ones."""
+
+_LOCKS = ".locks"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an entry and its locks are, whether or not it exists."""
+
+    root: Path
+    kind: str
+    entry: str
+
+    @property
+    def path(self) -> Path:
+        """Directory of the entry."""
+        return self.root / self.kind / self.entry
+
+    @property
+    def make(self) -> Path:
+        """Lock of whoever makes or deletes the entry."""
+        return self.root / _LOCKS / self.kind / f"{self.entry}.make"
+
+    @property
+    def use(self) -> Path:
+        """Lock that the entry's users share."""
+        return self.root / _LOCKS / self.kind / f"{self.entry}.use"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an entry's `facts.json` says.
+
+    Attributes
+    ----------
+    name, brief
+        What the entry is, and its main facts in words.
+    facts
+        All that it was made from.
+    files
+        Size in bytes of each file, by its path in the entry.
+    made
+        ISO time in UTC.
+    """
+
+    name: str
+    brief: str
+    facts: Facts
+    files: dict[str, int]
+    made: str
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        """Read it; None if there is none, or none that can be read."""
+        try:
+            return cls(**json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+@dataclass(frozen=True)
+class KeptEntry:
+    """An entry as a list shows it.
+
+    Attributes
+    ----------
+    place
+        Where it is.
+    record
+        What it was made from; None if it cannot be read, and so will not be used.
+    bytes
+        What it takes up.
+    used
+        Seconds since the epoch when it was last used.
+    """
+
+    place: Place
+    record: Record | None
+    bytes: int
+    used: float
+
+    @property
+    def name(self) -> str:
+        """What it is, ``model.pte``; the directory's name where nothing else says."""
+        return self.record.name if self.record else self.place.entry
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process uses or makes it now."""
+        with _claimed(self.place) as ours:
+            return not ours
+
+
+def root() -> Path:
+    """Directory of the store."""
+    return cache_dir() / "store"
+
+
+def bound() -> int:
+    """Bytes that the store may hold: ``$VOXTRAL_PARITY_CACHE_BYTES``, else 20 GB.
+
+    Raises
+    ------
+    InputError
+        The variable is not a whole number of bytes.
+    """
+    text = os.environ.get("VOXTRAL_PARITY_CACHE_BYTES")
+    if not text:
+        return DEFAULT_BOUND
+    if not text.isdecimal():
+        raise InputError(
+            f"VOXTRAL_PARITY_CACHE_BYTES must be a whole number of bytes (got {text!r})"
+        )
+    return int(text)
+
+
+def entries(kind: str | None = None) -> list[KeptEntry]:
+    """Every entry, or those of one kind, by kind and directory name."""
+    kinds = [kind] if kind is not None else [folder.name for folder in _folders(root())]
+    return [
+        KeptEntry(Place(root(), kind, folder.name), *facts)
+        for kind in kinds
+        for folder in _folders(root() / kind)
+        if (facts := _measure(folder)) is not None
+    ]
+
+
+def fault(entry: Path) -> str | None:
+    """Why an entry cannot be used, in words; None if its files are as recorded."""
+    record = Record.read(entry / FACTS_FILE)
+    if record is None:
+        return f"it has no readable {FACTS_FILE}"
+    for name, size in record.files.items():
+        try:
+            found = (entry / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if found != size:
+            return f"{name} has {found:,} bytes and had {size:,}"
+    return None
+
+
+def sweep(place: Place) -> None:
+    """Remove what a killed process left of an entry; the caller holds its `make` lock."""
+    for scratch in _scratch(place.path.parent):
+        if scratch.name.startswith(f".{place.entry}."):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def evict(limit: int | None = None, progress: Callable[[str], None] = lambda text: None) -> None:
+    """Bring the store within its bound: what cannot be used first, then the least recently used.
+
+    Entries that any process uses or makes, this one included, stay, even if they alone are more
+    than the bound.
+    """
+    limit = bound() if limit is None else limit
+    _sweep_all()
+    kept = sorted(entries(), key=lambda entry: (entry.record is not None, entry.used))
+    total = sum(entry.bytes for entry in kept)
+    for entry in kept:
+        if total <= limit:
+            return
+        if _delete(entry.place):
+            total -= entry.bytes
+            progress(
+                f"evicted {entry.name}, {in_words(entry.bytes)}: the cache is bounded to "
+                f"{in_words(limit)}"
+            )
+
+
+def clear(kind: str | None = None) -> tuple[list[KeptEntry], list[KeptEntry]]:
+    """Delete every entry, or those of one kind; returns the deleted, and those in use."""
+    _sweep_all()
+    deleted: list[KeptEntry] = []
+    kept: list[KeptEntry] = []
+    for entry in entries(kind):
+        (deleted if _delete(entry.place) else kept).append(entry)
+    return deleted, kept
+
+
+def in_words(size: int) -> str:
+    """Bytes as a reader likes them: ``22.4 MB``."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} bytes"
+
+
+@contextmanager
+def _claimed(place: Place) -> Iterator[bool]:
+    """Both locks of an entry, if nobody has one of them; their files go with an absent entry."""
+    handles = []
+    try:
+        for lock in (place.make, place.use):
+            handle = try_acquire(lock)
+            if handle is None:
+                break
+            handles.append(handle)
+        ours = len(handles) == 2
+        yield ours
+        if ours and not place.path.exists():
+            place.make.unlink(missing_ok=True)
+            place.use.unlink(missing_ok=True)
+    finally:
+        for handle in handles:
+            release(handle)
+
+
+def _delete(place: Place) -> bool:
+    with _claimed(place) as ours:
+        if not ours:
+            return False
+        if place.path.exists():
+            aside = Path(tempfile.mkdtemp(prefix=f".{place.entry}.", dir=place.path.parent))
+            os.rename(place.path, aside)
+        sweep(place)
+    return True
+
+
+def _sweep_all() -> None:
+    """Remove what killed processes left: half-made directories, locks of absent entries."""
+    left = {
+        Place(root(), folder.name, scratch.name[1:].rpartition(".")[0])
+        for folder in _folders(root())
+        for scratch in _scratch(folder)
+    }
+    left |= {
+        Place(root(), folder.name, lock.stem)
+        for folder in _folders(root() / _LOCKS)
+        for lock in folder.iterdir()
+        if not (root() / folder.name / lock.stem).exists()
+    }
+    for place in left:
+        with _claimed(place) as ours:
+            if ours:
+                sweep(place)
+
+
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    found = (folder for folder in parent.iterdir() if not folder.name.startswith("."))
+    return sorted(folder for folder in found if folder.is_dir())
+
+
+def _scratch(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    return [child for child in parent.iterdir() if child.name.startswith(".") and child.is_dir()]
+
+
+def _measure(entry: Path) -> tuple[Record | None, int, float] | None:
+    """Record, bytes and time of last use; None if the entry goes away meanwhile."""
+    try:
+        size = sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
+        facts = entry / FACTS_FILE
+        used = (facts if facts.exists() else entry).stat().st_mtime
+    except OSError:
+        return None
+    return Record.read(facts) if fault(entry) is None else None, size, used

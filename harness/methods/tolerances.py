@@ -1,0 +1,97 @@
+"""What the precisions other than fp32 may cost; `catalog` holds what fp32 itself may.
+
+Two steps, so that a lowering error cannot hide in quantisation noise: an export is judged
+against eager *of the same precision with the same quantised weights* by an `Allowance`, and that
+eager run against eager in fp32 by a floor on its signal to noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from harness.compare import Allowance
+from harness.methods.precision import Precision
+
+__all__ = ["FLOOR_SOURCE", "allowances", "floor"]
+
+_BF16_SOURCE = (
+    "four times the most that bf16 exports differ by from eager bf16 on CPUs, over all cases of "
+    "tiny and small; both round every intermediate result to 8 bits, in another order"
+)
+_ULP_SOURCE = (
+    "two units in the last place of bf16 (2^-8) at the greatest value, in few elements: sums "
+    "are rounded once, and a sum near a tie may go either way"
+)
+_EXACT_SOURCE = "a table lookup copies bits; none may differ"
+_FP32_SOURCE = "ten times what an fp32 export with quantised weights differs by on CPUs (tiny)"
+
+# name → max abs, RMS, gain, source. The rows of a quantised embedding are made by scale · value
+# + bias in bf16, two roundings, where torch has one.
+_MEASURED: Mapping[str, Mapping[str, tuple[float, float, float, str]]] = {
+    "bf16": {
+        "token_embedding": (0.0, 0.0, 0.0, _EXACT_SOURCE),
+        "audio_token_embedding": (8e-3, 1.5e-3, 1e-4, _ULP_SOURCE),
+        "text_decoder": (0.16, 0.15, 5e-3, _BF16_SOURCE),
+        "semantic_head": (8e-3, 1.5e-3, 1e-4, _ULP_SOURCE),
+        "predict_velocity": (0.05, 0.16, 0.06, _BF16_SOURCE),
+        "codec": (0.19, 0.137, 0.012, _BF16_SOURCE),
+    },
+    "bf16-4w8w": {
+        "token_embedding": (0.022, 0.021, 3.2e-3, _BF16_SOURCE),
+        "audio_token_embedding": (0.029, 0.029, 3.3e-3, _BF16_SOURCE),
+        "text_decoder": (0.16, 0.15, 5e-3, _BF16_SOURCE),
+        "semantic_head": (0.019, 0.0105, 1e-3, _BF16_SOURCE),
+        "predict_velocity": (0.045, 0.17, 0.06, _BF16_SOURCE),
+        "codec": (0.19, 0.137, 0.012, _BF16_SOURCE),
+    },
+    "fp32-4w8w": {
+        "token_embedding": (8e-7, 8e-7, 6e-8, _FP32_SOURCE),
+        "audio_token_embedding": (2.9e-6, 1.9e-6, 4.4e-7, _FP32_SOURCE),
+        "text_decoder": (1.9e-5, 1.8e-5, 3.2e-6, _FP32_SOURCE),
+        "semantic_head": (5.3e-6, 3.4e-6, 4.7e-7, _FP32_SOURCE),
+        "predict_velocity": (8.6e-6, 3.8e-5, 1.3e-5, _FP32_SOURCE),
+        "codec": (2e-5, 1.7e-5, 6e-7, _FP32_SOURCE),
+    },
+}
+
+FLOOR_SOURCE = (
+    "the least that eager was seen to keep on tiny and small (text of the main job, usual group "
+    "sizes), minus 3 dB: noise of twice the power"
+)
+
+# Signal to noise in dB against fp32, by what narrows the method most: the type, or the width of
+# its weights. 8-bit linears and 4-bit embeddings were measured on tiny alone; text_decoder's has
+# 3.3 dB more of margin, which is what small's depth costs it at 4 bits.
+_FLOORS: Mapping[str, Mapping[str, float]] = {
+    "token_embedding": {"bf16": math.inf, "8w": 41.0, "4w": 18.5},
+    "audio_token_embedding": {"bf16": 52.0, "8w": 40.0, "4w": 18.0},
+    "text_decoder": {"bf16": 34.0, "8w": 26.0, "4w": 5.5},
+    "semantic_head": {"bf16": 52.0, "8w": 40.0, "4w": 17.5},
+    "predict_velocity": {"bf16": 38.0, "8w": 31.0, "4w": 9.0},
+    "codec": {"bf16": 29.5},
+}
+
+_EMBEDDINGS = ("token_embedding", "audio_token_embedding")
+
+
+def allowances(method: str) -> dict[str, Allowance]:
+    """Allowances of `method` by `Precision.allowance`, fp32's own left out."""
+    masked = method == "semantic_head"
+    return {
+        precision: Allowance(*numbers[:3], source=numbers[3], masked=masked)
+        for precision, table in _MEASURED.items()
+        for numbers in [table[method]]
+    }
+
+
+def floor(method: str, precision: Precision) -> tuple[str, float] | None:
+    """What narrows `method` most and the least SQNR against fp32 in dB; None: nothing does."""
+    if method == "codec":
+        width = None  # MLX exports do not quantise it
+    else:
+        width = precision.qembedding if method in _EMBEDDINGS else precision.qlinear
+    if method == "text_decoder" and precision.decoder_qlinear_scope == "none":
+        width = None
+    narrowest = width or (precision.base if precision.base != "fp32" else None)
+    return None if narrowest is None else (narrowest, _FLOORS[method][narrowest])

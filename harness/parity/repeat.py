@@ -1,0 +1,158 @@
+"""Does exporting twice give the same bytes? A second export, elsewhere, and a comparison."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ExecutionError
+from harness.runtime.portable.plan import Span, TensorValue
+from harness.runtime.portable.program import Program, read_program
+
+__all__ = ["Repeat", "compare_exports", "exported_again"]
+
+_NAMED = 5
+"""Parts that a sentence names; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """How a second export of the same thing compares with the first.
+
+    Attributes
+    ----------
+    same
+        Every byte is equal.
+    benign
+        Equal, or the same graphs and weights laid out otherwise: what runs is the same.
+    summary
+        Which bytes differ, and what that means, in one sentence.
+    """
+
+    same: bool
+    benign: bool
+    summary: str
+
+
+@contextmanager
+def exported_again(arguments: Sequence[str]) -> Iterator[Path]:
+    """Directory of a second export, made by a new process that shares nothing with this one.
+
+    It has an empty cache and another hash seed, so that neither a kept file nor the order of
+    a set can make two exports agree by luck.
+
+    Parameters
+    ----------
+    arguments
+        Those of ``voxtral-parity``, `export` first; ``--output-dir`` is added.
+
+    Raises
+    ------
+    ExecutionError
+        The second export failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="voxtral-parity-") as name:
+        output = Path(name) / "output"
+        seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+        program = "from harness.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments, "--output-dir", str(output)],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": seed,
+                "VOXTRAL_PARITY_CACHE": str(Path(name) / "cache"),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise ExecutionError(
+                f"the second export ended with exit code {done.returncode}: {last}"
+            )
+        yield output
+
+
+def compare_exports(first: Path, second: Path) -> Repeat:
+    """Compare two `.pte` byte by byte, and part by part where they differ.
+
+    Raises
+    ------
+    ProgramError
+        The files differ and one of them is not a program.
+    """
+    count, offset = _unequal_bytes(first, second)
+    if count == 0:
+        return Repeat(True, True, f"the same {first.stat().st_size:,} bytes")
+    one, two = read_program(first), read_program(second)
+    try:
+        changed = _changed_parts(one, two)
+    finally:
+        one.close()
+        two.close()
+    where = f"{count:,} of {first.stat().st_size:,} bytes differ, the first at {offset:,}"
+    if not changed:
+        return Repeat(
+            False,
+            True,
+            f"{where}; benign: graphs, payloads and weights are the same, only laid out otherwise",
+        )
+    more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+    return Repeat(False, False, f"{where}, in {', '.join(changed[:_NAMED])}{more}")
+
+
+def _unequal_bytes(first: Path, second: Path) -> tuple[int, int]:
+    """How many bytes differ, those that only one file has included, and where the first is."""
+    count, where, position = 0, 0, 0
+    with first.open("rb") as one, second.open("rb") as two:
+        while True:
+            a, b = one.read(1 << 20), two.read(1 << 20)
+            if not a and not b:
+                return count, where
+            if a != b:
+                unequal = [i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y]
+                if count == 0:
+                    where = position + (unequal[0] if unequal else min(len(a), len(b)))
+                count += len(unequal) + abs(len(a) - len(b))
+            position += max(len(a), len(b))
+
+
+def _changed_parts(one: Program, two: Program) -> list[str]:
+    """Names of the parts whose content differs, wherever they lie in the file."""
+    before, after = _parts(one), _parts(two)
+    return [
+        name
+        for name in dict.fromkeys((*before, *after))
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def _parts(program: Program) -> Mapping[str, object]:
+    """Everything that a run reads: graphs with their delegates' payloads, and weights."""
+
+    def content(where: Span | bytes | None) -> str | None:
+        return None if where is None else hashlib.sha256(program.data(where)).hexdigest()
+
+    parts: dict[str, object] = {}
+    for method, plan in program.plans.items():
+        values = [
+            (value.scalar_type, value.sizes, value.dim_order, value.dynamic, content(value.data))
+            if isinstance(value, TensorValue)
+            else value
+            for value in plan.values
+        ]
+        parts[f"plan of {method}"] = (values, plan.inputs, plan.outputs, plan.instructions)
+        for index, delegate in enumerate(plan.delegates):
+            parts[f"delegate {index} of {method}"] = (delegate.backend, content(delegate.payload))
+    for name, where in program.named_data.items():
+        parts[f"weight {name}"] = content(where)
+    return parts

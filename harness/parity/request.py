@@ -1,0 +1,75 @@
+"""What a run is asked for, and what it takes where nothing is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.methods.precision import Precision
+
+__all__ = [
+    "CAPACITIES",
+    "GOLDEN_CHECKPOINTS",
+    "SEED",
+    "TEXT",
+    "UPSTREAM_CAPACITIES",
+    "VOICE",
+    "Request",
+]
+
+TEXT = "Hello, how are you today?"
+"""The sentence of upstream's own examples; its figures for the real model are published."""
+
+VOICE = "neutral_female"
+"""Upstream's default voice."""
+
+SEED = 42
+"""Noise seed of the same examples."""
+
+CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
+"""max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
+
+GOLDEN_CHECKPOINTS = ("tiny",)
+
+UPSTREAM_CAPACITIES = (4096, 256)
+"""Those of upstream's exporter."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to judge, and with what.
+
+    Attributes
+    ----------
+    checkpoint
+        Preset name or checkpoint directory.
+    methods
+        Names; none means all six.
+    precision
+        Name of a precision, or one made of its parts.
+    executor, require
+        Name of the executor, and one that must be had (``"native"``), else an error.
+    max_seq_len, max_codec_frames
+        Capacities; None takes the checkpoint's usual ones.
+    codec_form, without
+        How to export; see `ExportOptions`.
+    artifacts
+        Directory with `model.pte` and `codec_decoder.pte` to judge instead of exporting.
+    fresh
+        Export again even if the cache has the artifact.
+    triangulate
+        Whether to ask XNNPACK for a third opinion on every method.
+    """
+
+    checkpoint: str = "tiny"
+    methods: tuple[str, ...] = ()
+    precision: str | Precision = "fp32"
+    executor: str = "auto"
+    require: str | None = None
+    max_seq_len: int | None = None
+    max_codec_frames: int | None = None
+    codec_form: str = "conv"
+    without: tuple[str, ...] = ()
+    artifacts: Path | None = None
+    fresh: bool = False
+    triangulate: bool = False

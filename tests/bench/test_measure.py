@@ -1,0 +1,46 @@
+"""The benchmark's arithmetic, and loading in a process of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.bench import measure
+from harness.bench.loading import measure_loading
+from harness.bench.measure import Row, best_of
+from harness.parity import Parity
+
+
+def test_the_best_of_several_rounds_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 5.0, 10.0, 11.0, 20.0, 23.0, 30.0, 39.0])
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+    order: list[str] = []
+    contenders = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    assert best_of(contenders, rounds=2) == {"a": 3.0, "b": 1.0}
+    assert order == ["a", "b"] * 3  # once to warm up, then side by side
+
+
+@pytest.mark.parametrize(
+    ("ratio", "target", "met"),
+    [(1.4, 1.5, True), (1.6, 1.5, False), (1.4, None, None), (None, 1.5, None)],
+)
+def test_a_target_is_met_up_to_itself(
+    ratio: float | None, target: float | None, met: bool | None
+) -> None:
+    assert Row("codec", "1 ms", ratio, target).met is met
+
+
+def test_loading_is_measured_in_another_process(parity: Parity) -> None:
+    path = parity.artifact("model.pte").path
+    found = measure_loading(path)
+    assert found.gigabytes == path.stat().st_size / 1e9
+    assert 0 < found.seconds < 60
+
+
+def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> None:
+    large = np.ones(400_000_000, np.uint8)  # more than the child ever holds
+    path = parity.artifact("model.pte").path
+    found = measure_loading(path)
+    assert large[-1] == 1
+    # MLX holds a copy of every weight, and a weight is nearly all that the file has.
+    assert found.grown > 0.8 * found.gigabytes

@@ -1,0 +1,124 @@
+"""An artifact is found by all that its bytes depend on; the export itself is faked here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cache.store import release_all
+from harness.export import artifacts
+from harness.export.artifacts import Artifact, ExportOptions, export_artifact
+from harness.export.quantization import KernelQuantization
+from harness.methods.precision import Precision
+from tests.methods.test_spec import SIZES
+
+
+@pytest.fixture
+def voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def fake(directory: Path, name: str, *_: object) -> None:
+        (directory / name).write_bytes(b"program")
+        about = {"bytes": 7, "sha256": "", "seconds": 0.0, "failures": {}}
+        (directory / "about.json").write_text(json.dumps(about))
+
+    monkeypatch.setattr(artifacts, "_export", fake)
+    monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "voice.pt").write_bytes(b"voice")
+    yield tmp_path / "voice.pt"
+    release_all()
+
+
+def export(voice: Path, lines: list[str] | None = None, **changed: Any) -> Artifact:
+    options = changed.pop("options", ExportOptions())
+    sizes = dataclasses.replace(SIZES, **changed.pop("sizes", {}))
+    weights = changed.pop("weights", "aa")
+    progress = (lines if lines is not None else []).append
+    return export_artifact(
+        "model.pte", lambda: None, sizes, options, weights=weights, voice=voice, progress=progress
+    )
+
+
+def test_the_same_request_is_exported_once(voice: Path) -> None:
+    assert [export(voice).cached, export(voice).cached] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"weights": "bb"}, "weights changed"),
+        (
+            {"sizes": {"max_seq_len": SIZES.max_seq_len + 1}},
+            f"max_seq_len {SIZES.max_seq_len} → {SIZES.max_seq_len + 1}",
+        ),
+        (
+            {"options": ExportOptions(without=("copy-broadcast",))},
+            "without none → copy-broadcast",
+        ),
+        ({"options": ExportOptions(Precision("bf16"))}, "base fp32 → bf16"),
+        ({"options": ExportOptions(streaming=True)}, "streaming False → True"),
+    ],
+)
+def test_a_change_is_another_export_and_is_named(
+    changed: dict[str, Any], reason: str, voice: Path
+) -> None:
+    first, lines = export(voice), list[str]()
+
+    second = export(voice, lines, **changed)
+
+    assert (second.cached, second.path != first.path) == (False, True)
+    assert lines == [f"exporting model.pte: {reason}"]
+
+
+def test_another_voice_is_another_export(voice: Path) -> None:
+    export(voice)
+    voice.write_bytes(b"other")
+    lines: list[str] = []
+
+    assert not export(voice, lines).cached
+    assert lines == ["exporting model.pte: voice changed"]
+
+
+def test_changed_corrections_are_another_export(
+    voice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(voice)
+    real, lines = Path.read_bytes, list[str]()
+
+    def edited(path: Path) -> bytes:
+        return real(path) + (b"# edited" if path.name == "corrections.py" else b"")
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+
+    assert not export(voice, lines).cached
+    assert lines == ["exporting model.pte: sources changed: export/corrections.py"]
+
+
+def test_another_version_of_the_stack_is_another_export(
+    voice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(voice)
+    now, lines = artifacts.importlib.metadata.version("torch"), list[str]()
+    real = artifacts.importlib.metadata.version
+    monkeypatch.setattr(
+        artifacts.importlib.metadata,
+        "version",
+        lambda package: "99.0" if package == "torch" else real(package),
+    )
+
+    assert not export(voice, lines).cached
+    assert lines == [f"exporting model.pte: torch {now} → 99.0"]
+
+
+def test_another_lowering_is_another_export(voice: Path) -> None:
+    export(voice)
+    xnnpack, upstreams = (
+        export(voice, options=ExportOptions(backend="xnnpack", kernels=kernels))
+        for kernels in (None, KernelQuantization())
+    )
+
+    assert [xnnpack.cached, upstreams.cached] == [False, False]
+    facts = json.loads((xnnpack.path.parent / "facts.json").read_text())
+    assert any(name.startswith("backends/xnnpack/") for name in facts["sources"]["upstream"])

@@ -1,0 +1,166 @@
+"""The two files: a drop-in for upstream's, cached under what they were made from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.errors import InputError
+from harness.export import artifacts, programs
+from harness.export.artifacts import ExportOptions, export_artifact, given_artifact
+from harness.methods import Dimensions
+from harness.parity import Parity
+from harness.runtime.portable import PortableExecutor
+
+
+def constants(path: Path) -> dict[str, int]:
+    executor = PortableExecutor()
+    executor.load(path)
+    names = [name for name in executor.methods() if not executor.inputs(name)]
+    return {name: int(executor.call(name, ())[0]) for name in names}
+
+
+@pytest.fixture
+def upstream_metadata(monkeypatch: pytest.MonkeyPatch, parity: Parity) -> Any:
+    """Upstream's own metadata, from its exporter with the tracing left out."""
+    from executorch.examples.models.voxtral_tts import export_voxtral_tts as upstream
+
+    monkeypatch.setattr(upstream, "export", lambda *args, **options: None)
+    model = parity.model
+    monkeypatch.setattr(model, "config_path", parity.checkpoint.directory, raising=False)
+    return upstream
+
+
+def test_model_metadata_are_upstreams(parity: Parity, upstream_metadata: Any) -> None:
+    _, expected = upstream_metadata.export_model(parity.model, parity.sizes.max_seq_len)
+
+    assert constants(parity.artifact("model.pte").path) == expected
+
+
+def test_codec_metadata_are_upstreams(parity: Parity, upstream_metadata: Any) -> None:
+    _, expected = upstream_metadata.export_codec_decoder(
+        parity.model, max_codec_frames=parity.sizes.max_codec_frames
+    )
+
+    assert constants(parity.artifact("codec_decoder.pte").path) == expected
+
+
+@pytest.mark.parametrize(
+    ("artifact", "methods"),
+    [
+        (
+            "model.pte",
+            {
+                "token_embedding",
+                "audio_token_embedding",
+                "text_decoder",
+                "semantic_head",
+                "predict_velocity",
+            },
+        ),
+        ("codec_decoder.pte", {"forward"}),
+    ],
+)
+def test_executorchs_own_runtime_opens_them(
+    artifact: str, methods: set[str], parity: Parity
+) -> None:
+    from executorch.runtime import Runtime
+
+    path = parity.artifact(artifact).path
+    program = Runtime.get().load_program(path)
+
+    assert program.method_names == methods | set(constants(path))
+
+
+class Exporting:
+    """Exports one small method of a stand-in model into a cache of its own."""
+
+    def __init__(self, parity: Parity, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+        monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(cache))
+        self.parity, self.loaded = parity, 0
+        (head,) = (m for m in artifacts.METHODS if m.name == "semantic_head")
+        (embed,) = (m for m in artifacts.METHODS if m.name == "token_embedding")
+        monkeypatch.setattr(artifacts, "METHODS", (embed, head))
+
+    def model(self) -> Any:
+        self.loaded += 1
+        return self.parity.model
+
+    def __call__(self, weights: str = "w", **changes: Any) -> artifacts.Artifact:
+        fresh = changes.pop("fresh", False)
+        sizes = dataclasses.replace(self.parity.sizes, **changes.pop("sizes", {}))
+        return export_artifact(
+            "model.pte",
+            self.model,
+            sizes,
+            ExportOptions(**changes),
+            weights=weights,
+            voice=self.parity.checkpoint.voice_file(self.parity.voice),
+            fresh=fresh,
+        )
+
+
+@pytest.fixture
+def exporting(parity: Parity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exporting:
+    return Exporting(parity, monkeypatch, tmp_path / "cache")
+
+
+def test_the_same_export_is_made_once_and_has_the_same_bytes(exporting: Exporting) -> None:
+    first, second = exporting(), exporting()
+    again = exporting(fresh=True)
+
+    assert (first.cached, second.cached, again.cached) == (False, True, False)
+    assert exporting.loaded == 2
+    assert first.sha256 == second.sha256 == again.sha256
+
+
+def test_other_weights_sizes_or_options_are_another_export(exporting: Exporting) -> None:
+    paths = {
+        exporting().path,
+        exporting(weights="changed").path,
+        exporting(sizes={"max_seq_len": 64}).path,
+        exporting(without=("index-rank",)).path,
+    }
+    assert len(paths) == 4
+
+
+def test_a_method_that_cannot_be_lowered_is_named_and_the_others_are_kept(
+    exporting: Exporting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(model: Any, sizes: Dimensions) -> torch.export.ExportedProgram:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setitem(programs.PROGRAMS, "semantic_head", broken)
+
+    made = exporting()
+
+    assert made.failures == {"semantic_head": "RuntimeError: no such operator"}
+    executor = PortableExecutor()
+    executor.load(made.path)
+    assert "token_embedding" in executor.methods()
+    assert "semantic_head" not in executor.methods()
+
+
+def test_an_interrupted_export_leaves_nothing_behind(
+    exporting: Exporting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(model: Any, sizes: Dimensions) -> torch.export.ExportedProgram:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(programs.PROGRAMS, "semantic_head", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            exporting()
+
+    home = tmp_path / "cache" / "artifacts"
+    assert [path.name for path in home.iterdir() if path.is_dir()] == []
+    assert not exporting().failures
+
+
+def test_a_given_artifact_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"model\.pte is not in .*; --artifacts names"):
+        given_artifact(tmp_path, "model.pte")

@@ -1,0 +1,88 @@
+"""A second export is compared byte by byte, and what differs is named."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ExecutionError
+from harness.parity import Parity
+from harness.parity.repeat import compare_exports, exported_again
+from harness.runtime.portable.plan import Span
+from harness.runtime.portable.program import read_program
+
+
+@pytest.fixture
+def pair(parity: Parity, tmp_path: Path) -> tuple[Path, Path]:
+    path = parity.artifact("codec_decoder.pte").path
+    return path, Path(shutil.copy(path, tmp_path / "second.pte"))
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_copy_is_the_same(pair: tuple[Path, Path]) -> None:
+    repeat = compare_exports(*pair)
+
+    assert (repeat.same, repeat.benign) == (True, True)
+    assert repeat.summary == f"the same {pair[0].stat().st_size:,} bytes"
+
+
+def test_a_changed_weight_is_named(pair: tuple[Path, Path]) -> None:
+    program = read_program(pair[1])
+    name, where = next(iter(program.named_data.items()))
+    program.close()
+    flip(pair[1], where.offset)
+
+    repeat = compare_exports(*pair)
+
+    assert (repeat.same, repeat.benign) == (False, False)
+    assert repeat.summary.startswith("1 of ")
+    assert repeat.summary.endswith(f"the first at {where.offset:,}, in weight {name}")
+
+
+def test_a_changed_payload_is_named(pair: tuple[Path, Path]) -> None:
+    program = read_program(pair[1])
+    where = program.plans["forward"].delegates[0].payload
+    program.close()
+    assert isinstance(where, Span)
+    flip(pair[1], where.offset + where.size // 2)
+
+    assert compare_exports(*pair).summary.endswith(", in delegate 0 of forward")
+
+
+def test_bytes_that_nothing_reads_are_benign(pair: tuple[Path, Path]) -> None:
+    with pair[1].open("ab") as file:
+        file.write(b"\0\0\0")
+
+    repeat = compare_exports(*pair)
+
+    assert (repeat.same, repeat.benign) == (False, True)
+    size = pair[0].stat().st_size
+    assert repeat.summary == (
+        f"3 of {size:,} bytes differ, the first at {size:,}; benign: graphs, payloads and weights "
+        "are the same, only laid out otherwise"
+    )
+
+
+@pytest.mark.slow
+def test_both_artifacts_are_the_same_again(parity: Parity) -> None:
+    arguments = ["export", "--checkpoint", str(parity.checkpoint.directory)]
+    arguments += ["--max-seq-len", str(parity.sizes.max_seq_len)]
+    arguments += ["--max-codec-frames", str(parity.sizes.max_codec_frames)]
+    with exported_again(arguments) as again:
+        for name in ("model.pte", "codec_decoder.pte"):
+            assert compare_exports(parity.artifact(name).path, again / name).same, name
+
+
+def test_a_second_export_that_fails_says_why() -> None:
+    with (
+        pytest.raises(ExecutionError, match=r"exit code 2: .*which is neither"),
+        exported_again(["export", "--checkpoint", "nowhere"]),
+    ):
+        pass
