@@ -48,6 +48,9 @@ class CodecDecoder(nn.Module):
         shared = {id(parameter): parameter for parameter in codec.parameters()}
         shared.update({id(buffer): buffer for buffer in codec.buffers()})
         self.codec_decoder = copy.deepcopy(codec, shared)  # new modules around the same weights
+        # Upstream's loader keeps the codebook's quotient beside its two factors and never reads
+        # it; the file would carry it, 8 MB of the published model's.
+        self.codec_decoder.quantizer.semantic_codebook._buffers.pop("_embedding", None)
         blocks = self.codec_decoder.decoder_blocks
         for index, block in enumerate(blocks):
             if isinstance(getattr(block, "conv", None), nn.Conv1d | nn.ConvTranspose1d):

@@ -156,9 +156,10 @@ def test_an_interrupted_export_leaves_nothing_behind(
         with pytest.raises(KeyboardInterrupt):
             exporting()
 
-    home = tmp_path / "cache" / "artifacts"
-    assert [path.name for path in home.iterdir() if path.is_dir()] == []
-    assert not exporting().failures
+    assert list((tmp_path / "cache").rglob("*.pte")) == []
+    made = exporting()
+    assert not made.cached
+    assert not made.failures
 
 
 def test_a_given_artifact_must_exist(tmp_path: Path) -> None:

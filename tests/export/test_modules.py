@@ -61,6 +61,7 @@ def test_the_codec_module_shares_weights_and_leaves_the_model_alone(tiny_model) 
     ours = CodecDecoder(tiny_model)
 
     assert tiny_model.codec_decoder.decoder_blocks._modules == before
+    assert tiny_model.codec_decoder.quantizer.semantic_codebook._embedding is not None
     theirs = {id(parameter) for parameter in tiny_model.codec_decoder.parameters()}
     assert {id(parameter) for parameter in ours.parameters()} == theirs
 
