@@ -52,6 +52,12 @@ def tests(session: nox.Session) -> None:
     run(session, "pytest", "-n", "auto", *session.posargs)
 
 
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """Run the tests that lower to XNNPACK or export everything twice: some minutes."""
+    run(session, "pytest", "-n", "auto", "-m", "slow", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
