@@ -213,13 +213,12 @@ def doctor() -> None:
 def golden_check(checkpoint: CheckpointOption = "tiny", executor: ExecutorOption = "auto") -> None:
     """Compare the codec's waveform with its golden. Exit codes as for `check`."""
     from harness.compare import exit_code
-    from harness.parity import Parity, Request
+    from harness.parity import KeptSound, Parity, Request
     from harness.report import print_verdicts
 
     with _progress() as progress:
-        verdicts = Parity(
-            Request(checkpoint=checkpoint, executor=executor), progress
-        ).judge_golden()
+        parity = Parity(Request(checkpoint=checkpoint, executor=executor), progress)
+        verdicts = KeptSound(parity).judge()
     print_verdicts(verdicts, _stdout())
     raise typer.Exit(exit_code(verdicts))
 
@@ -232,10 +231,11 @@ def golden_bless(
 ) -> None:
     """Make this run the golden; refused while parity with eager is not green."""
     from harness.golden import changes
-    from harness.parity import Parity, Request
+    from harness.parity import KeptSound, Parity, Request
 
     with _progress() as progress:
-        blessed = Parity(Request(checkpoint=checkpoint, executor=executor), progress).bless(reason)
+        parity = Parity(Request(checkpoint=checkpoint, executor=executor), progress)
+        blessed = KeptSound(parity).bless(reason)
     console = _stdout()
     if blessed.previous is not None:
         for change in changes(blessed.previous, blessed.golden.statistics):

@@ -142,9 +142,14 @@ def _export(
     dynamic_shapes: dict[str, Any] | None = None,
 ) -> ExportedProgram:
     with torch.no_grad():
-        return torch.export.export(
+        program = torch.export.export(
             module.eval(), inputs, dynamic_shapes=dynamic_shapes, strict=False
         )
+    # The delegate names its weights after a hash of the printed graph, in which stack traces
+    # would put the paths of this checkout: the same export would differ from place to place.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 def _float_type(model: Any) -> torch.dtype:

@@ -3,9 +3,11 @@
 `evidence`  what eager PyTorch did: the recorded speech and the edge cases, with their outputs
 `judge`     replays the evidence on an executor and turns what comes back into verdicts
 `run`       checkpoint → evidence → artifacts → executor → verdicts → report
+`kept_sound`  the codec's waveform against its golden
 """
 
+from harness.parity.kept_sound import KeptSound
 from harness.parity.request import Request
 from harness.parity.run import Parity
 
-__all__ = ["Parity", "Request"]
+__all__ = ["KeptSound", "Parity", "Request"]

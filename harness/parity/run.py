@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,13 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import golden
 from harness.checkpoint import Checkpoint, open_checkpoint
-from harness.compare import Status, Verdict, WaveformStatistics, statistics
+from harness.compare import Status, Verdict
 from harness.compare.sqnr import judge_sqnr
-from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
-from harness.golden import GoldenKey
 from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import FP32, Precision, parse_precision
 from harness.methods.tolerances import FLOOR_SOURCE, floor
@@ -27,14 +23,13 @@ from harness.parity.judge import (
     judge_delegation,
     judge_evidence,
     judge_steps,
-    refused,
     unlowered,
 )
 from harness.parity.keep import kept_run
+from harness.parity.kept_sound import KeptSound
 from harness.parity.quantization import judge_file_size, judge_quantization
 from harness.parity.request import (
     CAPACITIES,
-    GOLDEN_CHECKPOINTS,
     SEED,
     TEXT,
     UPSTREAM_CAPACITIES,
@@ -42,11 +37,10 @@ from harness.parity.request import (
     Request,
 )
 from harness.report import Report
-from harness.runtime.pair import ArtifactPair
 from harness.runtime.portable.coverage import delegation
 from harness.runtime.protocol import Executor
 from harness.runtime.select import choose
-from harness.synthesis import Speech, decode_codes
+from harness.synthesis import Speech
 from harness.upstream import quiet
 
 if TYPE_CHECKING:
@@ -288,73 +282,6 @@ class Parity:
             found.append(judge_sqnr(method.name, case, pairs, decibels, FLOOR_SOURCE))
         return found
 
-    # --- golden ----------------------------------------------------------------------------
-
-    @property
-    def golden_key(self) -> GoldenKey:
-        """Which golden this run belongs to."""
-        executor = self.executor(CODEC).fingerprint.executor
-        regime = "metal" if executor == "native" else "cpu"
-        return GoldenKey(self.checkpoint.name, "codec", self.precision.name, regime)
-
-    @cached_property
-    def waveform(self) -> WaveformStatistics:
-        """Statistics of what the executor's codec makes of eager's codes."""
-        samples = decode_codes(
-            ArtifactPair(self.executor),
-            self.checkpoint.config,
-            self.speech.codes,
-            self.sizes.max_codec_frames,
-        )
-        return statistics(samples, self.sizes.sampling_rate, self.speech.frames)
-
-    def judge_golden(self, root: Path | None = None) -> list[Verdict]:
-        """Compare the codec's waveform with the golden kept of it.
-
-        Where none was blessed on this kind of machine, that of CPUs serves: fp32 differs
-        between them by less than the drift a golden allows.
-        """
-        self.progress("comparing with the golden")
-        root = root or golden.default_root()
-        key = self.golden_key
-        if golden.read(root, key) is None:
-            key = dataclasses.replace(key, regime="cpu")
-        try:
-            waveform = self.waveform
-        except ExecutionError as error:
-            return [refused("codec", "golden", error)]
-        return golden.check_file(
-            root,
-            key,
-            waveform,
-            self.speech.codes,
-            self.checkpoint.digest,
-        )
-
-    def bless(self, reason: str, root: Path | None = None) -> golden.Blessed:
-        """Make this run the golden, if every parity verdict on the codec passes.
-
-        Raises
-        ------
-        InputError
-            Parity is not green, or the reason is too short.
-        """
-        codec = select_methods(["codec"])[0]
-        return golden.bless(
-            root or golden.default_root(),
-            self.golden_key,
-            self.waveform,
-            self.speech.codes,
-            golden.Provenance(
-                date=facts.today(),
-                checkpoint_digest=self.checkpoint.digest,
-                harness_version=facts.tool_version(),
-                versions=facts.stack_versions(self.executor(CODEC).fingerprint),
-            ),
-            reason,
-            self.judge(codec),
-        )
-
     # --- all of it -------------------------------------------------------------------------
 
     def report(self, command: str = "") -> Report:
@@ -369,8 +296,9 @@ class Parity:
             from harness.parity.triangulate import third_opinion
 
             verdicts += third_opinion(self)
-        if self._has_golden():
-            verdicts += self.judge_golden()
+        sound = KeptSound(self)
+        if sound.expected():
+            verdicts += sound.judge()
         executor = next(iter(self._executors.values()), None) or choose(
             self.request.executor, self.request.require
         )
@@ -393,21 +321,3 @@ class Parity:
             for name, artifact in self._artifacts.items()
             if not artifact.failures
         ]
-
-    def _has_golden(self) -> bool:
-        """Whether to compare with a golden: the codec was asked for, as `tiny` ships it.
-
-        Goldens are kept of the checkpoints in `GOLDEN_CHECKPOINTS`, in fp32; elsewhere one counts
-        as soon as it was blessed.
-        """
-        judged = any(method.name == "codec" for method in self.methods)
-        usual = self.request.max_seq_len is None and self.request.max_codec_frames is None
-        if not judged or not usual or "codec" in self.artifact(CODEC).failures:
-            return False
-        try:
-            root = golden.default_root()
-        except InputError:
-            return False  # installed without a checkout: there are no goldens to keep
-        kept = golden.read(root, self.golden_key) is not None
-        usual = self.checkpoint.name in GOLDEN_CHECKPOINTS and self.precision == FP32
-        return kept or usual
