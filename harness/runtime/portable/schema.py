@@ -7,7 +7,6 @@ when its schema grows, and lets one reader check every offset (see `flatbuffer.p
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import UnavailableError
+from harness.upstream import package_directory
 
 __all__ = ["Field", "Schema", "Type", "mlx_schema", "parse", "program_schema"]
 
@@ -71,14 +71,16 @@ class Schema:
 @cache
 def program_schema() -> Schema:
     """Schema of a `.pte`'s program flatbuffer."""
-    folder = _package("executorch.exir") / "_serialize"
+    folder = package_directory("executorch.exir") / "_serialize"
     return parse(_read(folder / "scalar_type.fbs") + _read(folder / "program.fbs"))
 
 
 @cache
 def mlx_schema() -> Schema:
     """Schema of the MLX delegate's payload."""
-    return parse(_read(_package("executorch.backends") / "mlx" / "serialization" / "schema.fbs"))
+    return parse(
+        _read(package_directory("executorch.backends") / "mlx" / "serialization" / "schema.fbs")
+    )
 
 
 def parse(text: str) -> Schema:
@@ -151,17 +153,6 @@ def _default(word: str, kind: Type, enum: Mapping[str, int]) -> int | float | bo
     if kind.name == "?":
         return word == "true"
     return float(word or 0) if kind.name in "fd" else int(word or 0)
-
-
-def _package(name: str) -> Path:
-    """Directory of an installed package, found without importing it (that would load torch)."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise UnavailableError(f"{name} is not installed; run `python -m pip install -e .`")
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _read(path: Path) -> str:
