@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from functools import partial
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.cache import replace_directory
 from harness.checkpoint.draws import normal, to_bfloat16_bits
@@ -21,16 +24,22 @@ from harness.checkpoint.weights import tensor_bits
 
 __all__ = ["recipe_digest", "synthesize"]
 
+_LARGE = 10**8
+"""Weights, a few seconds' worth."""
+
 _GENERATOR = (
     "config.py", "draws.py", "generate.py", "presets.py", "safetensors_file.py", "shapes.py",
     "tokenizer.py", "voice_file.py", "weights.py",
 )  # fmt: skip
 
 
-def synthesize(preset: Preset, directory: Path) -> None:
+def synthesize(
+    preset: Preset, directory: Path, progress: Callable[[str], None] = lambda text: None
+) -> None:
     """Write the checkpoint `preset` to `directory`, which must not exist.
 
-    It gets `params.json`, `consolidated.safetensors` (bfloat16), `tekken.json` and a
+    `progress` is called now and then while a large one is written. The directory gets
+    `params.json`, `consolidated.safetensors` (bfloat16), `tekken.json` and a
     `voice_embedding/<voice>.pt` for each voice; all of them, or nothing.
     """
     params = preset.params()
@@ -39,7 +48,7 @@ def synthesize(preset: Preset, directory: Path) -> None:
         write_bfloat16(
             scratch / "consolidated.safetensors",
             tensor_shapes(params),
-            partial(tensor_bits, preset),
+            _counted(preset, tensor_shapes(params), progress),
         )
         tokenizer = cut_tokenizer(preset.vocab_size, preset.voices)
         (scratch / "tekken.json").write_bytes(tokenizer)
@@ -48,6 +57,28 @@ def synthesize(preset: Preset, directory: Path) -> None:
             shape = (rows, preset.decoder.dim)
             values = np.concatenate(list(normal(preset.seed, f"voice {voice}", shape, 1.0)))
             write_voice(scratch / "voice_embedding" / f"{voice}.pt", to_bfloat16_bits(values))
+
+
+def _counted(
+    preset: Preset, shapes: Mapping[str, tuple[int, ...]], progress: Callable[[str], None]
+) -> Callable[[str, tuple[int, ...]], Iterator[NDArray[np.uint16]]]:
+    """`tensor_bits` of `preset`, which says when another tenth of a large checkpoint is made."""
+    total = sum(map(math.prod, shapes.values()))
+    made, lock = 0, threading.Lock()
+
+    def bits(name: str, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint16]]:
+        nonlocal made
+        for run in tensor_bits(preset, name, shape):
+            with lock:
+                before, made = made, made + run.size
+                tenth = 10 * made // total
+                if total > _LARGE and tenth > 10 * before // total:
+                    progress(
+                        f"writing checkpoint {preset.name}: {10 * tenth} % of {total:,} weights"
+                    )
+            yield run
+
+    return bits
 
 
 def recipe_digest(preset: Preset) -> str:

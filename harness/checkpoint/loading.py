@@ -1,29 +1,27 @@
-"""Load a checked checkpoint into upstream's eager model; the one module here that needs torch."""
+"""Load a checked checkpoint into upstream's eager model."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import pickle
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from harness.checkpoint.mapped import mapped_apart, widen_on_use
 from harness.checkpoint.opening import Checkpoint
 from harness.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from executorch.examples.models.voxtral_tts.model import VoxtralTTSModel
 
-__all__ = ["load_model", "load_voice"]
+__all__ = ["load_model"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load_model(
-    checkpoint: Checkpoint, *, max_seq_len: int, dtype: str = "float32"
+    checkpoint: Checkpoint, *, max_seq_len: int, dtype: str = "float32", mapped: bool = False
 ) -> VoxtralTTSModel:
     """Upstream's eager model with the weights of `checkpoint`, in eval mode, without gradients.
 
@@ -35,6 +33,11 @@ def load_model(
         Positions of the KV cache.
     dtype
         Floating-point type of weights and activations: ``"float32"`` or ``"bfloat16"``.
+    mapped
+        Leave matrices in their file and widen each only while it computes; see
+        `harness.checkpoint.mapped`. Such a model computes the same and takes a fraction of the
+        memory, but of its parts only the codec can be exported. In bfloat16 it makes no
+        difference: matrices are mapped anyway.
 
     Raises
     ------
@@ -56,7 +59,11 @@ def load_model(
             f"{checkpoint.weights.name}: tensor {name} holds {count} NaN or infinite values; "
             "fetch the file again"
         )
-    with contextlib.redirect_stdout(io.StringIO()) as log:
+    leave = mapped and dtype == "float32"
+    with (
+        mapped_apart(leave_matrices=leave) as left,
+        contextlib.redirect_stdout(io.StringIO()) as log,
+    ):
         try:
             model = upstream.load_model(
                 str(checkpoint.directory), max_seq_len=max_seq_len, dtype=_DTYPES[dtype]
@@ -72,37 +79,7 @@ def load_model(
             f"upstream's loader could not place every tensor of checkpoint {checkpoint.name}: "
             f"{' '.join(complaint.split())}"
         )
+    for name, matrix in left.items():
+        widen_on_use(model, upstream._map_checkpoint_key(name), matrix)
     model.requires_grad_(False)
     return model.eval()
-
-
-def load_voice(checkpoint: Checkpoint, name: str) -> NDArray[np.float32]:
-    """The embedding of a voice, float32, shape (rows, dim).
-
-    Read weights-only, so that a hostile file cannot run code.
-
-    Raises
-    ------
-    InputError
-        There is no voice of that name.
-    CheckpointError
-        The file is damaged, not a bare tensor, or of another width than the model's.
-    """
-    from executorch.examples.models.voxtral_tts.voice import load_voice_from_model_dir
-
-    path = checkpoint.voice_file(name)
-    dim = checkpoint.config.decoder.dim
-    try:
-        # The full path, because upstream looks for a bare name in the working directory first.
-        rows, _ = load_voice_from_model_dir(checkpoint.directory, str(path), dim=dim)
-    except (OSError, RuntimeError, ValueError, AttributeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"voice_embedding/{path.name} cannot be read: {reason}") from error
-    if rows.ndim != 2 or rows.shape[1] != dim or not len(rows):
-        raise CheckpointError(
-            f"voice_embedding/{path.name} must have shape (rows, {dim}) (got {tuple(rows.shape)})"
-        )
-    values = np.ascontiguousarray(rows.numpy(), np.float32)
-    if not np.isfinite(values).all():
-        raise CheckpointError(f"voice_embedding/{path.name} holds NaN or infinite values")
-    return values

@@ -18,10 +18,13 @@ from harness.checkpoint.safetensors_file import TensorEntry, non_finite_tensor, 
 from harness.checkpoint.shapes import tensor_shapes
 from harness.errors import CheckpointError, InputError
 
-__all__ = ["Checkpoint", "open_checkpoint"]
+__all__ = ["DEFAULT_VOICE", "Checkpoint", "open_checkpoint"]
 
 WEIGHTS = "consolidated.safetensors"
 _FILES = ("params.json", WEIGHTS, "tekken.json")
+
+DEFAULT_VOICE = "neutral_female"
+"""Upstream's default."""
 
 _VOICE_SUFFIXES = (".pt", ".bin")
 
@@ -82,6 +85,38 @@ class Checkpoint:
         files = (self.directory / "voice_embedding").glob("*")
         return tuple(sorted({file.stem for file in files if file.suffix in _VOICE_SUFFIXES}))
 
+    def find_voice(self, voice: str | None) -> Path | None:
+        """Path of the embedding that `voice` means, by upstream's rules.
+
+        Parameters
+        ----------
+        voice
+            A voice's name; or the path of a `.pt` or `.bin` file, or the name of one in
+            `voice_embedding/`. None means upstream's default voice.
+
+        Returns
+        -------
+        Path or None
+            None if the default voice is meant and the checkpoint does not have it: upstream's
+            runner then speaks without one.
+
+        Raises
+        ------
+        InputError
+            There is no such voice.
+        """
+        if voice is None:
+            return self.voice_file(DEFAULT_VOICE) if DEFAULT_VOICE in self.voices() else None
+        path = Path(voice)
+        # Upstream looks for a bare name in the working directory too, where a folder of that name
+        # would be taken for it.
+        if voice == path.stem:
+            return self.voice_file(voice)
+        for candidate in (path, self.directory / "voice_embedding" / path.name):
+            if candidate.is_file():
+                return candidate
+        raise InputError(f"there is no voice file {voice}, here or in voice_embedding/")
+
     def voice_file(self, name: str) -> Path:
         """Path of a voice's embedding, `.pt` before `.bin` as upstream prefers.
 
@@ -98,7 +133,9 @@ class Checkpoint:
         raise InputError(f"voice must be one of {known} (got {name!r})")
 
 
-def open_checkpoint(spec: str | Path) -> Checkpoint:
+def open_checkpoint(
+    spec: str | Path, progress: Callable[[str], None] = lambda text: None
+) -> Checkpoint:
     """Open a preset, writing it on first use, or a checkpoint directory.
 
     Parameters
@@ -106,6 +143,8 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
     spec
         A preset's name, or a directory with `params.json`, `consolidated.safetensors`,
         `tekken.json` and `voice_embedding/`. ``./tiny`` is the directory of that name.
+    progress
+        Called with one line a step.
 
     Raises
     ------
@@ -116,7 +155,7 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
         of a type other than bfloat16.
     """
     if isinstance(spec, str) and spec in PRESETS:
-        directory = _synthetic(spec)
+        directory = _synthetic(spec, progress)
         return _check(spec, directory)
     directory = Path(spec)
     if not directory.is_dir():
@@ -127,7 +166,7 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
     return _check(directory.resolve().name, directory.resolve())
 
 
-def _synthetic(name: str) -> Path:
+def _synthetic(name: str, progress: Callable[[str], None]) -> Path:
     preset = PRESETS[name]
     recipe = recipe_digest(preset)
     folder = f"{name}-{recipe}"
@@ -135,8 +174,9 @@ def _synthetic(name: str) -> Path:
         "checkpoints",
         name,
         {"recipe": f"sha256:{recipe}"},
-        lambda scratch: synthesize(preset, scratch / folder),
+        lambda scratch: synthesize(preset, scratch / folder, progress),
         brief=f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}",
+        progress=progress,
     )
     return entry.path / folder
 

@@ -108,3 +108,15 @@ def _bits(path: Path) -> dict[str, np.ndarray]:
         name: np.frombuffer(data[entry.begin : entry.end], "<u2").reshape(entry.shape)
         for name, entry in read_header(path).items()
     }
+
+
+def test_a_large_checkpoint_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    synthesize(MINI, tmp_path / "quiet", said.append)
+    assert said == []
+    monkeypatch.setattr("harness.checkpoint.generate._LARGE", 1000)
+    synthesize(MINI, tmp_path / "large", said.append)
+    assert said[0].startswith("writing checkpoint mini: ")
+    assert said[-1].startswith("writing checkpoint mini: 100 % of ")

@@ -1,0 +1,96 @@
+"""How upstream's loader sees a checkpoint's file, so that 4B weights need not be held at once.
+
+Every tensor gets a mapping of its own, which goes with the tensor; the pages of one mapping of
+the whole file would count as memory until the last is gone. For float32 the matrices can be left
+in the file altogether: every bfloat16 value is a float32 value, so a matrix widened at each use
+computes what one widened at loading does, and needs memory while it computes instead of 16 GB
+with all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+__all__ = ["mapped_apart", "widen_on_use"]
+
+_CODEC = "audio_tokenizer."
+"""Its weights are small, and upstream folds the norm of some of them while it loads."""
+
+
+@contextmanager
+def mapped_apart(*, leave_matrices: bool) -> Iterator[dict[str, Tensor]]:
+    """Have upstream's loader map each tensor by itself.
+
+    Parameters
+    ----------
+    leave_matrices
+        Whether it gets placeholders for the bfloat16 matrices outside the codec.
+
+    Yields
+    ------
+    dict
+        Filled meanwhile: checkpoint name → the matrix that was left out.
+    """
+    import safetensors
+
+    opened = safetensors.safe_open
+    left: dict[str, Tensor] = {}
+
+    class Opened:
+        """What upstream's loader uses of an open file."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self._open = lambda: opened(*arguments, **options)
+
+        def __enter__(self) -> Opened:
+            return self
+
+        def __exit__(self, *raised: Any) -> None:
+            pass
+
+        def keys(self) -> Any:
+            with self._open() as file:
+                return file.keys()
+
+        def get_tensor(self, name: str) -> Tensor:
+            with self._open() as file:
+                tensor: Tensor = file.get_tensor(name)
+            matrix = tensor.ndim == 2 and not name.startswith(_CODEC)
+            if not leave_matrices or not matrix or tensor.dtype != torch.bfloat16:
+                return tensor
+            left[name] = tensor
+            return torch.zeros(()).expand(tensor.shape)  # one number, whatever the shape
+
+    with mock.patch.object(safetensors, "safe_open", Opened):
+        yield left
+
+
+def widen_on_use(model: nn.Module, name: str, matrix: Tensor) -> None:
+    """Make `matrix` the parameter `name` of `model`, read as float32.
+
+    Parameters
+    ----------
+    model
+        Any module; it computes with ``matrix.float()`` and keeps only `matrix`.
+    name
+        Path of the parameter, ``"decoder.layers.0.attention.wq.weight"``.
+    matrix
+        Of a narrower type.
+    """
+    path, _, leaf = name.rpartition(".")
+    holder = model.get_submodule(path)
+    setattr(holder, leaf, nn.Parameter(matrix, requires_grad=False))
+    # Unsafe is what torch calls a parametrisation that changes the type.
+    parametrize.register_parametrization(holder, leaf, _Widen(), unsafe=True)
+
+
+class _Widen(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.float()
