@@ -26,6 +26,23 @@ STACK = ("torch", "executorch", "torchao", "flatbuffers")
 """Distributions whose version changes the bytes of an export."""
 
 
+UPSTREAM_SOURCES = (
+    "exir",
+    "extension/flat_tensor",
+    "extension/llm/custom_ops",
+    "extension/llm/export",
+)
+"""Parts of ExecuTorch that every lowering goes through."""
+
+UPSTREAM_LOWERINGS = {
+    "mlx": ("backends/mlx", "extension/llm/cache"),
+    "xnnpack": ("backends/xnnpack", "backends/transforms"),
+}
+"""Those of one backend; the portable kernels' lowering is ``exir`` alone."""
+
+_BESIDE = {"examples", "test", "tests", "third-party"}
+"""Folders of sources that no export runs; the model's own example is named by itself."""
+
 BACKENDS = ("mlx", "xnnpack", "portable")
 """What a program is lowered to; ``portable`` are ExecuTorch's portable CPU kernels."""
 
@@ -61,6 +78,8 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise InputError(f"backend must be one of {', '.join(BACKENDS)} (got {self.backend!r})")
+        if self.backend == "mlx":
+            self.precision.check_for_mlx()
         # Only what is unusual is looked up, since the look-up needs torch.
         if self.without:
             from harness.export.corrections import check_names
@@ -242,17 +261,14 @@ def _facts(sizes: Dimensions, options: ExportOptions, weights: str, voice: str) 
     upstream = package_directory("executorch")
     theirs = [
         file
-        for file in (upstream / "backends" / "mlx").rglob("*")
-        if options.backend == "mlx"
-        and file.suffix in (".py", ".fbs")
-        and not {"test", "examples"} & set(file.parts)
+        for part in (*UPSTREAM_SOURCES, *UPSTREAM_LOWERINGS.get(options.backend, ()))
+        for file in (upstream / part).rglob("*")
+        if file.suffix in (".py", ".fbs") and not _BESIDE & set(file.relative_to(upstream).parts)
     ]
-    if options.backend == "xnnpack":
-        lowering = upstream / "backends" / "xnnpack"
-        theirs += [file for file in lowering.rglob("*.py") if "test" not in file.parts]
     theirs += (upstream / "examples" / "models" / "voxtral_tts").glob("*.py")
     ours = Path(next(iter(harness.__path__)))
-    mine = [*(ours / "export").glob("*.py"), ours / "checkpoint" / "loading.py"]
+    loading = [ours / "checkpoint" / name for name in ("loading.py", "mapped.py")]
+    mine = [*(ours / "export").glob("*.py"), *loading, ours / "upstream.py"]
     return {
         "weights": f"sha256:{weights}",
         "voice": f"sha256:{voice}",

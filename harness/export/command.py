@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,10 @@ from harness.cache import replace_file
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import BACKENDS, Artifact, ExportOptions, export_artifact
+from harness.export.node_names import names_file
 from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.methods import CODEC, MODEL, Dimensions
-from harness.methods.precision import FP32, Precision, parse_precision
+from harness.methods.precision import FP32, SCOPES, Precision, parse_precision
 from harness.upstream import quiet
 
 __all__ = ["TARGETS", "ExportFlags", "parse_flags", "write_artifacts"]
@@ -41,6 +42,9 @@ class ExportFlags:
         Whether the runner should decode in chunks.
     kernels
         The quantisation that only the other backends can have.
+    ignored
+        Flags that upstream's exporter takes and makes nothing of, because what they would
+        shape is not quantised. MLX exports refuse them instead.
 
     Raises
     ------
@@ -53,12 +57,14 @@ class ExportFlags:
     target: str = "all"
     streaming: bool = False
     kernels: KernelQuantization = field(default_factory=KernelQuantization)
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("backend", self.backend, BACKENDS)
         _one_of("export-target", self.target, tuple(TARGETS))
         if self.backend != "mlx":
             return
+        self.precision.check_for_mlx()
         if self.kernels.dynamic:
             raise InputError(
                 f"--qlinear {DYNAMIC}{self.precision.qlinear} quantises activations as well, for "
@@ -114,9 +120,23 @@ def parse_flags(
     """
     if dtype is not None:
         _one_of("dtype", dtype, _DTYPES)
+    _one_of("decoder-qlinear-scope", options.get("decoder_qlinear_scope") or "all", SCOPES)
     dynamic = qlinear is not None and qlinear.startswith(DYNAMIC)
     width = qlinear.removeprefix(DYNAMIC) if qlinear else None
-    chosen = parse_precision(precision or dtype or "fp32", qlinear=width, **options)
+    shapes = {
+        **options,
+        "qlinear_packing_format": qlinear_packing_format,
+        "qlinear_codec_group_size": qlinear_codec_group_size,
+    }
+    qembedding = shapes.pop("qembedding", None)
+    base = parse_precision(precision or dtype or "fp32", qlinear=width, qembedding=qembedding)
+    ignored: tuple[str, ...] = ()
+    if backend != "mlx":
+        ignored = _without_use(shapes, base, qlinear_codec)
+        shapes = {name: value for name, value in shapes.items() if name not in ignored}
+    qlinear_packing_format = shapes.pop("qlinear_packing_format", None)
+    qlinear_codec_group_size = shapes.pop("qlinear_codec_group_size", None)
+    chosen = parse_precision(base, **shapes)
     if dtype is not None and chosen.base != dtype:
         raise InputError(f"--dtype {dtype} contradicts --precision {precision}; leave one out")
     if qlinear_packing_format and not chosen.qlinear:
@@ -129,7 +149,22 @@ def parse_flags(
         KernelQuantization(
             dynamic, qlinear_packing_format, qlinear_codec, qlinear_codec_group_size
         ),
+        tuple(f"--{name.replace('_', '-')}" for name in ignored),
     )
+
+
+def _without_use(
+    shapes: Mapping[str, Any], precision: Precision, qlinear_codec: str | None
+) -> tuple[str, ...]:
+    """Which of the given options would shape what is not quantised."""
+    uses = {
+        "qlinear_group_size": precision.qlinear,
+        "qlinear_packing_format": precision.qlinear,
+        "decoder_qlinear_scope": precision.qlinear,
+        "qembedding_group_size": precision.qembedding,
+        "qlinear_codec_group_size": qlinear_codec,
+    }
+    return tuple(name for name, use in uses.items() if shapes.get(name) is not None and not use)
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
@@ -171,6 +206,10 @@ def write_artifacts(
     ExecutionError
         A method cannot be lowered.
     """
+    if flags.ignored:
+        progress(
+            f"warning: {', '.join(flags.ignored)} has no effect: what it shapes is not quantised"
+        )
     made = []
     for name in TARGETS[flags.target]:
         precision, kernels = _relevant(flags, name, progress)
@@ -183,7 +222,7 @@ def write_artifacts(
         made.append(
             export_artifact(
                 name,
-                partial(_model, checkpoint, sizes, options, progress),
+                partial(_model, checkpoint, sizes, options, progress, mapped=name == CODEC),
                 sizes,
                 options,
                 weights=checkpoint.digest,
@@ -199,6 +238,12 @@ def write_artifacts(
     for artifact in made:
         with replace_file(directory / artifact.name) as scratch:
             shutil.copyfile(artifact.path, scratch)
+        names = names_file(directory / artifact.name)
+        if names_file(artifact.path).exists():
+            with replace_file(names) as scratch:
+                shutil.copyfile(names_file(artifact.path), scratch)
+        else:
+            names.unlink(missing_ok=True)  # of an earlier export, for another backend
     return made
 
 
@@ -228,14 +273,21 @@ def _model(
     sizes: Dimensions,
     options: ExportOptions,
     progress: Callable[[str], None],
+    *,
+    mapped: bool,
 ) -> object:
-    """The model to export, quantised as asked."""
+    """The model to export, quantised as asked; `mapped` where only its codec is."""
     progress("loading the eager model")
     precision = options.precision
     with quiet():
         from harness.checkpoint.loading import load_model
 
-        model = load_model(checkpoint, max_seq_len=sizes.max_seq_len, dtype=precision.float_type)
+        model = load_model(
+            checkpoint,
+            max_seq_len=sizes.max_seq_len,
+            dtype=precision.float_type,
+            mapped=mapped,
+        )
     if options.kernels is not None:
         from harness.export.kernels import quantized_by_upstream
 

@@ -16,6 +16,9 @@ from typing import Any
 import torch
 
 from harness.errors import InputError
+from harness.export.index_put import accumulate_at
+from harness.export.integer_division import divides_integers, floor_divide
+from harness.export.negative_padding import crop_and_pad, crops
 
 __all__ = ["CORRECTIONS", "Correction", "applied", "check_names"]
 
@@ -231,6 +234,36 @@ def _override(
     return install
 
 
+def _addition(target: Any, handler: Callable[[Any, Any], Any]) -> Callable[[], Callable[[], None]]:
+    """Installer of `handler` for a `target` that stock does not take at all."""
+
+    def install() -> Callable[[], None]:
+        from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
+        from executorch.backends.mlx.builder.op_registry import REGISTRY
+
+        REGISTRY.register(target)(handler)
+        return lambda: REGISTRY.unregister(target)
+
+    return install
+
+
+def _together(
+    *installers: Callable[[], Callable[[], None]],
+) -> Callable[[], Callable[[], None]]:
+    """One installer of several handlers."""
+
+    def install() -> Callable[[], None]:
+        undo = [each() for each in installers]
+
+        def restore() -> None:
+            for one in reversed(undo):
+                one()
+
+        return restore
+
+    return install
+
+
 def _index_tensors(node: Any) -> int:
     return sum(index is not None for index in node.args[1])
 
@@ -263,5 +296,26 @@ CORRECTIONS: tuple[Correction, ...] = (
         wrong="lifted scalars are shared by value whatever their type and rank, so 2 may arrive "
         "as the float 2.0 of another operator",
         install=_install_typed_scalars,
+    ),
+    Correction(
+        name="integer-division",
+        wrong="floor division of integer tensors is a float32 quotient that nothing rounds: "
+        "(7 // 2) * 2 is 7, and 16777217 // 1 is 16777216",
+        install=_together(
+            _override(torch.ops.aten.floor_divide.default, divides_integers, floor_divide),
+            _override(torch.ops.aten.div.Tensor_mode, divides_integers, floor_divide),
+        ),
+    ),
+    Correction(
+        name="index-put",
+        wrong="index_put is not taken, so that F.fold, and with it overlap-add, runs outside "
+        "the delegate",
+        install=_addition(torch.ops.aten.index_put.default, accumulate_at),
+    ),
+    Correction(
+        name="negative-padding",
+        wrong="padding by a negative width, which crops, lowers fully and then cannot run "
+        "(F.fold with padding)",
+        install=_override(torch.ops.aten.constant_pad_nd.default, crops, crop_and_pad),
     ),
 )

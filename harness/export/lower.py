@@ -9,6 +9,7 @@ from torch.export import ExportedProgram
 
 from harness.cache import replace_file
 from harness.export.corrections import applied
+from harness.export.node_names import recording
 from harness.upstream import enable_mlx_exporter, quiet
 
 __all__ = ["lower_to_mlx"]
@@ -30,7 +31,8 @@ def lower_to_mlx(
     metadata
         Constant methods: name → value.
     path
-        Written to a temporary name first and renamed.
+        Written to a temporary name first and renamed, as are the names of its instructions beside
+        it (see `node_names`).
     without
         Names of corrections to leave out, putting upstream's stock lowering back.
     """
@@ -44,7 +46,7 @@ def lower_to_mlx(
         )
         from executorch.exir.passes import MemoryPlanningPass
 
-        with applied(without):
+        with applied(without), recording() as names:
             edge = to_edge_transform_and_lower(
                 dict(programs),
                 partitioner={name: [MLXPartitioner()] for name in programs},
@@ -60,3 +62,4 @@ def lower_to_mlx(
             )
         with replace_file(path) as scratch, scratch.open("wb") as file:
             program.write_to_file(file)
+        names.write(program, programs, path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,57 +15,76 @@ from harness.export.codec import CodecDecoder
 from harness.methods import Dimensions
 from harness.upstream import enable_mlx_exporter
 
-__all__ = ["PROGRAMS", "codec_metadata", "model_metadata", "text_decoder_program"]
+__all__ = [
+    "PROGRAMS",
+    "TRACEABLES",
+    "Traceable",
+    "codec_metadata",
+    "model_metadata",
+    "text_decoder_program",
+]
 
-Builder = Callable[[Any, Dimensions], ExportedProgram]
+
+@dataclass(frozen=True)
+class Traceable:
+    """What `torch.export.export` is given: a module, example inputs, and which axes vary."""
+
+    module: torch.nn.Module
+    inputs: tuple[torch.Tensor, ...]
+    dynamic_shapes: dict[str, Any] | None = None
 
 
-def _token_embedding(model: Any, sizes: Dimensions) -> ExportedProgram:
+def _token_embedding(model: Any, sizes: Dimensions) -> Traceable:
     length = Dim("tokens", min=1, max=sizes.max_seq_len)
     ids = torch.arange(4).reshape(1, 4)
-    return _export(modules.TokenEmbedding(model), (ids,), {"token_ids": {1: length}})
+    return Traceable(modules.TokenEmbedding(model), (ids,), {"token_ids": {1: length}})
 
 
-def _audio_token_embedding(model: Any, sizes: Dimensions) -> ExportedProgram:
+def _audio_token_embedding(model: Any, sizes: Dimensions) -> Traceable:
     codes = torch.zeros(1, sizes.n_codebooks, 1, dtype=torch.long)
-    return _export(modules.AudioTokenEmbedding(model), (codes,))
+    return Traceable(modules.AudioTokenEmbedding(model), (codes,))
 
 
-def _text_decoder(model: Any, sizes: Dimensions) -> ExportedProgram:
+def _text_decoder(model: Any, sizes: Dimensions) -> Traceable:
     enable_mlx_exporter()
     import executorch.backends.mlx.custom_ops  # noqa: F401  registers torch.ops.mlx
 
-    return text_decoder_program(modules.TextDecoder(model), model, sizes)
+    return _any_text_decoder(modules.TextDecoder(model), model, sizes)
 
 
 def text_decoder_program(module: torch.nn.Module, model: Any, sizes: Dimensions) -> ExportedProgram:
     """Trace a text decoder, in whichever operators `module` is written, at any length."""
+    return _trace(_any_text_decoder(module, model, sizes))
+
+
+def _any_text_decoder(module: torch.nn.Module, model: Any, sizes: Dimensions) -> Traceable:
     length = Dim("length", min=1, max=sizes.max_seq_len)
     embeds = torch.zeros(1, 4, sizes.dim, dtype=_float_type(model))
-    return _export(
+    return Traceable(
         module,
         (embeds, torch.arange(4)),
         {"input_embeds": {1: length}, "cache_position": {0: length}},
     )
 
 
-def _semantic_head(model: Any, sizes: Dimensions) -> ExportedProgram:
+def _semantic_head(model: Any, sizes: Dimensions) -> Traceable:
     hidden = torch.zeros(1, sizes.dim, dtype=_float_type(model))
-    return _export(modules.SemanticHead(model), (hidden,))
+    return Traceable(modules.SemanticHead(model), (hidden,))
 
 
-def _predict_velocity(model: Any, sizes: Dimensions) -> ExportedProgram:
+def _predict_velocity(model: Any, sizes: Dimensions) -> Traceable:
     x_t = torch.zeros(1, sizes.acoustic_dim, dtype=_float_type(model))
     hidden = torch.zeros(1, sizes.dim, dtype=_float_type(model))
-    return _export(modules.PredictVelocity(model), (x_t, torch.zeros(1, dtype=torch.long), hidden))
+    t_idx = torch.zeros(1, dtype=torch.long)
+    return Traceable(modules.PredictVelocity(model), (x_t, t_idx, hidden))
 
 
-def _codec(model: Any, sizes: Dimensions, form: str = "conv") -> ExportedProgram:
+def _codec(model: Any, sizes: Dimensions, form: str = "conv") -> Traceable:
     codes = torch.zeros(1, sizes.n_codebooks, sizes.max_codec_frames, dtype=torch.long)
-    return _export(CodecDecoder(model, form), (codes,))
+    return Traceable(CodecDecoder(model, form), (codes,))
 
 
-PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {
+TRACEABLES: dict[str, Callable[..., Traceable]] = {
     "token_embedding": _token_embedding,
     "audio_token_embedding": _audio_token_embedding,
     "text_decoder": _text_decoder,
@@ -71,7 +92,19 @@ PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {
     "predict_velocity": _predict_velocity,
     "codec": _codec,
 }
-"""For each method, what traces it from an eager model; the codec also takes its `form`."""
+"""For each method, what is traced, from an eager model; the codec also takes its `form`."""
+
+
+def _traced(
+    traceable: Callable[..., Traceable], model: Any, sizes: Dimensions, **options: Any
+) -> ExportedProgram:
+    return _trace(traceable(model, sizes, **options))
+
+
+PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {
+    name: partial(_traced, traceable) for name, traceable in TRACEABLES.items()
+}
+"""For each method, what traces it, with the arguments of `TRACEABLES`."""
 
 
 def model_metadata(
@@ -136,14 +169,10 @@ def codec_metadata(model: Any, sizes: Dimensions) -> dict[str, int]:
     }
 
 
-def _export(
-    module: torch.nn.Module,
-    inputs: tuple[torch.Tensor, ...],
-    dynamic_shapes: dict[str, Any] | None = None,
-) -> ExportedProgram:
+def _trace(what: Traceable) -> ExportedProgram:
     with torch.no_grad():
         program = torch.export.export(
-            module.eval(), inputs, dynamic_shapes=dynamic_shapes, strict=False
+            what.module.eval(), what.inputs, dynamic_shapes=what.dynamic_shapes, strict=False
         )
     # The delegate names its weights after a hash of the printed graph, in which stack traces
     # would put the paths of this checkout: the same export would differ from place to place.

@@ -23,6 +23,7 @@ from torch import nn
 from harness.cache import replace_file
 from harness.errors import InputError
 from harness.export.kept_layers import TENSORS, layer_path, read_layer
+from harness.memory import give_back_freed_memory
 from harness.methods.precision import Precision
 from harness.upstream import quiet
 
@@ -119,8 +120,9 @@ def quantize_in_place(
                 f"quantising {layer.fqn} to {layer.width} "
                 f"{tuple(module.weight.shape)}, layer {number} of {len(chosen)}"
             )
-            quantized = _quantize(module, layer)
-            _save(path, quantized)
+            _save(path, _quantize(module, layer))
+            quantized = _load(path, module, layer)  # mapped, where the other takes memory
+            give_back_freed_memory()
         module.weight = nn.Parameter(quantized, requires_grad=False)
     return layers
 

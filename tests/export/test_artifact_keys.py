@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cache.store import release_all
+from harness.checkpoint import Checkpoint
 from harness.export import artifacts
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact
 from harness.export.quantization import KernelQuantization
@@ -94,6 +98,91 @@ def test_changed_corrections_are_another_export(
 
     assert not export(voice, lines).cached
     assert lines == ["exporting model.pte: sources changed: export/corrections.py"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "source", "counts"),
+    [
+        ("mlx", "exir/memory_planning.py", True),
+        ("mlx", "backends/mlx/ops.py", True),
+        ("mlx", "extension/llm/export/quantize.py", True),
+        ("mlx", "backends/xnnpack/xnnpack_preprocess.py", False),
+        ("xnnpack", "exir/memory_planning.py", True),
+        ("xnnpack", "backends/xnnpack/xnnpack_preprocess.py", True),
+        ("xnnpack", "backends/transforms/utils.py", True),
+        ("xnnpack", "extension/llm/custom_ops/custom_ops.py", True),
+        ("xnnpack", "extension/llm/export/quantize.py", True),
+        ("xnnpack", "backends/mlx/ops.py", False),
+        ("portable", "exir/memory_planning.py", True),
+        ("portable", "exir/_serialize/_program.py", True),
+        ("portable", "examples/models/voxtral_tts/export_voxtral_tts.py", True),
+        ("portable", "backends/xnnpack/xnnpack_preprocess.py", False),
+    ],
+)
+def test_a_change_of_upstreams_lowering_is_another_export(
+    backend: str, source: str, counts: bool, voice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ExportOptions(backend=backend)
+    export(voice, options=options)
+    real, lines = Path.read_bytes, list[str]()
+
+    def edited(path: Path) -> bytes:
+        mended = path.as_posix().endswith(f"executorch/{source}")
+        return real(path) + (b"# mended" if mended else b"")
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+
+    assert export(voice, lines, options=options).cached is not counts
+    assert lines == ([f"exporting model.pte: sources changed: {source}"] if counts else [])
+
+
+_LOADED = """
+import json, sys
+from pathlib import Path
+from harness.export import artifacts
+from harness.export.command import parse_flags, write_artifacts
+from harness.parity import Parity, Request
+
+checkpoint, backend, output = sys.argv[1:]
+artifacts.METHODS = tuple(m for m in artifacts.METHODS if m.name in ("text_decoder", "codec"))
+parity = Parity(Request(checkpoint=checkpoint, max_seq_len=32, max_codec_frames=4))
+voice = parity.checkpoint.voice_file(parity.voice)
+flags = parse_flags(backend=backend)
+write_artifacts(parity.checkpoint, parity.sizes, flags, Path(output), voice=voice)
+options = artifacts.ExportOptions(backend=backend)
+facts = artifacts._facts(parity.sizes, options, "", "")["sources"]["upstream"]
+root = artifacts.package_directory("executorch").as_posix() + "/"
+files = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
+loaded = {file.removeprefix(root) for file in files if file.startswith(root)}
+print(json.dumps(sorted(loaded - set(facts))))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["mlx", "xnnpack", "portable"])
+def test_every_module_that_an_export_loads_counts(
+    backend: str, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    """Of what is not in the key, nothing writes bytes: packages' fronts, bindings, other roads."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, str(tiny.directory), backend, str(tmp_path / "output")],
+        env={**os.environ, "VOXTRAL_PARITY_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    others = json.loads(done.stdout.splitlines()[-1])
+
+    harmless = ("data/", "extension/pybindings/", "extension/pytree/", "kernels/", "runtime/")
+    assert [
+        name
+        for name in others
+        if not name.startswith(harmless)
+        and not name.endswith(("/__init__.py", ".so"))
+        # upstream's exporter imports it whichever backend it serves
+        and not name.startswith(("backends/xnnpack/", "backends/transforms/"))
+    ] == []
 
 
 def test_another_version_of_the_stack_is_another_export(

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.checkpoint import Checkpoint
-from harness.errors import InputError
+from harness.errors import ExecutionError, InputError
+from harness.export import command
+from harness.export.artifacts import Artifact
 from harness.export.command import _relevant, parse_flags, write_artifacts
 from harness.export.quantization import KernelQuantization
 from harness.methods.precision import PRECISIONS, Precision
@@ -30,6 +32,13 @@ from harness.runtime.portable import PortableExecutor
         ({"qlinear": "2w"}, r"qlinear must be one of 4w, 8w \(got '2w'\)"),
         ({"qlinear": "4w", "qlinear_packing_format": "plain"}, "MLX packs weights in its own way"),
         ({"qlinear_packing_format": "plain"}, "qlinear-packing-format needs qlinear"),
+        ({"qlinear": "4w", "qlinear_group_size": 16}, "a multiple of 32, which MLX's kernels need"),
+        ({"qlinear_group_size": 32}, "qlinear-group-size needs qlinear"),
+        ({"decoder_qlinear_scope": "none"}, "decoder-qlinear-scope needs qlinear"),
+        (
+            {"backend": "portable", "decoder_qlinear_scope": "half"},
+            "decoder-qlinear-scope must be one of all, attention, feed_forward, none",
+        ),
         ({"qembedding": "2w"}, "qembedding must be one of 4w, 8w"),
         (
             {"qlinear": "4w", "decoder_qlinear_scope": "half"},
@@ -51,6 +60,36 @@ def test_xnnpack_takes_upstreams_own_choices(qlinear: str, width: str, dynamic: 
 
     assert (flags.precision.qlinear, flags.kernels.dynamic) == (width, dynamic)
     assert flags.kernels.codec == "8w"
+
+
+@pytest.mark.parametrize("backend", ["xnnpack", "portable"])
+def test_only_mlx_needs_its_own_group_sizes(backend: str) -> None:
+    flags = parse_flags(backend=backend, qlinear="4w", qlinear_group_size=16)
+
+    assert flags.precision == Precision(qlinear="4w", qlinear_group_size=16)
+    assert flags.ignored == ()
+
+
+@pytest.mark.parametrize("backend", ["xnnpack", "portable"])
+def test_what_shapes_nothing_is_taken_as_upstream_takes_it(backend: str) -> None:
+    flags = parse_flags(
+        backend=backend,
+        decoder_qlinear_scope="none",
+        qlinear_group_size=64,
+        qlinear_packing_format="plain",
+        qembedding_group_size=8,
+        qlinear_codec_group_size=32,
+    )
+
+    assert flags.precision == Precision("fp32")
+    assert flags.kernels == KernelQuantization()
+    assert flags.ignored == (
+        "--qlinear-group-size",
+        "--qlinear-packing-format",
+        "--decoder-qlinear-scope",
+        "--qembedding-group-size",
+        "--qlinear-codec-group-size",
+    )
 
 
 def test_a_precision_is_short_for_its_flags() -> None:
@@ -90,12 +129,67 @@ def test_one_target_in_bf16_for_a_streaming_runner(
         voice=tiny.voice_file("neutral_female"),
     )
 
-    assert [path.name for path in tmp_path.iterdir()] == ["model.pte"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.nodes.json", "model.pte"]
     executor = PortableExecutor()
     executor.load(tmp_path / "model.pte")
     assert executor.call("streaming", [])[0] == 1
     assert executor.call("lm_input_is_bf16", [])[0] == 1
     assert executor.inputs("semantic_head")[0].dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("model", ["model.pte"]),
+        ("codec", ["codec_decoder.pte"]),
+        ("all", ["codec_decoder.pte", "model.pte"]),
+    ],
+)
+def test_a_target_writes_its_file_and_asks_for_no_other(
+    target: str,
+    names: list[str],
+    tiny: Checkpoint,
+    parity: Parity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def fake(name: str, *_: object, **__: object) -> Artifact:
+        asked.append(name)
+        (tmp_path / name).write_bytes(b"program")
+        return Artifact(name, tmp_path / name, 7, "", 0.0, False, {})
+
+    monkeypatch.setattr(command, "export_artifact", fake)
+    output = tmp_path / "output"
+
+    write_artifacts(
+        tiny,
+        parity.sizes,
+        parse_flags(target=target),
+        output,
+        voice=tiny.voice_file("neutral_female"),
+    )
+
+    assert sorted(asked) == names
+    assert sorted(path.name for path in output.iterdir()) == names
+
+
+def test_nothing_is_written_unless_all_methods_can_be_lowered(
+    tiny: Checkpoint, parity: Parity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fake(name: str, *_: object, **__: object) -> Artifact:
+        failures = {"codec": "RuntimeError: no kernel"} if name == "codec_decoder.pte" else {}
+        (tmp_path / name).write_bytes(b"program")
+        return Artifact(name, tmp_path / name, 7, "", 0.0, False, failures)
+
+    monkeypatch.setattr(command, "export_artifact", fake)
+    voice = tiny.voice_file("neutral_female")
+
+    with pytest.raises(ExecutionError, match=r"codec cannot be lowered to mlx: .*no kernel"):
+        write_artifacts(tiny, parity.sizes, parse_flags(), tmp_path / "output", voice=voice)
+
+    assert not (tmp_path / "output").exists()
 
 
 def test_xnnpack_leaves_quantised_embeddings_out_with_upstreams_warning() -> None:

@@ -47,6 +47,11 @@ def grid(*shape: int) -> torch.Tensor:
 I2, J2 = torch.tensor([0, 2]), torch.tensor([3, 1])
 IDS = torch.tensor([[0, 2, 1], [3, 3, 0]])
 
+# Each at the edge of a quotient, where one unit of error in it would show.
+LARGE = torch.tensor([2**62 - 1, 2**62, -(2**62), 2**53 + 1, -(2**53) - 1, 2**24 + 1, 2**31 - 1])
+DIVISORS = torch.tensor([3, 2**31 - 1, 7, -3, 1, 2**24, 2**31])
+LARGE_32 = torch.tensor([2**31 - 1, 2**31 - 2, 2**31 - 1, -(2**31), 2**25 + 1], dtype=torch.int32)
+
 
 def masked_logits(x: torch.Tensor) -> torch.Tensor:
     y = x * 1.0
@@ -62,6 +67,18 @@ def copied_into_wider_type(x: torch.Tensor) -> torch.Tensor:
 
 def relu_of_float_then_integer(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
     return torch.relu(x).to(torch.int64) + torch.relu(n)
+
+
+def halves_doubled(n: torch.Tensor) -> torch.Tensor:
+    return (n // 2) * 2
+
+
+def folded(x: torch.Tensor) -> torch.Tensor:
+    return F.fold(x, (9, 4), kernel_size=(3, 2), stride=(2, 1), dilation=(2, 1))
+
+
+def folded_with_crop(x: torch.Tensor) -> torch.Tensor:
+    return F.fold(x, (8, 1), kernel_size=(4, 1), stride=(2, 1), padding=(1, 0))
 
 
 WRONG = [
@@ -88,6 +105,24 @@ WRONG = [
     Minimal("copy-broadcast", masked_logits, (grid(1, 4),)),
     # beyond 2**24, where float32 has no odd integers left
     Minimal("scalar-type", relu_of_float_then_integer, (grid(1), torch.tensor([16777217]))),
+    Minimal("integer-division", halves_doubled, (torch.tensor([7, 8, -7, -8, 0]),)),
+    Minimal("integer-division", lambda n: n // 1, (torch.tensor([16777217, -16777217]),)),
+    Minimal("integer-division", lambda n, m: n // m, (LARGE, DIVISORS)),
+    Minimal(
+        "integer-division",
+        lambda n, m: torch.div(n, m, rounding_mode="floor"),
+        (LARGE_32, torch.tensor([1, 3, -1, -7, 2**24 + 1], dtype=torch.int32)),
+    ),
+    Minimal("index-put", folded, (grid(1, 12, 9),)),
+    Minimal("index-put", folded_with_crop, (grid(1, 8, 4),)),
+    Minimal(
+        "index-put",
+        lambda x, i, v: torch.ops.aten.index_put.default(x, [None, i], v, True),
+        (grid(2, 4), torch.tensor([1, 1, -1]), grid(2, 3)),
+    ),
+    Minimal("negative-padding", lambda x: F.pad(x, (-1, 2, 1, -2), value=5.0), (grid(2, 4, 3),)),
+    Minimal("negative-padding", lambda x: F.pad(x, (-1, -1)), (grid(2, 5),)),
+    Minimal("negative-padding", folded_with_crop, (grid(1, 8, 4),)),
 ]
 
 RIGHT = [

@@ -8,15 +8,23 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from filelock import FileLock
 from torch import nn
 
 from harness.cache import cache_dir, replace_directory
 from harness.checkpoint import Checkpoint
-from harness.export.kernels import dequantized_copy, quantized_by_upstream
+from harness.export.kernels import (
+    KERNEL_PROGRAMS,
+    dequantized_copy,
+    lower_to_kernels,
+    quantized_by_upstream,
+)
+from harness.export.programs import PROGRAMS
 from harness.export.quantization import KernelQuantization
 from harness.methods.precision import Precision
 from harness.parity import Parity
@@ -169,6 +177,52 @@ def test_dequantised_weights_have_the_quantised_values() -> None:
     assert type(plain.decoder[0].weight) is nn.Parameter
     assert not torch.allclose(model.decoder(x), twin.decoder(x), atol=1e-3)
     torch.testing.assert_close(plain.decoder(x), twin.decoder(x), rtol=0, atol=1e-6)
+
+
+class Convolution(nn.Module):
+    """One convolution of the codec's kind, in bf16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = nn.Parameter((torch.randn(8, 64, 7) / 448**0.5).bfloat16())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.conv1d(x, self.weight)
+
+
+def test_stock_convolution_still_adds_up_in_bf16(tmp_path: Path) -> None:
+    """The day this fails, bf16 codecs for CPU kernels can have native convolutions again."""
+    module, x = Convolution().eval(), torch.randn(1, 64, 40).bfloat16()
+    path, executor = tmp_path / "convolution.pte", NativeExecutor(name="xnnpack")
+    lower_to_kernels({"forward": torch.export.export(module, (x,))}, {}, path, "portable")
+    executor.load(path)
+    try:
+        (got,) = executor.call("forward", [x.float().numpy().astype(ml_dtypes.bfloat16)])
+    finally:
+        executor.close()
+
+    want = F.conv1d(x.double(), module.weight.double()).numpy()
+    rounded = module(x).double().numpy()
+
+    assert rms(rounded - want) < 0.003 * rms(want)
+    assert rms(got.astype(np.float64) - want) > 0.01 * rms(want)
+
+
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x))))
+
+
+@pytest.mark.parametrize(("dtype", "form"), [("bfloat16", "unfold"), ("float32", "conv")])
+def test_bf16_codecs_on_cpu_kernels_have_matrix_products(
+    dtype: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    monkeypatch.setitem(PROGRAMS, "codec", lambda model, sizes, form: taken.append(form))
+
+    KERNEL_PROGRAMS["codec"](Layers().to(getattr(torch, dtype)), None)
+
+    assert taken == [form]
 
 
 def test_a_model_without_quantised_weights_is_not_copied() -> None:

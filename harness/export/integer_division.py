@@ -1,0 +1,71 @@
+"""Integer floor division on tensors, exact in integers: what stock leaves to a float32 quotient.
+
+The delegate's FloorDivide divides in float32 and does not round: ``7 // 2`` is 3.5 until some
+cast truncates it, so that ``(7 // 2) * 2`` is 7, and beyond 2**24 the quotient itself is off. The
+delegate has no integer division, but its Remainder is exact in integers. Without the remainder
+the dividend is a multiple of the divisor, so the float quotient rounds to within a relative 2**-23
+of the true one, and the same division of what is left brings the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+__all__ = ["divides_integers", "floor_divide"]
+
+# Divisions until nothing is left. Each leaves at most 2**-22 of the quotient before, so that one
+# does for 16 bits, two for 32, three for 64.
+_TURNS = {1: 1, 2: 1, 4: 2, 8: 3}
+
+
+def divides_integers(node: Any) -> bool:
+    """Whether `node` is a floor division whose result is an integer."""
+    kept = node.meta["val"].dtype
+    floors = node.kwargs.get("rounding_mode", "floor") == "floor"
+    return floors and not kept.is_floating_point and kept is not torch.bool
+
+
+def floor_divide(builder: Any, node: Any) -> Any:
+    """``aten.floor_divide`` and ``aten.div`` with ``rounding_mode="floor"``, of integers."""
+    from executorch.backends.mlx.builder.op_helpers import (
+        emit_lifted_constant,
+        torch_dtype_to_scalar_type,
+    )
+    from executorch.backends.mlx.serialization import mlx_graph_schema as schema
+
+    kept = node.meta["val"].dtype
+
+    def emit(make: Any, out: Any = None, **operands: Any) -> Any:
+        slot = builder.make_tmp_slot()[1] if out is None else out
+        tensors = {name: builder.slot_to_tid(operand) for name, operand in operands.items()}
+        builder.emit(make(out=builder.slot_to_tid(slot), **tensors))
+        return slot
+
+    def cast(x: Any, out: Any = None) -> Any:
+        def as_type(**operands: Any) -> Any:
+            return schema.AsTypeNode(scalar_type=torch_dtype_to_scalar_type(kept), **operands)
+
+        return emit(as_type, out, x=x)
+
+    def operand(argument: Any, slot: Any) -> Any:
+        if not hasattr(argument, "meta"):  # a number, or a size that the graph computes
+            return emit_lifted_constant(builder, slot, kept)
+        return slot if argument.meta["val"].dtype == kept else cast(slot)
+
+    def quotient(x: Any, out: Any = None) -> Any:
+        return cast(emit(schema.RoundNode, x=emit(schema.DivideNode, a=x, b=divisor)), out)
+
+    given = builder.args(node)
+    dividend, divisor = map(operand, node.args[:2], given[:2])
+    remainder = emit(schema.RemainderNode, a=dividend, b=divisor)
+    multiple = emit(schema.SubtractNode, a=dividend, b=remainder)
+    turns = _TURNS[kept.itemsize]
+    result = quotient(multiple, builder.make_or_get_slot(node) if turns == 1 else None)
+    for turn in range(2, turns + 1):
+        product = emit(schema.MultiplyNode, a=result, b=divisor)
+        left = emit(schema.SubtractNode, a=multiple, b=product)
+        out = builder.make_or_get_slot(node) if turn == turns else None
+        result = emit(schema.AddNode, out, a=result, b=quotient(left))
+    return result

@@ -1,0 +1,213 @@
+"""Which exported node each instruction of an export computes, kept beside the `.pte`.
+
+A `.pte` names weights and nothing else: what an instruction stands for is lost when it is written.
+While a program is lowered we watch the MLX program builder, and write what it knew to
+``model.nodes.json`` next to ``model.pte``::
+
+    {"schema": 1, "sha256": "<of the .pte>", "methods": {"forward": {
+        "delegates": [{
+            "payload": "<sha256 of the delegate's payload>",
+            "instructions": [[chain, index, edge node, exported node, module], …],
+            "values": [[exported node, chain, index, output], …]}, …],
+        "kernels": [[plan instruction, edge node, exported node, module], …]}}}
+
+`values` says which instruction makes the value of an exported node: one that was lowered to
+several instructions has the last of them, one that costs none (a view of another) has that one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import operator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cache import replace_file
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+
+__all__ = ["NodeNames", "names_file", "recording"]
+
+SCHEMA = 1
+
+
+def names_file(pte: Path) -> Path:
+    """Where the names of an export lie: ``model.nodes.json`` for ``model.pte``."""
+    return pte.with_suffix(".nodes.json")
+
+
+class NodeNames:
+    """What was seen of each delegate that was built, by the digest of its payload."""
+
+    def __init__(self) -> None:
+        self._delegates: dict[str, _Delegate] = {}
+
+    def write(self, manager: Any, programs: Mapping[str, ExportedProgram], pte: Path) -> None:
+        """Write the names of an ``ExecutorchProgramManager`` beside the file that it went to."""
+        program = manager.executorch_program
+        methods = {}
+        for plan in program.execution_plan:
+            if plan.name not in programs:
+                continue
+            parts = _parts(programs[plan.name])
+            payloads = [
+                hashlib.sha256(program.backend_delegate_data[d.processed.index].data).hexdigest()
+                for d in plan.delegates
+            ]
+            methods[plan.name] = {
+                "delegates": [
+                    {"payload": digest, **self._delegates[digest].described(parts)}
+                    if digest in self._delegates
+                    else {"payload": digest, "instructions": [], "values": []}
+                    for digest in payloads
+                ],
+                "kernels": list(_kernels(plan, manager.exported_program(plan.name))),
+            }
+        with replace_file(names_file(pte)) as scratch:
+            content = {"schema": SCHEMA, "sha256": _sha256(pte), "methods": methods}
+            scratch.write_text(json.dumps(content))
+
+    def add(self, payload: bytes, seen: _Delegate) -> None:
+        """Keep what was seen while `payload` was built."""
+        self._delegates[hashlib.sha256(payload).hexdigest()] = seen
+
+
+@contextmanager
+def recording() -> Iterator[NodeNames]:
+    """Watch every MLX delegate that is built meanwhile."""
+    from executorch.backends.mlx.builder.program_builder import MLXProgramBuilder
+    from executorch.backends.mlx.preprocess import MLXBackend
+
+    names = NodeNames()
+    mark, preprocess = MLXProgramBuilder._mark_supported, MLXBackend.preprocess
+    building: list[_Delegate] = []
+
+    def marked(builder: Any, nodes: Any, *, handler: Any = None) -> None:
+        mark(builder, nodes, handler=handler)
+        # A support check runs handlers too, on builders whose instructions are thrown away.
+        if building and not builder._check_only:
+            building[-1].take(builder, nodes if isinstance(nodes, list) else [nodes])
+
+    def preprocessed(edge_program: Any, compile_specs: Any) -> Any:
+        building.append(_Delegate())
+        try:
+            result = preprocess(edge_program, compile_specs)
+            names.add(result.processed_bytes, building[-1])
+        finally:
+            building.pop()
+        return result
+
+    MLXProgramBuilder._mark_supported = marked
+    MLXBackend.preprocess = staticmethod(preprocessed)
+    try:
+        yield names
+    finally:
+        MLXProgramBuilder._mark_supported = mark
+        MLXBackend.preprocess = staticmethod(preprocess)
+
+
+class _Delegate:
+    """Instructions of one delegate, and the edge nodes they were made for."""
+
+    def __init__(self) -> None:
+        self.lengths: dict[int, int] = {}
+        self.instructions: list[tuple[int, int, Node]] = []
+        self.values: list[tuple[Node, tuple[int, int, int]]] = []
+        self._by_slot: dict[int, tuple[int, int, int]] = {}
+
+    def take(self, builder: Any, nodes: list[Node]) -> None:
+        """Note the instructions that came with `nodes`, and where the nodes' values are."""
+        slot_of = {id(tid): slot for tid, slot in builder._tid_slot_map}
+        slot_of |= {id(vid): slot for vid, slot in builder._vid_slot_map}
+        for chain, instructions in enumerate(builder._chains):
+            for index in range(self.lengths.get(chain, 0), len(instructions)):
+                self.instructions.append((chain, index, nodes[0]))
+                for position, out in enumerate(_outputs(instructions[index].op)):
+                    if id(out) in slot_of:
+                        self._by_slot[id(slot_of[id(out)])] = (chain, index, position)
+            self.lengths[chain] = len(instructions)
+        for node in nodes:
+            slots = builder.slot_manager.get_slot(node) if node.op == "call_function" else None
+            slot = slots[0] if isinstance(slots, tuple) and slots else slots
+            if slot is not None and id(slot) in self._by_slot:
+                self.values.append((node, self._by_slot[id(slot)]))
+
+    def described(self, parts: Mapping[tuple[str, int], str]) -> dict[str, Any]:
+        """As the file has it."""
+        values = {_exported(node, parts): place for node, place in self.values}
+        return {
+            "instructions": [
+                [chain, index, *_named(node, parts)] for chain, index, node in self.instructions
+            ],
+            "values": [[name, *place] for name, place in values.items() if name is not None],
+        }
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _outputs(op: Any) -> list[Any]:
+    found = [getattr(op, "out", None), *getattr(op, "outs", ()), *getattr(op, "outputs", ())]
+    # The builder wraps a slot that may be of either kind.
+    return [
+        getattr(slot, "tid", None) or getattr(slot, "vid", None) or slot for slot in found if slot
+    ]
+
+
+def _parts(program: ExportedProgram) -> dict[tuple[str, int], str]:
+    """(Node with several results, index) → the exported node that takes that result."""
+    return {
+        (node.args[0].name, node.args[1]): node.name
+        for node in program.graph.nodes
+        if node.op == "call_function" and node.target is operator.getitem
+    }
+
+
+def _named(node: Node, parts: Mapping[tuple[str, int], str]) -> tuple[str, str | None, str | None]:
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    module = stack[-1][0] if stack else ""
+    # Sizes that the lowering asks for carry torch's stand-in for a module's path.
+    known = module and not module.startswith("_empty_nn_module_stack")
+    return node.name, _exported(node, parts), module if known else None
+
+
+def _exported(node: Node, parts: Mapping[tuple[str, int], str]) -> str | None:
+    """The node of the exported graph that an edge node came from."""
+    name, sources = None, node.meta.get("from_node")
+    while sources:
+        name, sources = sources[-1].name, sources[-1].from_node
+    if name is not None and node.target is operator.getitem:
+        return parts.get((name, node.args[1]), name if _is_only_result(node) else None)
+    return name
+
+
+def _is_only_result(node: Node) -> bool:
+    """Whether an operator with several results was put in for one with one, e.g. a norm's."""
+    return node.args[1] == 0
+
+
+def _kernels(plan: Any, program: ExportedProgram) -> Iterator[list[Any]]:
+    """Operators outside delegates, as far as the emitter's debug handles tell them."""
+    calls = {
+        index: plan.operators[instruction.instr_args.op_index]
+        for index, instruction in enumerate(plan.chains[0].instructions)
+        if hasattr(instruction.instr_args, "op_index")
+    }
+    for node in program.graph.nodes:
+        index = node.meta.get("debug_handle")
+        called = calls.get(index) if isinstance(index, int) else None
+        # The handles of a branch's nodes count from the branch's start: only a match is believed.
+        if called is None or node.op != "call_function" or not hasattr(node.target, "_schema"):
+            continue
+        if node.target._schema.name == called.name:
+            yield [index, *_named(node, {})]
