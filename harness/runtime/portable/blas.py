@@ -6,7 +6,8 @@ first; torch's CPU library carries a tuned BLAS under the same names, so loading
 globally beforehand lends it to MLX.
 float32 1024x1024 matmul on 2 cores: 24-55 ms instead of 550-1100 ms, and nearer to float64.
 
-``VOXTRAL_PARITY_STOCK_BLAS=1`` leaves MLX as it comes. On macOS MLX uses Accelerate and nothing
+``VOXTRAL_PARITY_STOCK_BLAS=1`` leaves MLX as it comes; `faithful` needs that, since two BLAS
+libraries add up in different orders. On macOS MLX uses Accelerate and nothing
 is done.
 """
 
@@ -19,7 +20,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BLAS", "mx"]
+from harness.errors import UnavailableError
+
+__all__ = ["BLAS", "mx", "require_own"]
+
+
+_LENT = "BLAS: torch's, lent to MLX"
 
 
 def _lend_torch_blas() -> str:
@@ -40,7 +46,7 @@ def _lend_torch_blas() -> str:
         return f"BLAS: MLX's own (torch's could not be loaded: {error})"
     if not hasattr(loaded, "sgemm_"):
         return "BLAS: MLX's own (torch's library has no sgemm_)"
-    return "BLAS: torch's, lent to MLX"
+    return _LENT
 
 
 BLAS = _lend_torch_blas()
@@ -50,3 +56,18 @@ import mlx.core  # noqa: E402 - must follow the line above
 
 mx: Any = mlx.core
 """`mlx.core`, untyped: its stubs leave out what its functions accept."""
+
+
+def require_own() -> None:
+    """Refuse to go on if MLX calls another BLAS than it brings.
+
+    Raises
+    ------
+    UnavailableError
+        This process lent it torch's.
+    """
+    if BLAS == _LENT:
+        raise UnavailableError(
+            "the bits of upstream's interpreter need MLX's own BLAS, and this process has lent it "
+            "torch's already; set VOXTRAL_PARITY_STOCK_BLAS=1 before it starts"
+        )

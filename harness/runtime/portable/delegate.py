@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import ExecutionError, ProgramError
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import Trace, run_chain
+from harness.runtime.portable.kv_cache import SequenceCache
 from harness.runtime.portable.ops_shape import allocatable
 from harness.runtime.portable.payload import MLXGraph, TensorMeta, Tid
 from harness.runtime.portable.program import Program
@@ -60,6 +61,8 @@ class MLXDelegate:
         The constant tensors, as the init chain left them.
     fresh
         The mutable buffers of a new state: zeros, unless the init chain wrote them.
+    cache
+        The off-graph KV cache of the state that runs; set before a run.
     """
 
     graph: MLXGraph
@@ -68,6 +71,7 @@ class MLXDelegate:
     wide: WideWeights | None
     constants: list[Any]
     fresh: Buffers
+    cache: SequenceCache | None = None
 
     @classmethod
     def load(
@@ -98,7 +102,7 @@ class MLXDelegate:
         delegate.fresh = [delegate.zeros(tid) for tid in graph.buffers]
         if graph.init is not None:
             slots = delegate.slots(delegate.fresh)
-            slots.constants = 0
+            slots.initialising = True
             run_chain(graph, graph.init, slots, f"{where}, init chain")
             delegate.constants = slots.tensors[: graph.constants]
             delegate.fresh = delegate.take_buffers(slots)
@@ -113,20 +117,25 @@ class MLXDelegate:
         dtype = mlx_dtype(meta.scalar.number)
         return mx.zeros(allocatable(_shape(meta), dtype), dtype=dtype)
 
-    def slots(self, buffers: Buffers) -> Slots:
+    def slots(self, buffers: Buffers, plain: bool = False) -> Slots:
         """Slots with constants and buffers in place and everything else empty."""
         tensors = self.constants + [None] * (self.graph.tensors - self.graph.constants)
         for tid, contents in zip(self.graph.buffers, buffers, strict=True):
             tensors[tid.idx] = contents
         values: list[int | None] = [None] * self.graph.values
-        return Slots(tensors, values, self.graph.constants, self.faithful, self.wide)
+        wide = None if plain else self.wide
+        return Slots(tensors, values, self.graph.constants, self.faithful, wide, self.cache)
 
     def take_buffers(self, slots: Slots) -> Buffers:
         """Buffers as a run left them."""
         return [slots.tensors[tid.idx] for tid in self.graph.buffers]
 
     def run(
-        self, arguments: Sequence[Any], buffers: Buffers, trace: Trace | None = None
+        self,
+        arguments: Sequence[Any],
+        buffers: Buffers,
+        trace: Trace | None = None,
+        plain: bool = False,
     ) -> list[Any]:
         """Run the main chain.
 
@@ -136,13 +145,15 @@ class MLXDelegate:
             MLX arrays or integers, one for each of the graph's inputs.
         buffers
             Contents of the mutable buffers; brought up to date, even if an instruction fails.
+        plain
+            Use no kept copies of weights, which would not see what a trace puts in place.
 
         Returns
         -------
         list of mx.array or int
             One for each of the graph's outputs, not evaluated yet.
         """
-        slots = self.slots(buffers)
+        slots = self.slots(buffers, plain)
         # Only the slots may hold the buffers now, or MLX could not update them in place.
         buffers.clear()
         try:

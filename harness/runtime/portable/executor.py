@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InputError
 from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.coverage import MLX_BACKEND, delegate_graph
-from harness.runtime.portable.delegate import Buffers, check_constants
-from harness.runtime.portable.interpreter import Trace
-from harness.runtime.portable.method import Method, input_specs
+from harness.runtime.portable.delegate import check_constants
+from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
+from harness.runtime.portable.method import Method, State, input_specs
+from harness.runtime.portable.names import StepNames, read_names
 from harness.runtime.portable.payload import MLXGraph
 from harness.runtime.portable.plan import DelegateCall, Plan
+from harness.runtime.portable.probe import Probe
 from harness.runtime.portable.program import Program, read_program
+from harness.runtime.portable.walk import Spot, Watch
 from harness.runtime.portable.wide import Budget
 from harness.runtime.protocol import Array, Fingerprint, TensorSpec
 
@@ -56,7 +60,7 @@ class PortableExecutor:
             raise InputError("an executor is fast or faithful, not both")
         if fast is None:
             fast = not faithful and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
-        self.trace: Trace | None = None
+        self.trace: Callable[[int, Any, tuple[Any, ...]], None] | None = None
         self._faithful = faithful
         self._fast = fast
         self._wide_bytes = wide_bytes
@@ -64,7 +68,10 @@ class PortableExecutor:
         self._program: Program | None = None
         self._graphs: dict[str, dict[int, MLXGraph]] = {}
         self._methods: dict[str, Method] = {}
-        self._states: dict[str, dict[str, dict[int, Buffers]]] = {}
+        self._names: Mapping[str, StepNames] | None = None
+        self._states: dict[str, dict[str, State]] = {}
+        self._cache_config: CacheConfig | None = None
+        self._caches: dict[str, SequenceCache] = {}
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -81,18 +88,23 @@ class PortableExecutor:
             ),
         )
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, data: Sequence[Path] = ()) -> None:
         """Open a `.pte`, replacing any program loaded before and forgetting all states.
 
         The file is mapped; a method's weights are read when it is first called.
 
+        Parameters
+        ----------
+        data
+            The `.ptd` files of weights that were exported apart from the program.
+
         Raises
         ------
         ProgramError
-            The file is missing, truncated, damaged or not a program.
+            A file is missing, truncated, damaged or not what it should be.
         """
         self.close()
-        program = read_program(path)
+        program = read_program(path, data)
         try:
             self._graphs = {plan.name: _graphs(program, plan) for plan in program.plans.values()}
         except BaseException:
@@ -121,12 +133,48 @@ class PortableExecutor:
         ExecutionError
             The program refused to run.
         """
+        watch = None
+        if self.trace is not None:
+            trace = self.trace
+
+            def watch(spot: Spot, what: Any, made: tuple[Any, ...]) -> None:
+                if spot.node is not None:
+                    trace(spot.node, what, made)
+
+        return self.run(method, inputs, state=state, watch=watch)
+
+    def run(
+        self,
+        method: str,
+        inputs: Sequence[Array],
+        *,
+        state: str = "default",
+        watch: Watch | None = None,
+        plain: Collection[int] = (),
+    ) -> list[Array]:
+        """`call`, with every step shown to `watch`; see `Method.call`."""
         ready = self.prepare(method)
-        buffers = self._states.setdefault(state, {})
-        if method not in buffers:
-            buffers[method] = ready.fresh()
+        kept = self._states.setdefault(state, {})
+        if method not in kept:
+            kept[method] = ready.fresh()
         with mx.stream(mx.cpu):
-            return ready.call(inputs, buffers[method], self.trace)
+            cache = self._cache(state)
+            for delegate in ready.delegates.values():
+                delegate.cache = cache
+            return ready.call(inputs, kept[method], watch, plain)
+
+    def probe(self, method: str) -> Probe:
+        """Look inside a method: its steps, what they make, what changes if one makes another.
+
+        Raises
+        ------
+        InputError
+            No such method; the names beside the program belong to another one.
+        """
+        ready = self.prepare(method)
+        if self._names is None:
+            self._names = read_names(self._loaded())
+        return Probe(self, ready, self._names.get(method, StepNames()))
 
     def prepare(self, method: str) -> Method:
         """Read a method's weights now; its first call does so otherwise.
@@ -147,6 +195,16 @@ class PortableExecutor:
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to its first contents."""
         self._states.pop(state, None)
+        self._caches.pop(state, None)
+
+    def install_cache(self, config: CacheConfig | None) -> None:
+        """Give every state an empty off-graph KV cache of these sizes; None takes it away.
+
+        Programs with ``update_and_attend`` nodes need one. All methods of a state share it, and
+        it stays installed when another program is loaded, empty again.
+        """
+        self._cache_config = config
+        self._caches = {}
 
     def close(self) -> None:
         """Release the program and its states."""
@@ -154,11 +212,17 @@ class PortableExecutor:
             self._program.close()
         self._program = None
         self._graphs, self._methods, self._states = {}, {}, {}
+        self._names, self._caches = None, {}
 
     def _loaded(self) -> Program:
         if self._program is None:
             raise InputError("no program is loaded; call load with a .pte first")
         return self._program
+
+    def _cache(self, state: str) -> SequenceCache | None:
+        if self._cache_config is not None and state not in self._caches:
+            self._caches[state] = SequenceCache(self._cache_config)
+        return self._caches.get(state)
 
     def _plan(self, method: str) -> Plan:
         plans = self._loaded().plans

@@ -10,17 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.errors import ExecutionError
-from harness.runtime.portable import ops_index, ops_linear, ops_math, ops_reduce, ops_shape
+from harness.errors import ExecutionError, UnsupportedError
+from harness.runtime.portable import (
+    attention,
+    kv_cache,
+    ops_index,
+    ops_linear,
+    ops_math,
+    ops_reduce,
+    ops_shape,
+)
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_shape import LARGEST_BYTES
-from harness.runtime.portable.payload import MLXGraph, Node
+from harness.runtime.portable.payload import MLXGraph, Node, Slot, Tid, Vid
 from harness.runtime.portable.slots import Slots
 
-__all__ = ["OPS", "UNSUPPORTED", "Trace", "run_chain"]
+__all__ = ["OPS", "UNSUPPORTED", "Stop", "Trace", "outputs_of", "run_chain"]
 
-Trace = Callable[[int, Node, tuple[Any, ...]], None]
-"""Called after each node with its index in the chain, the node, and what it made."""
+Trace = Callable[[int, int, Node, tuple[Any, ...]], tuple[Any, ...] | None]
+"""Called after each node with its chain, its index in the chain, the node, and what it made.
+
+What it returns, unless None, takes the place of what the node made; raising `Stop` ends the run.
+"""
+
+
+class Stop(BaseException):
+    """A trace has seen what it wanted; no error, so that nothing explains it as one."""
+
 
 OPS: dict[str, Callable[[Node, Slots], Any]] = {
     **ops_math.OPS,
@@ -28,11 +44,12 @@ OPS: dict[str, Callable[[Node, Slots], Any]] = {
     **ops_index.OPS,
     **ops_reduce.OPS,
     **ops_linear.OPS,
+    **attention.OPS,
+    **kv_cache.OPS,
 }
 
 UNSUPPORTED = {
     "MetalKernelNode": "a Metal kernel, which runs on Apple GPUs only",
-    "UpdateAndAttendNode": "the off-graph KV cache, which the host program has to install",
 }
 _CONTROL = {"IfNode", "ScanNode"}
 _VIEWS = {"AsStridedNode", "BroadcastToNode", "IdCopyNode"}
@@ -53,7 +70,8 @@ def run_chain(
     Raises
     ------
     ExecutionError
-        A node refuses; the message names the method, the instruction and the node type.
+        A node refuses; the message names the method, the instruction and the node type. It is an
+        `UnsupportedError` where the node cannot run on this machine.
     """
     for index, node in enumerate(graph.chains[chain]):
         name = type(node).__name__
@@ -62,22 +80,39 @@ def run_chain(
                 made = _control(graph, node, slots, f"{where}, {name} {index}", trace)
             else:
                 made = _run(name, node, slots)
-        except _LocatedError:
+        except (_LocatedError, _LocatedUnsupportedError):
             raise
         except Exception as error:
-            raise _LocatedError(f"{where}, instruction {index} ({name}): {error}") from error
+            located = (
+                _LocatedUnsupportedError if isinstance(error, UnsupportedError) else _LocatedError
+            )
+            raise located(f"{where}, instruction {index} ({name}): {error}") from error
         if trace is not None:
-            trace(index, node, made)
+            instead = trace(chain, index, node, made)
+            if instead is not None:
+                for slot, value in zip(outputs_of(node), instead, strict=True):
+                    slots.store(slot, value)
+
+
+def outputs_of(node: Node) -> list[Slot]:
+    """The slots that a node writes, in the order of what it makes."""
+    fields = vars(node)
+    found = [fields.get("out"), *fields.get("outs", ()), *fields.get("outputs", ())]
+    return [slot for slot in found if isinstance(slot, (Tid, Vid))]
 
 
 class _LocatedError(ExecutionError):
     """An error that already names its instruction."""
 
 
+class _LocatedUnsupportedError(UnsupportedError):
+    """An instruction that cannot run here, named."""
+
+
 def _run(name: str, node: Node, slots: Slots) -> tuple[Any, ...]:
     operation = OPS.get(name)
     if operation is None:
-        raise ExecutionError(f"not supported here: {UNSUPPORTED.get(name, name)}")
+        raise UnsupportedError(f"not supported here: {UNSUPPORTED.get(name, name)}")
     result = operation(node, slots)
     if result is None:
         return ()

@@ -1,7 +1,8 @@
 """Nodes that read and write by index: lookups, gathers, scatters, cache updates.
 
 Upstream trusts tensor indices and reads whatever lies there; here they are checked first, since
-an answer made of garbage must not be judged.
+an answer made of garbage must not be judged. What upstream does oddly but always the same, a
+faithful run does too, with a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from harness.errors import ExecutionError
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_shape import allocatable, axis_of, window
 from harness.runtime.portable.payload import Node, Tid
-from harness.runtime.portable.slots import Slots
+from harness.runtime.portable.slots import Slots, warn_oddity
 
 __all__ = ["OPS", "checked_indices"]
 
@@ -69,6 +70,8 @@ def _gather(n: Node, s: Slots) -> Any:
     block = x[tuple(slice(None) if i in axes else slice(0, k) for i, k in enumerate(sizes))]
     if not axes:
         return block
+    if any(s.tensor(t).dtype == mx.bool_ for t in n.indices):
+        raise ExecutionError("indices are truth values, which native refuses")
     indices = mx.broadcast_arrays(
         *(
             checked_indices(s.tensor(t), x.shape[axis], axis, sizes[axis])
@@ -119,18 +122,34 @@ def _slice_update(n: Node, s: Slots) -> Any:
     size = target.shape[axis]
     wanted = s.integer(n.start), s.integer(n.stop)
     start, stop = (max(0, min(size, p + size if p < 0 else p)) for p in wanted)
-    if start >= stop:
-        if update.ndim == target.ndim and update.shape[axis] == 0:
-            return target
-        raise ExecutionError(
-            f"a write at {wanted[0]} to {wanted[1]} lies outside axis {axis} of size {size}: "
-            "native would silently drop the write"
-        )
+    if start < stop:
+        return _written(target, axis, (start, stop, n.step), update)
+    if update.ndim == target.ndim and update.shape[axis] == 0:
+        return target
+    dropped = f"a write at {wanted[0]} to {wanted[1]} lies outside axis {axis} of size {size}"
+    if not s.faithful:
+        raise ExecutionError(f"{dropped}: native would silently drop the write")
+    if start > stop:
+        _fitted(update, (*target.shape[:axis], 0, *target.shape[axis + 1 :]))
+    warn_oddity(f"{dropped} and is dropped")
+    return target
+
+
+def _written(target: Any, axis: int, extent: tuple[int, int, int], update: Any) -> Any:
+    """`target` with `update`, broadcast, over start, stop and step of one axis."""
+    length = -(-(extent[1] - extent[0]) // extent[2])
     # A new handle on the same data, so that other slots keep the old contents; MLX still updates
     # in place when nothing else holds them.
     result = mx.array(target)
-    result[window(axis, start, stop, n.step)] = update
+    result[window(axis, *extent)] = _fitted(
+        update, (*target.shape[:axis], length, *target.shape[axis + 1 :])
+    )
     return result
+
+
+def _fitted(update: Any, shape: tuple[int, ...]) -> Any:
+    # Python's item assignment would also drop leading dimensions of 1, which native does not.
+    return mx.broadcast_to(update, shape)
 
 
 def _index_copy(n: Node, s: Slots) -> Any:
@@ -139,25 +158,34 @@ def _index_copy(n: Node, s: Slots) -> Any:
     axis = axis_of(n.axis, target.ndim)
     if indices.ndim != 1 or indices.dtype != mx.int64:
         raise ExecutionError(f"indices must be 1-d int64, got {indices.ndim}-d {indices.dtype}")
+    if indices.size == 0:
+        return target
     mx.eval(indices)
-    positions = np.array(indices, copy=False)
-    if positions.size > 1 and positions.strides != (8,):
-        raise ExecutionError(
-            f"indices have a stride of {positions.strides[0]} bytes: native would ignore it"
-        )
+    positions = _positions(np.array(indices, copy=False), s.faithful)
     size = target.shape[axis]
-    if positions.size and not (-size <= positions.min() and positions.max() < size):
+    if not (-size <= positions.min() and positions.max() < size):
         raise ExecutionError(
             f"indices {positions.min()} to {positions.max()} leave axis {axis} of size {size}"
         )
     if update.ndim != target.ndim:
         raise ExecutionError(f"update has {update.ndim} dimensions, expected {target.ndim}")
-    result = mx.array(target)
     for start, first, last in _runs([int(p) % size for p in positions]):
-        whole = last - first == update.shape[axis]
-        rows = update if whole else update[window(axis, first, last)]
-        result[window(axis, start, start + last - first)] = rows
-    return result
+        rows = update[window(axis, first, last)]
+        target = _written(target, axis, (start, start + last - first, 1), rows)
+    return target
+
+
+def _positions(positions: np.ndarray[Any, Any], faithful: bool) -> np.ndarray[Any, Any]:
+    """The positions that native reads: it takes them for neighbours in memory."""
+    stride = positions.strides[0]
+    if positions.size == 1 or stride == 8:
+        return positions
+    odd = f"indices have a stride of {stride} bytes"
+    # A longer stride keeps the neighbours inside the same memory; any other may leave it.
+    if not faithful or stride < 8:
+        raise ExecutionError(f"{odd}: native would ignore it")
+    warn_oddity(f"{odd}, which is ignored")
+    return np.lib.stride_tricks.as_strided(positions, strides=(8,))
 
 
 def _runs(positions: list[int]) -> list[tuple[int, int, int]]:

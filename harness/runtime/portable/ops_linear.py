@@ -1,4 +1,4 @@
-"""Nodes that multiply: linear layers, quantised ones, convolutions, attention, norms."""
+"""Nodes that multiply: linear layers, quantised ones, convolutions, norms."""
 
 from __future__ import annotations
 
@@ -188,18 +188,6 @@ def _is_plain(n: Node, x: Any, w: Any) -> bool:
     return usual and 0 <= n.output_padding < n.stride
 
 
-def _sdpa(n: Node, s: Slots) -> Any:
-    q, k, v = s.tensor(n.q), s.tensor(n.k), s.tensor(n.v)
-    mask = s.optional(n.mask)
-    if n.causal and mask is not None:
-        raise ExecutionError("attention has both a causal mode and a mask, which native refuses")
-    if mask is not None and mask.dtype not in (mx.bool_, q.dtype):
-        mask = mask.astype(q.dtype)
-    return mx.fast.scaled_dot_product_attention(
-        q, k, v, scale=n.scale, mask="causal" if n.causal else mask
-    )
-
-
 def _rope(n: Node, s: Slots) -> Any:
     freqs = s.optional(n.freqs)
     return mx.fast.rope(
@@ -236,5 +224,4 @@ OPS: dict[str, Callable[[Node, Slots], Any]] = {
     "QuantizedMatmulNode": _quantized_matmul,
     "RMSNormNode": _rms_norm,
     "RopeNode": _rope,
-    "SdpaNode": _sdpa,
 }

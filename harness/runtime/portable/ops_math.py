@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from harness.errors import ExecutionError
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.payload import Node
-from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype
+from harness.runtime.portable.slots import (
+    INT32_MAX,
+    INT32_MIN,
+    Slots,
+    mlx_dtype,
+    warn_oddity,
+)
 
 __all__ = ["OPS"]
 
@@ -67,19 +75,36 @@ def _item(n: Node, s: Slots) -> int:
     """The integer in a one-element tensor, as a value.
 
     Upstream reads four raw bytes whatever the type, so it returns nonsense for other types and
-    the low half of a 64-bit number; that is refused here.
+    the low half of a 64-bit number; that is refused here, unless `faithful`. A type of fewer
+    bytes always is: upstream reads beyond it. But truth values are what upstream's exporter
+    branches on (``mlx::sample``), and the bytes beyond one are mostly 0.
     """
     x = s.tensor(n.x)
     if x.size != 1:
         raise ExecutionError(f"one element is needed for an integer value, got shape {x.shape}")
-    if x.dtype not in (mx.int32, mx.int64, mx.uint32):
+    if x.dtype == mx.bool_:
+        warn_oddity("an integer is read from a truth value and three bytes beyond, taken for 0")
+        return int(x.item())
+    whole = (mx.int32, mx.int64, mx.uint32)
+    if s.faithful and x.dtype.size >= 4 and x.dtype not in whole:
+        warn_oddity(f"the integer value of a {x.dtype} is its first four bytes")
+        return _first_bytes(x)
+    if x.dtype not in whole:
         raise ExecutionError(
             f"an integer value cannot be read from {x.dtype}: native would read garbage"
         )
     value = int(x.item())
-    if not INT32_MIN <= value <= INT32_MAX:
+    if INT32_MIN <= value <= INT32_MAX:
+        return value
+    if not s.faithful:
         raise ExecutionError(f"{value} does not fit 32 bits: native would silently truncate it")
-    return value
+    warn_oddity(f"{value} does not fit 32 bits and becomes {_first_bytes(x)}")
+    return _first_bytes(x)
+
+
+def _first_bytes(x: Any) -> int:
+    """The first four bytes of a one-element tensor, as native reads them."""
+    return int(np.array(x.reshape(1).view(mx.int32))[0])
 
 
 def _integer(function: Callable[[int, int], int]) -> Op:

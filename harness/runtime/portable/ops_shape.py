@@ -27,6 +27,13 @@ def allocatable(shape: Sequence[int], dtype: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def affordable(shape: Sequence[int], dtype: Any) -> tuple[int, ...]:
+    """`shape`, if memory may hold it; unlike `allocatable`, it may be empty."""
+    if prod(shape) * dtype.size > LARGEST_BYTES:
+        raise ExecutionError(f"shape {tuple(shape)} takes more than 4 GB")
+    return tuple(shape)
+
+
 def axis_of(axis: int, rank: int) -> int:
     """`axis` counted from the front."""
     if not -rank <= axis < rank:
@@ -97,7 +104,7 @@ def _pad(n: Node, s: Slots) -> Any:
     if len(flat) != 2 * x.ndim or min(flat, default=0) < 0:
         raise ExecutionError(f"pad widths {flat} do not fit {x.ndim} dimensions")
     widths = list(zip(flat[::2], flat[1::2], strict=True))
-    allocatable([a + size + b for (a, b), size in zip(widths, x.shape, strict=True)], x.dtype)
+    affordable([a + size + b for (a, b), size in zip(widths, x.shape, strict=True)], x.dtype)
     if n.mode == "edge":
         return mx.pad(x, widths, mode="edge")
     return mx.pad(x, widths, constant_values=mx.array(n.constant_value).astype(x.dtype))
@@ -151,7 +158,7 @@ def _tile(n: Node, s: Slots) -> Any:
     x, reps = s.tensor(n.x), s.integers(n.reps)
     rank = max(x.ndim, len(reps))
     shape = (1,) * (rank - x.ndim) + tuple(x.shape)
-    allocatable(
+    affordable(
         [a * b for a, b in zip(shape, (1,) * (rank - len(reps)) + reps, strict=True)], x.dtype
     )
     return mx.tile(x, reps)

@@ -185,7 +185,9 @@ class _Builder:
             outputs=tuple(self.slot(s) for s in raw.output_map),
             buffers=tuple(b for b in buffers if isinstance(b, Tid)),
             names={
-                n.slot.idx: n.name for n in raw.named_slots if isinstance(self.slot(n.slot), Tid)
+                n.slot.idx: n.name
+                for n in raw.named_slots
+                if isinstance(self.slot(n.slot), Tid) and n.name is not None
             },
             meta=tuple(self.meta(m) for m in raw.tensor_meta),
         )

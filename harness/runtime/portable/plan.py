@@ -10,9 +10,11 @@ __all__ = [
     "DelegateCall",
     "FreeCall",
     "Instruction",
+    "IntList",
     "JumpFalseCall",
     "KernelCall",
     "MoveCall",
+    "Place",
     "Plan",
     "Span",
     "TensorList",
@@ -23,10 +25,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of the file, in bytes."""
+    """A stretch of a file, in bytes; file 0 is the `.pte`, the others are its `.ptd` files."""
 
     offset: int
     size: int
+    file: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where memory planning put a tensor: values whose places overlap share their bytes."""
+
+    arena: int
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,11 @@ class TensorValue:
     data
         Initial contents: a stretch of the file, bytes kept inline by old exports, or None for
         a tensor that is filled in by a call.
+    place
+        Where its bytes are during a call; None for constants, and for tensors that get memory
+        of their own.
+    external
+        Name under which another file has the contents; `data` is None until that file is given.
     """
 
     scalar_type: int
@@ -53,6 +69,8 @@ class TensorValue:
     dim_order: tuple[int, ...]
     dynamic: bool
     data: Span | bytes | None
+    place: Place | None = None
+    external: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,14 @@ class TensorList:
     items: tuple[int, ...]
 
 
-Value = TensorValue | TensorList | int | float | bool | str | tuple[Any, ...] | None
+@dataclass(frozen=True)
+class IntList:
+    """A list of whole numbers, each an index among the method's values: a call may compute them."""
+
+    items: tuple[int, ...]
+
+
+Value = TensorValue | TensorList | IntList | int | float | bool | str | tuple[Any, ...] | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +142,15 @@ class Delegate:
 
 @dataclass(frozen=True)
 class Plan:
-    """One method. `inputs` and `outputs` are indices among `values`."""
+    """One method.
+
+    Attributes
+    ----------
+    inputs, outputs
+        Indices among `values`.
+    arenas
+        Bytes of each arena that a `Place` can name; 0 stands for the constants and is not used.
+    """
 
     name: str
     values: tuple[Value, ...]
@@ -125,3 +158,4 @@ class Plan:
     outputs: tuple[int, ...]
     instructions: tuple[Instruction, ...]
     delegates: tuple[Delegate, ...]
+    arenas: tuple[int, ...] = ()

@@ -1,8 +1,9 @@
-"""The two flatbuffer schemas that ship in the executorch wheel, read from their `.fbs` text.
+"""The flatbuffer schemas that ship in the executorch wheel, read from their `.fbs` text.
 
-`program.fbs` describes a `.pte`, `schema.fbs` the MLX delegate's payload in it. Reading the
-schema instead of generated bindings keeps torch out of the import, follows the installed wheel
-when its schema grows, and lets one reader check every offset (see `flatbuffer.py`).
+`program.fbs` describes a `.pte`, `schema.fbs` the MLX delegate's payload in it, and
+`flat_tensor.fbs` a `.ptd`. Reading the schema instead of generated bindings keeps torch out of the
+import, follows the installed wheel when its schema grows, and lets one reader check every offset
+(see `flatbuffer.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from pathlib import Path
 from harness.errors import UnavailableError
 from harness.upstream import package_directory
 
-__all__ = ["Field", "Schema", "Type", "mlx_schema", "parse", "program_schema"]
+__all__ = [
+    "Field",
+    "Schema",
+    "Type",
+    "flat_tensor_schema",
+    "mlx_schema",
+    "parse",
+    "program_schema",
+]
 
 _SCALARS = {
     "bool": "?", "byte": "b", "ubyte": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I",
@@ -76,6 +85,13 @@ def program_schema() -> Schema:
 
 
 @cache
+def flat_tensor_schema() -> Schema:
+    """Schema of a `.ptd`."""
+    folder = package_directory("executorch.extension.flat_tensor") / "serialize"
+    return parse(_read(folder / "scalar_type.fbs") + _read(folder / "flat_tensor.fbs"))
+
+
+@cache
 def mlx_schema() -> Schema:
     """Schema of the MLX delegate's payload."""
     return parse(
@@ -86,6 +102,7 @@ def mlx_schema() -> Schema:
 def parse(text: str) -> Schema:
     """Read the subset of the flatbuffer schema language that executorch's files use."""
     text = re.sub(r"//[^\n]*", "", text)
+    text = re.sub(r":\s*\w+\.(?=[A-Za-z])", ": ", text)  # types of another namespace
     blocks = [
         (kind, name, base, body)
         for kind, name, base, body in re.findall(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import ExecutionError
+from harness.errors import ExecutionError, SilentOddityWarning
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.dtypes import SCALAR_TYPES, ScalarType
 from harness.runtime.portable.payload import Slot, Tid, Vid
 from harness.runtime.portable.wide import WideWeights
 
-__all__ = ["INT32_MAX", "INT32_MIN", "Slots", "mlx_dtype", "to_mlx", "to_numpy"]
+if TYPE_CHECKING:
+    from harness.runtime.portable.kv_cache import SequenceCache
+
+__all__ = ["INT32_MAX", "INT32_MIN", "Slots", "mlx_dtype", "to_mlx", "to_numpy", "warn_oddity"]
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
@@ -33,13 +37,18 @@ class Slots:
     values
         By value number, 32-bit integers as in upstream's runtime; None until written.
     constants
-        How many tensors, from 0, may not be written (0 while the init chain runs).
+        How many tensors, from 0, may not be written.
     faithful
-        Compute as MLX does on the CPU, bit for bit, instead of accumulating 16-bit quantised
-        products in float32 as Metal does.
+        Do as upstream's interpreter does on the CPU, bit for bit: accumulate 16-bit quantised
+        products as MLX does there instead of in float32 as Metal does, and follow its silent
+        oddities with a warning instead of refusing them.
     wide
         Where float32 copies of weights are kept; None leaves every product and convolution to
         MLX's own kernels.
+    cache
+        The off-graph KV cache, if the host installed one.
+    initialising
+        The init chain is running: an instruction may put a new tensor in a constant's slot.
     """
 
     tensors: list[Any]
@@ -47,6 +56,8 @@ class Slots:
     constants: int
     faithful: bool = False
     wide: WideWeights | None = None
+    cache: SequenceCache | None = None
+    initialising: bool = False
 
     def tensor(self, tid: Tid) -> Any:
         """The tensor in a slot."""
@@ -91,10 +102,17 @@ class Slots:
         """Write what an instruction made."""
         if isinstance(slot, Vid):
             self.values[slot.idx] = result
-        elif slot.idx < self.constants:
+        elif slot.idx < self.constants and not self.initialising:
             raise ExecutionError(f"tensor {slot.idx} is a constant and would be overwritten")
         else:
             self.tensors[slot.idx] = result
+
+
+def warn_oddity(text: str) -> None:
+    """Say that upstream's interpreter does something silly here, and that this run follows it."""
+    warnings.warn(
+        f"upstream's runtime does this silently: {text}", SilentOddityWarning, stacklevel=2
+    )
 
 
 _MLX_DTYPES = {

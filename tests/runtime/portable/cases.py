@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.export.node_names import recording
 from harness.upstream import enable_mlx_exporter, quiet
 
 enable_mlx_exporter()
@@ -47,13 +48,16 @@ def _export(path: Path, methods: Any, constants: Any, partitioned: bool) -> None
         name: torch.export.export(module.eval(), inputs, dynamic_shapes=dynamic, strict=False)
         for name, (module, inputs, dynamic) in methods.items()
     }
-    lowered = to_edge_transform_and_lower(
-        programs,
-        partitioner={name: [MLXPartitioner()] if partitioned else [] for name in programs},
-        constant_methods=constants,
-    ).to_executorch()
+    with recording() as names:
+        lowered = to_edge_transform_and_lower(
+            programs,
+            partitioner={name: [MLXPartitioner()] if partitioned else [] for name in programs},
+            constant_methods=constants,
+        ).to_executorch()
     with path.open("wb") as file:
         lowered.write_to_file(file)
+    names.write(lowered, programs, path)
+    torch.export.save(next(iter(programs.values())), path.with_suffix(".pt2"))
 
 
 def calls(
@@ -188,6 +192,156 @@ def undelegated(path: Path) -> tuple[Call, ...]:
     return calls(module, [(x,)])
 
 
+class Folded(nn.Module):
+    """Stock MLX leaves `index_put` to a kernel, so two delegates stand around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor, rows: Tensor) -> Tensor:
+        hidden = F.gelu(self.before(x))
+        written = torch.zeros(6, 8).index_put([rows], hidden, accumulate=True)
+        return self.after(written.view(3, 2, 8)).softmax(-1)
+
+
+def folded(path: Path) -> tuple[Call, ...]:
+    return one(path, Folded(), torch.randn(3, 8), torch.tensor([4, 0, 4]))
+
+
+class Counting(nn.Module):
+    """A buffer that a kernel updates in place, beside one in the delegate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(8, elementwise_affine=False)
+        self.register_buffer("seen", torch.zeros(6, 8))
+
+    def forward(self, x: Tensor, rows: Tensor) -> Tensor:
+        self.seen.index_put_([rows], self.norm(x), accumulate=True)
+        return self.seen.tanh()
+
+
+def counting(path: Path) -> tuple[Call, ...]:
+    module = Counting()
+    inputs = [(torch.randn(2, 8), torch.tensor(rows)) for rows in ([0, 1], [1, 5], [1, 1])]
+    export(path, {"forward": (module, inputs[0], None)})
+    return calls(Counting(), inputs)
+
+
+class Cached(nn.Module):
+    """The KV cache and attention of upstream's own text decoder, in `llama` operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(16, 48, bias=False)
+        self.register_buffer("keys", torch.zeros(1, 12, 2, 8))
+        self.register_buffer("values", torch.zeros(1, 12, 2, 8))
+
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        start = position[0].item()
+        torch._check(start >= 0)
+        torch._check(start < 12)
+        length = x.shape[1]
+        q, k, v = (part.view(1, length, 2, 8) for part in self.qkv(x).split(16, dim=-1))
+        torch.ops.llama.update_cache(k, self.keys, start)
+        torch.ops.llama.update_cache(v, self.values, start)
+        made = torch.ops.llama.custom_sdpa(q, self.keys, self.values, start, None, 0.0, True)
+        return F.silu(made.reshape(1, length, 16))
+
+
+def cached(path: Path) -> tuple[Call, ...]:
+    import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401 - registers the operators
+
+    module = Cached()
+    steps = [(0, 5), (5, 1), (6, 2)]
+    inputs = [(torch.randn(1, n, 16), torch.arange(at, at + n)) for at, n in steps]
+    export(path, {"forward": (module, inputs[0], ({1: S}, {0: S}))})
+    return calls(module, inputs)
+
+
+class Branching(nn.Module):
+    """Delegates before and after a branch, whose sides are kernels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cond(x.sum() > 0, lambda t: (t * 2).sin(), lambda t: t.cos() - 1, (x,)) + 1
+
+
+def branching(path: Path) -> tuple[Call, ...]:
+    module, inputs = Branching(), [(torch.ones(2, 3),), (-torch.ones(2, 3),), (torch.eye(2, 3),)]
+    export(path, {"forward": (module, inputs[0], None)})
+    return calls(module, inputs)
+
+
+class Mapping(nn.Module):
+    def forward(self, rows: Tensor, by: Tensor) -> Tensor:
+        from torch._higher_order_ops.map import map as over
+
+        return over(lambda row, other: (row * other).exp(), rows, by)
+
+
+def mapping(path: Path) -> tuple[Call, ...]:
+    module, inputs = Mapping(), [(torch.randn(4, 3), torch.randn(3)) for _ in range(2)]
+    export(path, {"forward": (module, inputs[0], None)}, partitioned=False)
+    return calls(module, inputs)
+
+
+class Shaped(nn.Module):
+    """Sizes that a call decides reach kernels as numbers, and a view that is not elided."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        length = x.shape[1]
+        return torch.cat([x.view(length, 4), torch.full((length, 1), 2.0)], 1).sum(1) / length
+
+
+def shaped(path: Path) -> tuple[Call, ...]:
+    module, inputs = Shaped(), [(torch.randn(1, n, 4),) for n in (5, 1, 8)]
+    export(path, {"forward": (module, inputs[0], ({1: S},))}, partitioned=False)
+    return calls(module, inputs)
+
+
+def external(path: Path) -> tuple[Call, ...]:
+    """Weights beside the program, in `external.ptd` of the same directory."""
+    module, x = Linear(), torch.randn(2, 8)
+    program = torch.export.export(module.eval(), (x,), strict=False)
+    with quiet():
+        from executorch.exir import ExecutorchBackendConfig
+
+        lowered = to_edge_transform_and_lower(program).to_executorch(
+            ExecutorchBackendConfig(external_constants=True)
+        )
+        with path.open("wb") as file:
+            lowered.write_to_file(file)
+        lowered.write_tensor_data_to_file(str(path.parent))
+    (path.parent / "_default_external_constant.ptd").rename(path.with_suffix(".ptd"))
+    return calls(module, [(x,)])
+
+
+def xnnpack(path: Path) -> tuple[Call, ...]:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    module, x = Linear(), torch.randn(2, 8)
+    with quiet():
+        program = torch.export.export(module.eval(), (x,), strict=False)
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        with path.open("wb") as file:
+            lowered.to_executorch().write_to_file(file)
+    return calls(module, [(x,)])
+
+
+class Narrow(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 16, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+def narrow(path: Path) -> tuple[Call, ...]:
+    return one(path, Narrow().to(torch.bfloat16), torch.randn(2, 8, dtype=torch.bfloat16))
+
+
 class Masked(nn.Module):
     def forward(self, x: Tensor, steps: Tensor) -> Tensor:
         hidden = x[:, :, ::2].masked_fill(steps.unsqueeze(-1) > 2, -1e9)
@@ -203,13 +357,22 @@ CASES: dict[str, Callable[[Path], tuple[Call, ...]]] = {
     case.__name__: case
     for case in (
         attention,
+        branching,
+        cached,
         convolutions,
+        counting,
+        external,
+        folded,
         linear,
         lookup,
+        mapping,
         masked,
+        narrow,
         quantized,
         several,
+        shaped,
         undelegated,
+        xnnpack,
     )
 }
 

@@ -1,18 +1,13 @@
-"""Small programs, exported once a session with upstream's own MLX exporter, and hand-made nodes."""
+"""Nodes made by hand, and run one at a time."""
 
 from __future__ import annotations
 
-import importlib.util
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.flatbuffer import record
@@ -21,47 +16,6 @@ from harness.runtime.portable.payload import Tid, Vid
 from harness.runtime.portable.schema import mlx_schema
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.wide import WideWeights
-from harness.upstream import quiet
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A `.pte`, and for each call of a method its inputs and eager torch's outputs."""
-
-    path: Path
-    calls: tuple[tuple[str, list[np.ndarray], np.ndarray], ...]
-
-
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """Export a case of `cases.py` by name; the workers of one run share the files."""
-    root = tmp_path_factory.getbasetemp()
-    if root.name.startswith("popen-"):
-        root = root.parent
-
-    @cache
-    def get(name: str) -> Exported:
-        path, calls = root / f"portable-{name}.pte", root / f"portable-{name}.calls"
-        with FileLock(f"{path}.lock"):
-            if not calls.exists():
-                calls.write_bytes(pickle.dumps(_cases().make(name, path)))
-        return Exported(path, pickle.loads(calls.read_bytes()))
-
-    return get
-
-
-@cache
-def _cases() -> Any:
-    """The module `cases.py`, imported late because the exporter takes seconds to import."""
-    spec = importlib.util.spec_from_file_location(
-        "portable_cases", Path(__file__).with_name("cases.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with quiet():
-        spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -38,7 +38,9 @@ def test_it_is_an_executor() -> None:
     assert executor.fingerprint.executor == "portable"
 
 
-@pytest.mark.parametrize("case", ["linear", "convolutions", "attention", "lookup", "several"])
+@pytest.mark.parametrize(
+    "case", ["linear", "convolutions", "attention", "lookup", "several", "undelegated"]
+)
 def test_float32_agrees_with_eager(load: Any, case: str) -> None:
     executor, calls = load(case)
     for method, inputs, expected in calls:
@@ -180,12 +182,6 @@ def test_an_unknown_method_is_refused(load: Any) -> None:
     executor, _ = load("linear")
     with pytest.raises(InputError, match=r"method must be one of forward \(got 'backward'\)"):
         executor.call("backward", [])
-
-
-def test_an_undelegated_op_is_named(load: Any) -> None:
-    executor, [(method, inputs, _)] = load("undelegated")
-    with pytest.raises(ExecutionError, match=r"op aten::\w+\.\w+ is not delegated"):
-        executor.call(method, inputs)
 
 
 def test_nothing_runs_before_load_or_after_close(exported: Any) -> None:

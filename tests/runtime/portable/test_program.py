@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError, ProgramError
-from harness.runtime.portable import PortableExecutor
+from harness.errors import ExecutionError, HarnessError, ProgramError
+from harness.runtime.portable import PortableExecutor, parser
 from harness.runtime.portable.program import read_program
 
 
@@ -31,7 +32,7 @@ def test_every_truncation_is_refused(exported: Callable[[str], Any], scratch: Pa
             executor.load(scratch)
 
 
-@pytest.mark.parametrize("case", ["attention", "several"])
+@pytest.mark.parametrize("case", ["attention", "several", "folded"])
 def test_flipped_bits_are_an_error_or_a_run(
     exported: Callable[[str], Any], scratch: Path, case: str
 ) -> None:
@@ -83,3 +84,88 @@ def test_a_weight_of_another_size_is_refused(exported: Callable[[str], Any], scr
     scratch.write_bytes(whole[:stated] + (508).to_bytes(8, "little") + whole[stated + 8 :])
     with pytest.raises(ProgramError, match=r"needs 512 bytes of the weight '.*linear.weight'"):
         PortableExecutor().load(scratch)
+
+
+def _without_key(raw: Any) -> Any:
+    first, *others = raw.named_data
+    return replace(raw, named_data=(replace(first, key=None), *others))
+
+
+def _plan(raw: Any, **fields: Any) -> Any:
+    return replace(raw, execution_plan=(replace(raw.execution_plan[0], **fields),))
+
+
+def _without_operator(raw: Any) -> Any:
+    operators = raw.execution_plan[0].operators
+    return _plan(raw, operators=tuple(replace(operator, name=None) for operator in operators))
+
+
+def _with_layout(raw: Any, order: tuple[int, ...]) -> Any:
+    first, *others = raw.execution_plan[0].values
+    return _plan(raw, values=(replace(first, val=replace(first.val, dim_order=order)), *others))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        # Found by `nox -s fuzz`: a damaged vtable hides the key of a named weight.
+        (_without_key, "a weight in it has no name"),
+        (_without_operator, "calls an operator without a name"),
+        (lambda raw: _with_layout(raw, (0, 0)), r"of 2 dimensions has the layout \[0, 0\]"),
+        (lambda raw: _with_layout(raw, ()), r"of 2 dimensions has the layout \[\]"),
+        (lambda raw: _plan(raw, non_const_buffer_sizes=(0, -8)), "plans memory of -8 bytes"),
+        (lambda raw: _plan(raw, non_const_buffer_sizes=(0, 8)), r"planned to end at byte \d+ of 8"),
+        (lambda raw: _plan(raw, non_const_buffer_sizes=()), "refers to memory 1 of 0"),
+    ],
+)
+def test_damaged_records_are_refused(
+    exported: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Any], Any],
+    message: str,
+) -> None:
+    class Damaged(parser.Reader):
+        def root(self) -> Any:
+            return damage(super().root())
+
+    monkeypatch.setattr(parser, "Reader", Damaged)
+    with pytest.raises(ProgramError, match=message):
+        read_program(exported("folded").path)
+
+
+def test_an_arena_of_any_size_takes_no_memory_until_used(
+    exported: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Damaged(parser.Reader):
+        def root(self) -> Any:
+            return _plan(super().root(), non_const_buffer_sizes=(0, 2**62))
+
+    monkeypatch.setattr(parser, "Reader", Damaged)
+    executor = PortableExecutor()
+    executor.load(exported("folded").path)
+    with pytest.raises(ExecutionError, match="plans 4611686018427387904 bytes of memory"):
+        executor.call("forward", exported("folded").calls[0][1])
+
+
+def test_a_loop_that_never_ends_is_ended(
+    exported: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Damaged(parser.Reader):
+        def root(self) -> Any:
+            raw = super().root()
+            # Its counter is multiplied instead of counted up, and stays 0.
+            operators = tuple(
+                replace(o, name="executorch_prim::gt") if o.name == "executorch_prim::eq"
+                else replace(o, name="executorch_prim::mul") if o.name == "executorch_prim::add"
+                else o
+                for o in raw.execution_plan[0].operators
+            )  # fmt: skip
+            return _plan(raw, operators=operators)
+
+    monkeypatch.setattr(parser, "Reader", Damaged)
+    executor = PortableExecutor()
+    executor.load(exported("mapping").path)
+    with pytest.raises(
+        ExecutionError, match=r"plan instruction \d+: its loop did not end in 4 turns"
+    ):
+        executor.call("forward", exported("mapping").calls[0][1])

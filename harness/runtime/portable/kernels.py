@@ -1,0 +1,312 @@
+"""Run an operator that no delegate took, through torch's operator of the same name.
+
+A plan names operators as torch does (``aten::add.out``) and lists their arguments in the order of
+torch's schema, so the schema is all that is needed. An `out` argument gets a fresh tensor of the
+declared type, which is then copied to where the plan wants it: torch may grow it as the runtime
+would, and an output that shares bytes with an input is written last.
+
+torch is imported with the first kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.errors import ExecutionError
+from harness.runtime.portable.dtypes import SCALAR_TYPES
+from harness.runtime.portable.memory import Memory
+from harness.runtime.portable.plan import IntList, KernelCall, Plan, TensorList, TensorValue
+from harness.runtime.portable.prims import NUMBERS, view_shape
+
+__all__ = ["Kernel", "find_kernel"]
+
+_REGISTERED_BY = {
+    "aten": (),
+    "dim_order_ops": ("executorch.exir.passes.dim_order_ops_registry",),
+    "llama": ("executorch.extension.llm.custom_ops.custom_ops",),
+    "quantized_decomposed": (
+        "torch.ao.quantization.fx._decomposed",
+        "executorch.exir.passes._quant_patterns_and_replacements",
+    ),
+}
+"""Namespace → modules whose import gives torch its operators."""
+
+# Reads any file that a damaged or hostile program names.
+_REFUSED = {"aten::from_file.out"}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One operator, ready to be called.
+
+    Attributes
+    ----------
+    operator
+        The plan's name for it.
+    overload
+        torch's operator; None for the runtime's own.
+    schema
+        torch's schema of the name in the plan, which says what its arguments are.
+    """
+
+    operator: str
+    overload: Any
+    schema: Any
+
+    def run(
+        self, plan: Plan, call: KernelCall, values: list[Any], memory: Memory
+    ) -> tuple[int, ...]:
+        """Run once; say which values were written.
+
+        Raises
+        ------
+        ExecutionError
+            The operator refuses its arguments.
+        """
+        if self.operator == "executorch_prim::et_view.default":
+            return _view(plan, call, values)
+        if self.operator == "executorch_prim::et_copy_index.tensor":
+            return _copy_index(call, values, memory)
+        if self.overload is None:
+            return self._number(call, values)
+        return self._torch(plan, call, values, memory)
+
+    def _number(self, call: KernelCall, values: list[Any]) -> tuple[int, ...]:
+        *given, target = call.args
+        try:
+            values[target] = NUMBERS[self.operator](*(values[index] for index in given))
+        except (TypeError, AttributeError, ArithmeticError, ValueError) as error:
+            raise ExecutionError(str(error)) from error
+        return (target,)
+
+    def _torch(
+        self, plan: Plan, call: KernelCall, values: list[Any], memory: Memory
+    ) -> tuple[int, ...]:
+        arguments = self.schema.arguments
+        if len(call.args) < len(arguments):
+            raise ExecutionError(f"it takes {len(arguments)} arguments (got {len(call.args)})")
+        given: dict[str, Any] = {}
+        written: list[int] = []
+        outs: list[int] = []
+        for argument, index in zip(arguments, call.args, strict=False):
+            if argument.is_out:
+                outs += _targets(plan, index)
+                given[argument.name] = _fresh(plan, argument, index)
+                continue
+            given[argument.name] = _argument(plan, index, values)
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                written += _targets(plan, index)
+        for index in written:
+            if not (isinstance(values[index], np.ndarray) and values[index].flags.writeable):
+                raise ExecutionError("a constant would be overwritten")
+        for index, shape in zip(outs, _shapes(self.overload, given), strict=False):
+            memory.tensor(index, shape)
+        for index, tensor in zip(outs, _called(self.overload, given), strict=False):
+            if tensor.dtype != _torch_dtype(plan.values[index]):
+                raise ExecutionError(f"it makes {tensor.dtype}, which the plan does not expect")
+            target = memory.tensor(index, tuple(tensor.shape))
+            np.copyto(target, _numpy(tensor, target.dtype))
+            values[index] = target
+        if not outs and written and len(call.args) > len(arguments):
+            # An operator that works in place returns what it was given.
+            values[call.args[-1]] = values[written[0]]
+        return tuple(outs or written)
+
+
+def find_kernel(name: str) -> Kernel:
+    """The operator that a plan calls `name`.
+
+    Raises
+    ------
+    ExecutionError
+        There is no such operator here.
+    """
+    if name in NUMBERS or name.startswith("executorch_prim::et_"):
+        if name not in NUMBERS and name.split("::")[1] not in (
+            "et_view.default",
+            "et_copy_index.tensor",
+        ):
+            raise ExecutionError(f"not supported here: op {name}")
+        return Kernel(name, None, None)
+    namespace, _, rest = name.partition("::")
+    packet_name, _, overload_name = rest.partition(".")
+    if namespace not in _REGISTERED_BY or name in _REFUSED:
+        raise ExecutionError(f"not supported here: op {name}")
+    from harness.upstream import quiet
+
+    with quiet():
+        import torch
+
+        for module in _REGISTERED_BY[namespace]:
+            with contextlib.suppress(ImportError, OSError, AssertionError):
+                importlib.import_module(module)
+    packet = getattr(getattr(torch.ops, namespace), packet_name, None)
+    if packet is None or (overload_name or "default") not in packet.overloads():
+        raise ExecutionError(f"not supported here: op {name}")
+    found = getattr(packet, overload_name or "default")
+    schema = found._schema
+    writes = [a for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+    if not writes:
+        raise ExecutionError(f"not supported here: op {name} writes none of its arguments")
+    overload = found
+    if namespace == "llama" and "default" in packet.overloads():
+        # Their `out` forms want an output of the right size, which only they know.
+        overload = packet.default
+    return Kernel(name, overload, schema)
+
+
+def _argument(plan: Plan, index: int, values: Sequence[Any]) -> Any:
+    declared = plan.values[index]
+    if isinstance(declared, IntList):
+        return [_whole(values[item]) for item in declared.items]
+    if isinstance(declared, TensorList):
+        return [None if item == -1 else _tensor(values[item]) for item in declared.items]
+    value = values[index]
+    if isinstance(value, np.ndarray):
+        return _tensor(value)
+    if isinstance(declared, TensorValue):
+        raise ExecutionError(f"value {index} is read before it was written")
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _targets(plan: Plan, index: int) -> list[int]:
+    declared = plan.values[index]
+    if isinstance(declared, TensorList):
+        return [item for item in declared.items if item != -1]
+    return [index]
+
+
+def _fresh(plan: Plan, argument: Any, index: int) -> Any:
+    """Where torch writes an output: of the declared size, or empty where a call decides it."""
+    import torch
+
+    def one(declared: Any) -> Any:
+        if not isinstance(declared, TensorValue):
+            raise ExecutionError("a tensor is made where the plan has none")
+        dtype = _torch_dtype(declared)
+        if declared.dynamic:
+            return torch.empty(0, dtype=dtype)
+        order = declared.dim_order
+        stored = torch.empty([declared.sizes[axis] for axis in order], dtype=dtype)
+        return stored.permute([order.index(axis) for axis in range(len(order))])
+
+    made = [one(plan.values[target]) for target in _targets(plan, index)]
+    return made if "List" in str(argument.type) else made[0]
+
+
+def _called(overload: Any, given: Mapping[str, Any]) -> list[Any]:
+    """The tensors that an operator makes of arguments given by name."""
+    import torch
+
+    taken = overload._schema.arguments
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = overload(
+            *(given[argument.name] for argument in taken if not argument.kwarg_only),
+            **{argument.name: given[argument.name] for argument in taken if argument.kwarg_only},
+        )
+    return [tensor for tensor in _flattened(result) if isinstance(tensor, torch.Tensor)]
+
+
+def _shapes(overload: Any, given: Mapping[str, Any]) -> list[tuple[int, ...]]:
+    """Shapes of what an operator will make, as far as torch knows them without computing.
+
+    The runtime refuses an output that does not fit before it computes; torch would allocate it.
+    """
+    import torch
+
+    def without_data(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return torch.empty_strided(
+                value.shape, value.stride(), dtype=value.dtype, device="meta"
+            )
+        return [without_data(item) for item in value] if isinstance(value, list) else value
+
+    try:
+        made = _called(overload, {name: without_data(value) for name, value in given.items()})
+    except (NotImplementedError, RuntimeError):
+        return []  # it depends on the data, or is wrong: computing it says so
+    return [tuple(tensor.shape) for tensor in made]
+
+
+def _torch_dtype(declared: Any) -> Any:
+    import torch
+
+    return getattr(torch, SCALAR_TYPES[declared.scalar_type].name)
+
+
+def _tensor(array: Any) -> Any:
+    """The same bytes as a torch tensor."""
+    import torch
+
+    if not isinstance(array, np.ndarray):
+        raise ExecutionError("a tensor is read before it was written")
+    if array.dtype.name == "bfloat16":
+        return _shared(array.view(np.uint16)).view(torch.bfloat16)
+    return _shared(array)
+
+
+def _shared(array: Any) -> Any:
+    import torch
+
+    with warnings.catch_warnings():
+        # Constants are mapped read-only; what an operator writes is checked before.
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(array)
+
+
+def _numpy(tensor: Any, dtype: Any) -> Any:
+    import torch
+
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.contiguous().view(torch.uint16).numpy().view(dtype)
+    return tensor.numpy()
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ExecutionError(f"a whole number is expected (got {type(value).__name__})")
+    return value
+
+
+def _flattened(result: Any) -> list[Any]:
+    if isinstance(result, (list, tuple)):
+        return [item for part in result for item in _flattened(part)]
+    return [result]
+
+
+def _view(plan: Plan, call: KernelCall, values: list[Any]) -> tuple[int, ...]:
+    """Give `out` the bytes of `self` in another shape; nothing is copied."""
+    source, size, out = call.args
+    array, declared = values[source], plan.values[out]
+    if not (isinstance(array, np.ndarray) and isinstance(declared, TensorValue)):
+        raise ExecutionError("a view needs a tensor")
+    if array.dtype != SCALAR_TYPES[declared.scalar_type].numpy:
+        raise ExecutionError(f"a view of {array.dtype} cannot be {declared.scalar_type}")
+    if not array.flags.c_contiguous:
+        raise ExecutionError("a view of a tensor that is not contiguous")
+    wanted = _argument(plan, size, values)
+    values[out] = array.reshape(view_shape(array.size, wanted))
+    return (out,)
+
+
+def _copy_index(call: KernelCall, values: list[Any], memory: Memory) -> tuple[int, ...]:
+    """Write one step's result behind those of the steps before, growing the collection."""
+    target, source, number = call.args
+    step, index = values[source], values[number]
+    if not isinstance(step, np.ndarray) or not isinstance(index, int) or index < 0:
+        raise ExecutionError("a loop's step has no result or no number")
+    collected = memory.tensor(target, (index + 1, *step.shape))
+    if step.dtype != collected.dtype:
+        raise ExecutionError(f"a loop collects {collected.dtype}, its step makes {step.dtype}")
+    collected[index] = step
+    values[target] = collected
+    return (target,)

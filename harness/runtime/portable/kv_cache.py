@@ -1,0 +1,241 @@
+"""The off-graph KV cache: what ``update_and_attend`` nodes write to and attend over.
+
+The graph holds no buffers for it. The host program builds one from the model's sizes and installs
+it; every layer of every method then shares one logical sequence. Semantics are those of
+upstream's `SequenceCache` and its MLX byte layer (extension/llm/cache/sequence_cache.h and
+backends/mlx/runtime/MLXSequenceCache.h): a *flat* layer keeps all history, a *ring* layer a
+sliding window, over just as many slots as one step may need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import ExecutionError, InputError
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.payload import Node
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, warn_oddity
+
+__all__ = ["OPS", "CacheConfig", "CacheLayer", "SequenceCache"]
+
+FLOAT32 = 6
+
+# Upstream's runtime allocates no tensor larger than this.
+_MOST_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class CacheLayer:
+    """One layer of a model.
+
+    Attributes
+    ----------
+    heads
+        Key and value heads.
+    head_dim
+        Width of a head.
+    window
+        Positions that a query attends to, itself included; 0: all of them.
+    """
+
+    heads: int
+    head_dim: int
+    window: int = 0
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """Sizes of a cache.
+
+    Attributes
+    ----------
+    capacity
+        Most positions of the sequence.
+    layers
+        One of each layer.
+    scalar_type
+        ExecuTorch ScalarType that keys and values are kept in (6: float32).
+    max_write
+        Most positions of one step, where a layer has a window; None: as many as the window.
+    """
+
+    capacity: int
+    layers: tuple[CacheLayer, ...]
+    scalar_type: int = FLOAT32
+    max_write: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> CacheConfig:
+        """Read the form that upstream's op tests use: a flat cache of equal layers.
+
+        Parameters
+        ----------
+        text
+            ``capacity,n_layers,n_kv_heads,head_dim[,ScalarType]``.
+
+        Raises
+        ------
+        InputError
+            Another form, or sizes that are not positive.
+        """
+        try:
+            capacity, count, heads, width, *scalar = (int(word) for word in text.split(","))
+            (scalar_type,) = scalar or (FLOAT32,)
+        except ValueError:
+            capacity, count, heads, width, scalar_type = 0, 0, 0, 0, 0
+        if min(capacity, count, heads, width) < 1:
+            raise InputError(
+                "a KV cache is capacity,n_layers,n_kv_heads,head_dim[,ScalarType], the first "
+                f"four positive (got {text!r})"
+            )
+        return cls(capacity, (CacheLayer(heads, width),) * count, scalar_type)
+
+
+class SequenceCache:
+    """Keys and values of one sequence, all layers.
+
+    Raises
+    ------
+    ExecutionError
+        Sizes that upstream refuses, or an element type that MLX's delegate has not.
+    """
+
+    def __init__(self, config: CacheConfig) -> None:
+        self.config = config
+        self._dtype = mlx_dtype(config.scalar_type)
+        self._pools = [self._pair(layer) for layer in config.layers]
+
+    def _pair(self, layer: CacheLayer) -> list[Any]:
+        """Zeroed pools for keys and values, each of shape (1, heads, slots, head_dim).
+
+        Upstream grows a flat pool as it fills; that changes no value, and here it is whole.
+        """
+        shape = (1, layer.heads, self._slots(layer), layer.head_dim)
+        if min(shape) < 1 or layer.window < 0:
+            raise ExecutionError(f"a cache layer of {layer} in {self.config.capacity} positions")
+        if shape[1] * shape[2] * shape[3] * self._dtype.size > _MOST_BYTES:
+            raise ExecutionError(f"a cache of shape {shape} takes more than 4 GB")
+        return [mx.zeros(shape, dtype=self._dtype) for _ in range(2)]
+
+    def _slots(self, layer: CacheLayer) -> int:
+        # A ring is longer than its window, so that a step does not overwrite what its own first
+        # queries still attend to.
+        return self.config.capacity if not layer.window else layer.window + self._most(layer) - 1
+
+    def _most(self, layer: CacheLayer) -> int:
+        """Positions that one step may bring."""
+        if not layer.window:
+            return self.config.capacity
+        return layer.window if self.config.max_write is None else self.config.max_write
+
+    def update_and_fetch(
+        self, layer: int, position: int, keys: Any, values: Any
+    ) -> tuple[Any, Any, Any]:
+        """Write one step and return what its queries attend to.
+
+        Parameters
+        ----------
+        position
+            Of the step's first key.
+        keys, values
+            Of shape (1, heads, steps, head_dim).
+
+        Returns
+        -------
+        keys, values, mask
+            All retained keys and values, oldest first; None, ``"causal"`` or an array for MLX's
+            attention.
+        """
+        if not 0 <= layer < len(self._pools):
+            raise ExecutionError(f"layer {layer} of a cache of {len(self._pools)}")
+        of = self.config.layers[layer]
+        steps = keys.shape[2] if keys.ndim == 4 else 0
+        expected = (1, of.heads, steps, of.head_dim)
+        for name, given in (("keys", keys), ("values", values)):
+            if steps < 1 or tuple(given.shape) != expected:
+                raise ExecutionError(
+                    f"{name} of shape {tuple(given.shape)} do not fit a cache of "
+                    f"{of.heads} heads of {of.head_dim}"
+                )
+        end = position + steps
+        if position < 0 or end > self.config.capacity or steps > self._most(of):
+            raise ExecutionError(
+                f"a step of {steps} at position {position} does not fit a cache of "
+                f"{self.config.capacity} positions, {self._most(of)} a step"
+            )
+        first = max(0, position - of.window + 1) if of.window else 0
+        pools = self._pools[layer]
+        for which, update in enumerate((keys, values)):
+            pools[which] = self._written(pools[which], position, update.astype(self._dtype))
+        found = [self._read(pool, first, end) for pool in pools]
+        if steps == 1:
+            return found[0], found[1], None
+        if of.window and of.window < end - first:
+            return found[0], found[1], _band(steps, end - first, of.window)
+        return found[0], found[1], "causal"
+
+    def _written(self, pool: Any, position: int, update: Any) -> Any:
+        size, steps = pool.shape[2], update.shape[2]
+        start = position % size
+        straight = min(steps, size - start)
+        result = mx.array(pool)  # a new handle; MLX still updates in place where nothing else holds
+        result[:, :, start : start + straight] = update[:, :, :straight]
+        if straight < steps:
+            result[:, :, : steps - straight] = update[:, :, straight:]
+        return result
+
+    def _read(self, pool: Any, first: int, end: int) -> Any:
+        size, length = pool.shape[2], end - first
+        start = first % size
+        straight = min(length, size - start)
+        head = pool[:, :, start : start + straight]
+        if straight == length:
+            return head
+        return mx.concatenate([head, pool[:, :, : length - straight]], axis=2)
+
+
+def _band(queries: int, keys: int, window: int) -> Any:
+    """Truth of shape (1, 1, queries, keys): the last key is the last query's own."""
+    distance = mx.arange(keys).reshape(1, keys) - mx.arange(queries).reshape(queries, 1)
+    own = keys - queries
+    inside = mx.logical_and(distance <= own, distance > own - window)
+    return inside.reshape(1, 1, queries, keys)
+
+
+def _update_and_attend(n: Node, s: Slots) -> Any:
+    if s.cache is None:
+        raise ExecutionError("no KV cache is installed: the host program has to bring one")
+    if n.layer_id is None or n.scale is None:
+        raise ExecutionError("layer_id or scale is not set")
+    q = s.tensor(n.q)
+    keys, values, mask = s.cache.update_and_fetch(
+        n.layer_id, _position(s.tensor(n.position), s.faithful), s.tensor(n.k), s.tensor(n.v)
+    )
+    # The cache's precision may be another than the computation's, which is the query's.
+    out = mx.fast.scaled_dot_product_attention(
+        q, keys.astype(q.dtype), values.astype(q.dtype), scale=s.real(n.scale), mask=mask
+    )
+    return out if n.out_dtype is None else out.astype(mlx_dtype(n.out_dtype))
+
+
+def _position(tensor: Any, faithful: bool) -> int:
+    """The first of the step's positions."""
+    if tensor.dtype not in (mx.int32, mx.int64):
+        raise ExecutionError(f"position must be int32 or int64, got {tensor.dtype}")
+    if tensor.size == 0:
+        raise ExecutionError("position is empty")
+    position = int(tensor.reshape(-1)[0].item())
+    if INT32_MIN <= position <= INT32_MAX:
+        return position
+    if not faithful:
+        raise ExecutionError(
+            f"position {position} does not fit 32 bits: native would silently truncate it"
+        )
+    truncated = (position + 2**31) % 2**32 - 2**31
+    warn_oddity(f"position {position} is truncated to {truncated}")
+    return truncated
+
+
+OPS: dict[str, Callable[[Node, Slots], Any]] = {"UpdateAndAttendNode": _update_and_attend}

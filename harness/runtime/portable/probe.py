@@ -1,0 +1,277 @@
+"""See inside a method: what each step makes, stop at one, put another value in its place.
+
+A *step* is a node of a delegate or a kernel between delegates, where something is made::
+
+    probe = executor.probe("forward")
+    probe.values(inputs, at=["layers_0_linear", 17])   # by exported node, or by number
+    probe.run(inputs, until="softmax")                  # ends there
+    probe.run(inputs, replace={"softmax": array}).outputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import InputError
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.dtypes import SCALAR_TYPES
+from harness.runtime.portable.interpreter import Stop
+from harness.runtime.portable.method import Method
+from harness.runtime.portable.names import Origin, StepNames
+from harness.runtime.portable.plan import DelegateCall, KernelCall
+from harness.runtime.portable.slots import to_mlx
+from harness.runtime.portable.walk import Spot
+from harness.runtime.protocol import Array
+
+if TYPE_CHECKING:
+    from harness.runtime.portable.executor import PortableExecutor
+
+__all__ = ["Probe", "Run", "Step"]
+
+At = int | str
+"""A step's number, or the name of a node of the exported graph (or of the lowered one)."""
+
+_BY_NAME = {scalar.name: scalar for scalar in SCALAR_TYPES.values()}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where something is made.
+
+    Attributes
+    ----------
+    index
+        Counts the steps of a method in the order of its program, inner chains after their node's.
+    spot
+        Where that is in the plan, and in a delegate.
+    op
+        Node type (``AddmmNode``) or operator (``aten::index_put.out``).
+    origin
+        What it was exported from, where the export kept names.
+    """
+
+    index: int
+    spot: Spot
+    op: str
+    origin: Origin | None
+
+    def __str__(self) -> str:
+        name = f" ({self.origin.node or self.origin.edge})" if self.origin else ""
+        return f"step {self.index}, {self.op}{name}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes
+    ----------
+    outputs
+        What the method returned; None if the run ended before.
+    values
+        What the wanted steps made, as the caller named them; in loops, the last time.
+    """
+
+    outputs: list[Array] | None
+    values: dict[At, Array]
+
+
+class Probe:
+    """Looks into one method of a loaded program; made by `PortableExecutor.probe`.
+
+    Attributes
+    ----------
+    steps
+        All of the method's, in order.
+    """
+
+    def __init__(self, executor: PortableExecutor, method: Method, names: StepNames) -> None:
+        self._executor = executor
+        self._method = method
+        self._names = names
+        self.steps = tuple(
+            Step(index, spot, op, names.origins.get((spot.instruction, spot.chain, spot.node)))
+            for index, (spot, op) in enumerate(_spots(method))
+        )
+        self._by_spot = {step.spot: step for step in self.steps}
+
+    def names(self) -> tuple[str, ...]:
+        """Exported nodes whose value can be asked for, in the order they are made."""
+        return tuple(sorted(self._names.values, key=lambda name: self._find(name)[0].index))
+
+    def step(self, at: At) -> Step:
+        """The step with a number, or that makes the value of a named node.
+
+        Raises
+        ------
+        InputError
+            There is none; the message names near ones.
+        """
+        return self._find(at)[0]
+
+    def values(
+        self, inputs: Sequence[Array], at: Iterable[At] | None = None, *, state: str = "default"
+    ) -> dict[At, Array]:
+        """Run to the end, and give what the steps `at` made (default: all, by number)."""
+        if at is not None:
+            return self.run(inputs, at=at, state=state).values
+        everything: dict[At, tuple[Step, int]] = {step.index: (step, 0) for step in self.steps}
+        watched = _Watch(self._by_spot, everything, {}, None)
+        self._executor.run(self._method.plan.name, inputs, state=state, watch=watched)
+        return watched.values
+
+    def run(
+        self,
+        inputs: Sequence[Array],
+        *,
+        at: Iterable[At] = (),
+        until: At | None = None,
+        replace: Mapping[At, Any] | None = None,
+        state: str = "default",
+    ) -> Run:
+        """Run once.
+
+        Parameters
+        ----------
+        at
+            Steps whose values are wanted.
+        until
+            The run ends after this step, whose value is kept too. Buffers keep what was
+            written so far.
+        replace
+            Step → what takes the place of its value: an array of the same shape and dtype, a
+            number, or a function from the value to such an array.
+        state
+            As in `PortableExecutor.call`.
+
+        Raises
+        ------
+        InputError
+            A step that does not exist, a replacement of another shape or dtype, or a wanted step
+            that this run did not reach.
+        """
+        wanted = {key: self._find(key) for key in (*at, *(() if until is None else (until,)))}
+        put = {self._find(key): (key, value) for key, value in (replace or {}).items()}
+        watched = _Watch(self._by_spot, wanted, put, None if until is None else self.step(until))
+        outputs: list[Array] | None
+        try:
+            outputs = self._executor.run(
+                self._method.plan.name,
+                inputs,
+                state=state,
+                watch=watched,
+                # The copies of weights that fast routes keep would not see a replaced one.
+                plain={step.spot.instruction for step, _ in put},
+            )
+        except Stop:
+            outputs = None
+        missing = [key for key in (*wanted, *(replace or {})) if key not in watched.seen]
+        if missing:
+            raise InputError(
+                f"{self.step(missing[0])} made nothing in this run: it lies behind the end of the "
+                "run, in a branch that was not taken, or writes no value"
+            )
+        return Run(outputs, watched.values)
+
+    def _find(self, at: At) -> tuple[Step, int]:
+        """The step and the number of the output there."""
+        if isinstance(at, int):
+            if 0 <= at < len(self.steps):
+                return self.steps[at], 0
+            raise InputError(
+                f"method {self._method.plan.name!r} has steps 0 to {len(self.steps) - 1} (got {at})"
+            )
+        if at in self._names.values:
+            place, output = self._names.values[at]
+            return self._by_spot[Spot(*place)], output
+        made = [s for s in self.steps if s.origin is not None and s.origin.edge == at]
+        if made:
+            return made[-1], 0
+        raise InputError(self._unknown(at))
+
+    def _unknown(self, name: str) -> str:
+        method = self._method.plan.name
+        if not self._names.values:
+            return (
+                f"{name!r} is not known: no names were kept beside the program of {method!r}; "
+                "export it again with voxtral-parity, or name steps by number"
+            )
+        near = get_close_matches(name, self._names.values, 3, 0.5)
+        hint = f"; near it are {', '.join(near)}" if near else ""
+        return f"{name!r} is no exported node with a value in method {method!r}{hint}"
+
+
+@dataclass
+class _Watch:
+    """Told of every step of one run."""
+
+    steps: Mapping[Spot, Step]
+    wanted: Mapping[At, tuple[Step, int]]
+    put: Mapping[tuple[Step, int], tuple[At, Any]]
+    last: Step | None
+
+    def __post_init__(self) -> None:
+        self.values: dict[At, Array] = {}
+        self.seen: set[At] = set()
+
+    def __call__(self, spot: Spot, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        step = self.steps[spot]
+        parts, changed = list(made), False
+        for (replaced, output), (key, value) in self.put.items():
+            if replaced is step:
+                parts[output] = _replacement(step, parts[output], value)
+                changed = True
+                self.seen.add(key)
+        for key, (asked, output) in self.wanted.items():
+            if asked is step and output < len(parts):
+                self.values[key] = _array(parts[output])
+                self.seen.add(key)
+        if step is self.last:
+            raise Stop
+        return tuple(parts) if changed else None
+
+
+def _replacement(step: Step, made: Any, value: Any) -> Any:
+    """A value of the kind of `made`."""
+    before = _array(made)
+    given = np.asarray(value(before) if callable(value) else value)
+    if given.shape != before.shape or given.dtype != before.dtype:
+        raise InputError(
+            f"the value of {step} is {before.dtype} of shape {before.shape}, its replacement "
+            f"{given.dtype} of shape {given.shape}; give it the same"
+        )
+    if isinstance(made, mx.array):
+        octets = np.ascontiguousarray(given).reshape(-1).view(np.uint8)
+        return to_mlx(octets, _BY_NAME[given.dtype.name], given.shape)
+    return np.array(given) if isinstance(made, np.ndarray) else given.item()
+
+
+def _array(made: Any) -> Array:
+    """What a step made, as a numpy array of its own."""
+    if not isinstance(made, mx.array):
+        return np.array(made)
+    if made.dtype == mx.bfloat16:
+        return np.array(made.view(mx.uint16)).view(_BY_NAME["bfloat16"].numpy)
+    return np.array(made)
+
+
+def _spots(method: Method) -> Iterable[tuple[Spot, str]]:
+    """Every place of a method's program, each with its op."""
+    for position, call in enumerate(method.plan.instructions):
+        if isinstance(call, KernelCall):
+            yield Spot(position), call.operator
+        elif isinstance(call, DelegateCall):
+            graph = method.delegates[call.delegate].graph
+            for chain in (graph.main, *_inner(graph)):
+                for index, node in enumerate(graph.chains[chain]):
+                    yield Spot(position, chain, index), type(node).__name__
+
+
+def _inner(graph: Any) -> Collection[int]:
+    """Chains that scans and branches run; each may be run from several places."""
+    return [i for i in range(len(graph.chains)) if i not in (graph.main, graph.init)]
