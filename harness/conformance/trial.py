@@ -1,0 +1,231 @@
+"""One case: upstream's own test, with the portable executor where it would start its C++ runner.
+
+Runs in a worker process. Everything upstream writes goes to a folder of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Outcome
+from harness.errors import UnavailableError, UnsupportedError
+from harness.upstream import flatc, quiet
+
+__all__ = ["FILES", "Mode", "listed", "tried"]
+
+FILES = ("model.pte", "input.bin", "expected_output.bin")
+"""What upstream lowers a case to."""
+
+_MOST_WORDS = 600
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How cases are lowered and run.
+
+    Attributes
+    ----------
+    faithful
+        Run with the bits of upstream's interpreter on the CPU (`PortableExecutor.faithful`).
+    corrected
+        Lower with this project's corrections instead of upstream's stock handlers.
+    """
+
+    faithful: bool = False
+    corrected: bool = False
+
+
+def listed() -> list[Case]:
+    """Every case of every suite."""
+    from harness.conformance import suites
+
+    _prepare()
+    return suites.cases()
+
+
+def tried(case: Case, folder: str, kept: str | None, mode: Mode) -> Outcome:
+    """Run a case as upstream's `OpTestCase.run_test` does.
+
+    Parameters
+    ----------
+    folder
+        Empty directory; receives `FILES` and the output.
+    kept
+        Directory with `FILES` of an earlier lowering; None lowers the case.
+    """
+    from harness.conformance import suites
+
+    utils = _prepare()
+    started, cpu = time.perf_counter(), _cpu_seconds()
+    words = io.StringIO()
+    status, reason = PASSED, ""
+    try:
+        with contextlib.redirect_stdout(words), quiet(), _lowering(mode):
+            test = suites.instance(case)
+            test.get_test_dir = lambda: Path(folder)
+            if kept is not None:
+                paths = tuple(_linked(Path(kept) / name, Path(folder)) for name in FILES)
+                test.generate_test_files = lambda verbose=False: paths
+            utils.run_cpp_test_runner = _runner(utils, mode)
+            if test.run_test():
+                reason = _uncompared(words.getvalue())
+            else:
+                status, reason = FAILED, _complaint(words.getvalue())
+    except (UnsupportedError, UnavailableError) as error:
+        status, reason = UNSUPPORTED, str(error)
+    except Exception as error:
+        status, reason = FAILED, _shortened(f"{type(error).__name__}: {error}")
+    finally:
+        _forget()
+    return Outcome(
+        case=case,
+        status=status,
+        reason=reason,
+        seconds=round(time.perf_counter() - started, 3),
+        cpu_seconds=round(_cpu_seconds() - cpu, 3),
+        cached=kept is not None,
+    )
+
+
+def _prepare() -> Any:
+    """Upstream's test utilities, in a process that shares the machine with other workers."""
+    import torch
+    from executorch.exir._serialize import _flatbuffer
+
+    from harness.conformance import suites
+
+    utils = suites.open_utils()
+    torch.set_num_threads(1)
+    _scan_operators_once()
+    # Upstream would set the run bit of the wheel's flatc; ours runs from the cache if need be.
+    _flatbuffer._flatc_cached_path = flatc()
+    return utils
+
+
+def _scan_operators_once() -> None:
+    """Spare every export a walk over all C++ operators that finds nothing new.
+
+    torch 2.13 walks them for each namespace, some 80 times an export and a fifth of its time,
+    so that operators that were registered meanwhile are found; here it is left out while the
+    registrations are the same.
+    """
+    import torch
+    from torch._export import utils
+
+    walk = utils._materialize_cpp_cia_ops
+    if walk.__module__ == __name__:
+        return
+    seen: list[str] = []
+
+    def walk_if_new() -> None:
+        found = torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd")
+        if found != seen:
+            walk()
+            seen[:] = found
+
+    utils._materialize_cpp_cia_ops = walk_if_new
+
+
+def _lowering(mode: Mode) -> contextlib.AbstractContextManager[None]:
+    if not mode.corrected:
+        return contextlib.nullcontext()
+    from harness.export.corrections import applied
+
+    return applied()
+
+
+def _runner(utils: Any, mode: Mode) -> Any:
+    """What stands in for upstream's `run_cpp_test_runner`; errors are raised, not printed."""
+    from harness.runtime.portable.blas import require_own
+    from harness.runtime.portable.executor import PortableExecutor
+    from harness.runtime.portable.kv_cache import CacheConfig
+
+    if mode.faithful:
+        require_own()
+
+    def run(
+        pte_path: Path,
+        input_path: Path,
+        output_path: Path,
+        verbose: bool = False,
+        timeout: int | None = None,
+        kv_cache: str | None = None,
+    ) -> bool:
+        executor = PortableExecutor(faithful=mode.faithful)
+        executor.load(Path(pte_path))
+        try:
+            executor.install_cache(None if kv_cache is None else CacheConfig.parse(kv_cache))
+            given = [_array(tensor) for tensor in utils.load_tensors_from_bin(input_path)]
+            made = [_tensor(array) for array in executor.call("forward", given)]
+        finally:
+            executor.close()
+        utils.save_tensors_to_bin(made, output_path)
+        return True
+
+    return run
+
+
+def _array(tensor: Any) -> np.ndarray[Any, Any]:
+    import ml_dtypes
+    import torch
+
+    if tensor.dtype == torch.bfloat16:
+        bits: np.ndarray[Any, Any] = tensor.view(torch.uint16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    plain: np.ndarray[Any, Any] = tensor.numpy()
+    return plain
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> Any:
+    import torch
+
+    # A copy: MLX may lend memory that torch would take for its own to write.
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())
+
+
+def _linked(file: Path, folder: Path) -> Path:
+    link = folder / file.name
+    link.symlink_to(file)
+    return link
+
+
+def _complaint(words: str) -> str:
+    """Upstream's own account of a failure: from its cross mark on."""
+    start = words.find("✗ FAILED")
+    return _shortened(words[start:] if start >= 0 else words[-_MOST_WORDS:])
+
+
+def _uncompared(words: str) -> str:
+    """Upstream's note that it left the comparison out, if it did."""
+    start = words.find("Output comparison skipped")
+    return "" if start < 0 else _shortened(words[start:].splitlines()[0])
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} …"
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of the programs it has run."""
+    return sum(os.times()[:4])
+
+
+def _forget() -> None:
+    """Drop what compiling and running a case left in this process."""
+    import torch
+
+    from harness.runtime.portable.blas import mx
+
+    torch._dynamo.reset()
+    mx.clear_cache()
