@@ -1,0 +1,21 @@
+"""Words: what a recogniser makes of a sound, against what should have been said.
+
+`normalise`    text to the words that a recogniser would write
+`judge`        word error rate, and whether anybody spoke at all
+`recognisers`  Apple's, PocketSphinx, Whisper, or any command
+"""
+
+from harness.words.judge import Errors, judge_words, speaks, word_errors
+from harness.words.normalise import normalise
+from harness.words.recognisers import ENGINES, Recogniser, recogniser
+
+__all__ = [
+    "ENGINES",
+    "Errors",
+    "Recogniser",
+    "judge_words",
+    "normalise",
+    "recogniser",
+    "speaks",
+    "word_errors",
+]
