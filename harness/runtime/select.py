@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from harness.errors import InputError, UnavailableError
 from harness.runtime.protocol import Executor
 
 __all__ = ["NAMES", "availability", "choose"]
 
-NAMES = ("auto", "native", "portable", "xnnpack")
+NAMES = ("auto", "native", "portable", "portable:faithful", "xnnpack")
 
 
 def choose(name: str = "auto", require: str | None = None) -> Executor:
@@ -17,9 +19,10 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     ----------
     name
         ``native`` (ExecuTorch's runtime with the MLX backend), ``portable`` (our interpreter
-        over `mlx.core`), ``xnnpack`` (ExecuTorch's runtime with XNNPACK and its CPU kernels,
-        on files lowered to these), or ``auto``: native where this machine has it, portable
-        elsewhere.
+        over `mlx.core`), ``portable:faithful`` (the same with the bits of upstream's interpreter
+        on the CPU, silent oddities included), ``xnnpack`` (ExecuTorch's runtime with XNNPACK and
+        its CPU kernels, on files lowered to these), or ``auto``: native where this machine has
+        it, portable elsewhere.
     require
         One of the others: what ``auto`` must come to.
 
@@ -28,7 +31,8 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     InputError
         An unknown name, or a `name` that contradicts `require`.
     UnavailableError
-        Native is asked for or required, and this machine does not have it.
+        Native is asked for or required, and this machine does not have it; or faithful, and this
+        process has lent MLX another BLAS.
     """
     if name not in NAMES:
         raise InputError(f"executor must be one of {', '.join(NAMES)} (got {name!r})")
@@ -39,6 +43,8 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     wanted = require or name
     if wanted == "portable":
         return _portable()
+    if wanted == "portable:faithful":
+        return _faithful()
     from harness.runtime.native import NativeExecutor, why_not
 
     if wanted == "xnnpack":
@@ -55,6 +61,15 @@ def _portable() -> Executor:
     from harness.runtime.portable import PortableExecutor
 
     return PortableExecutor()
+
+
+def _faithful() -> Executor:
+    os.environ["VOXTRAL_PARITY_STOCK_BLAS"] = "1"  # read once, before MLX is first imported
+    from harness.runtime.portable import PortableExecutor
+    from harness.runtime.portable.blas import require_own
+
+    require_own()
+    return PortableExecutor(faithful=True)
 
 
 def availability() -> dict[str, str | None]:

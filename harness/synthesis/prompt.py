@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checkpoint import Checkpoint
-from harness.errors import CheckpointError
+from harness.checkpoint import DEFAULT_VOICE, Checkpoint
+from harness.errors import CheckpointError, InputError
 
 __all__ = ["build_prompt"]
 
@@ -20,7 +20,7 @@ _BOS = 1
 
 
 def build_prompt(
-    checkpoint: Checkpoint, text: str, voice: str, voice_rows: int
+    checkpoint: Checkpoint, text: str, voice: str | None, voice_rows: int
 ) -> NDArray[np.int64]:
     """Token ids that ask `voice` to say `text`, shape (1, S).
 
@@ -35,19 +35,22 @@ def build_prompt(
     text
         What to say.
     voice
-        Name of the voice, which the tokenizer must know.
+        Name of the voice. Of a file's path, or of no voice, the tokenizer knows nothing: the
+        prompt is then laid out as documented, and as upstream's runner does it.
     voice_rows
         Rows of the voice's embedding, N.
 
     Raises
     ------
+    InputError
+        There is no text, or it cannot be written as UTF-8.
     CheckpointError
         The tokenizer cannot be read, does not know the voice, lays the prompt out otherwise,
         or makes a token that the model has no embedding for.
     """
     config = checkpoint.config
     tokenizer = _tokenizer(checkpoint.tokenizer)
-    ids = _speech_request(tokenizer, text, voice)
+    _check_text(text)
     spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
     documented = [
         _BOS,
@@ -58,9 +61,12 @@ def build_prompt(
         config.repeat_audio_text_token_id,
         config.begin_audio_token_id,
     ]
+    name = voice or DEFAULT_VOICE
+    named = voice_rows > 0 and name == Path(name).stem
+    ids = _speech_request(tokenizer, text, name) if named else documented
     if ids != documented:
         raise CheckpointError(
-            f"tekken.json lays out the prompt for voice {voice} as {_brief(ids)}; the model "
+            f"tekken.json lays out the prompt for voice {name} as {_brief(ids)}; the model "
             f"and its voice embedding of {voice_rows} rows expect {_brief(documented)}"
         )
     beyond = [token for token in ids if token >= config.vocab_size]
@@ -71,6 +77,18 @@ def build_prompt(
             f"tokens than params.json's vocab_size {config.vocab_size}"
         )
     return np.array([ids], np.int64)
+
+
+def _check_text(text: str) -> None:
+    if not text.strip():
+        raise InputError("there is nothing to say: the text is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the text's character {error.start + 1} cannot be written as UTF-8 "
+            f"({error.object[error.start]!r}); give the text in UTF-8"
+        ) from None
 
 
 def _speech_request(tokenizer: Any, text: str, voice: str) -> list[int]:

@@ -72,12 +72,17 @@ def test_native_where_there_is_none_is_unavailable(name: str, require: str | Non
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"one of auto, native, portable, xnnpack \(got 'metal'\)"):
+    with pytest.raises(
+        InputError,
+        match=r"one of auto, native, portable, portable:faithful, xnnpack \(got 'metal'\)",
+    ):
         choose("metal")
 
 
 def test_an_unknown_requirement_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"one of native, portable, xnnpack \(got 'auto'\)"):
+    with pytest.raises(
+        InputError, match=r"one of native, portable, portable:faithful, xnnpack \(got 'auto'\)"
+    ):
         choose("auto", "auto")
 
 

@@ -105,7 +105,7 @@ def test_the_run_is_a_prompt_a_seed_step_and_frames(
 def test_voice_rows_take_the_place_of_the_audio_tokens(
     tiny: Checkpoint, tiny_speech: tuple[Speech, Recorder]
 ) -> None:
-    from harness.checkpoint.loading import load_voice
+    from harness.checkpoint.voices import load_voice
 
     speech, recorder = tiny_speech
     embeds, positions = recorder.calls("text_decoder")[0].inputs

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.checkpoint import Checkpoint, open_checkpoint
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, InputError
 from harness.synthesis import build_prompt
 
 TEXT = "Hello, how are you today?"
@@ -94,3 +94,22 @@ def test_a_token_without_an_embedding_is_named(tiny: Checkpoint) -> None:
     config = dataclasses.replace(tiny.config, vocab_size=5000)
     with pytest.raises(CheckpointError, match=r"token 5525 \('ello'\) has no embedding"):
         build_prompt(dataclasses.replace(tiny, config=config), TEXT, "neutral_female", 12)
+
+
+def test_of_a_voice_file_the_tokenizer_knows_nothing(tiny: Checkpoint) -> None:
+    assert (build_prompt(tiny, TEXT, "mine/somebody.pt", 5) == 24).sum() == 5
+
+
+def test_without_a_voice_the_text_follows_at_once(tiny: Checkpoint) -> None:
+    assert build_prompt(tiny, TEXT, None, 0)[0, :4].tolist() == [1, 25, 36, 1072]
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_nothing_to_say_is_refused(tiny: Checkpoint, text: str) -> None:
+    with pytest.raises(InputError, match="nothing to say"):
+        build_prompt(tiny, text, "neutral_female", 12)
+
+
+def test_text_that_is_no_unicode_is_refused(tiny: Checkpoint) -> None:
+    with pytest.raises(InputError, match="character 3 cannot be written as UTF-8"):
+        build_prompt(tiny, "ab\udcff", "neutral_female", 12)

@@ -1,0 +1,216 @@
+"""Codes to waveform: the codec's windows, of a whole speech or as it grows.
+
+The codec is causal and looks back a known number of frames (`lookback`), so two decodings of
+the same codes agree on every sample that has that much context in both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checkpoint import Checkpoint, Config
+from harness.errors import InputError
+from harness.synthesis.record import Runner
+
+__all__ = [
+    "RUNNER_CHUNKS",
+    "Chunks",
+    "Stream",
+    "Window",
+    "check_windows",
+    "codec_lookback",
+    "decode_codes",
+    "decode_streaming",
+    "stream_windows",
+]
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """When a stream decodes: after `initial` frames, then after every `following`.
+
+    Each window of the codec begins `left_context` frames before the first new one; what they
+    sound like is dropped.
+    """
+
+    initial: int = 5
+    following: int = 25
+    left_context: int = 25
+
+
+RUNNER_CHUNKS = Chunks()
+"""Upstream's own, which its exporter writes into `model.pte` and its runner reads there."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames ``[start, end)`` go into the codec; what comes of ``[start, new)`` is dropped."""
+
+    start: int
+    new: int
+    end: int
+
+
+def stream_windows(frames: int, chunks: Chunks = RUNNER_CHUNKS) -> list[Window]:
+    """The windows of a stream of `frames` frames, in order."""
+    windows = []
+    done = 0
+    while done < frames:
+        size = chunks.following if done else chunks.initial
+        end = min(frames, done + size)
+        windows.append(Window(max(0, done - chunks.left_context), done, end))
+        done = end
+    return windows
+
+
+class Stream:
+    """Decodes codes as they come.
+
+    Parameters
+    ----------
+    run
+        Has the method ``codec``.
+    config
+        The model's sizes.
+    codec_frames
+        Frames that one call of the codec takes.
+    chunks
+        See `Chunks`.
+    state
+        Name of the state to call the codec with.
+    """
+
+    def __init__(
+        self,
+        run: Runner,
+        config: Config,
+        codec_frames: int,
+        chunks: Chunks = RUNNER_CHUNKS,
+        *,
+        state: str = "speech",
+    ) -> None:
+        self._run, self._config, self._codec_frames = run, config, codec_frames
+        self._chunks, self._state = chunks, state
+        self._codes: list[NDArray[np.int64]] = []
+        self._done = 0
+
+    def add(self, codes: NDArray[np.int64]) -> Float32 | None:
+        """Take one frame, shape (n_codebooks,); the samples of a chunk that is now whole.
+
+        Raises
+        ------
+        InputError
+            The chunk with its context is longer than the codec takes.
+        """
+        self._codes.append(codes)
+        wanted = self._chunks.following if self._done else self._chunks.initial
+        return self._decode() if len(self._codes) - self._done >= wanted else None
+
+    def finish(self) -> Float32 | None:
+        """The samples of the frames that made no whole chunk, if there are any."""
+        return self._decode() if self._done < len(self._codes) else None
+
+    def _decode(self) -> Float32:
+        window = Window(
+            max(0, self._done - self._chunks.left_context), self._done, len(self._codes)
+        )
+        check_windows([window], self._codec_frames)
+        self._done = window.end
+        codes = np.array(self._codes[window.start : window.end], np.int64).T
+        samples = _decode_window(self._run, self._config, codes, self._codec_frames, self._state)
+        return samples[(window.new - window.start) * self._config.downsample_factor :]
+
+
+def check_windows(windows: Sequence[Window], codec_frames: int) -> None:
+    """Refuse windows that are longer than the codec takes, as the runner does.
+
+    Raises
+    ------
+    InputError
+        One of them is.
+    """
+    longest = max((window.end - window.start for window in windows), default=0)
+    if longest > codec_frames:
+        raise InputError(
+            f"streaming decodes windows of up to {longest} frames, new ones and their left "
+            f"context, and one call of the codec takes {codec_frames}: export with "
+            f"max_codec_frames {longest} or more, speak fewer frames, or do not stream"
+        )
+
+
+def decode_codes(
+    run: Runner,
+    config: Config,
+    codes: NDArray[np.int64],
+    codec_frames: int,
+    *,
+    state: str = "speech",
+) -> Float32:
+    """Waveform of `codes`, shape (n_codebooks, frames), as the runner's offline mode makes it.
+
+    The codec takes `codec_frames` frames a call: longer speech is cut into windows without
+    context, and the last window is padded with its last frame, not with zeros.
+    """
+    pieces = [np.zeros(0, np.float32)]
+    for start in range(0, codes.shape[1], codec_frames):
+        window = codes[:, start : start + codec_frames]
+        pieces.append(_decode_window(run, config, window, codec_frames, state))
+    return np.concatenate(pieces)
+
+
+def decode_streaming(
+    run: Runner,
+    config: Config,
+    codes: NDArray[np.int64],
+    codec_frames: int,
+    chunks: Chunks = RUNNER_CHUNKS,
+    *,
+    state: str = "speech",
+) -> Float32:
+    """Waveform of `codes`, shape (n_codebooks, frames), as a stream of them would have made it."""
+    stream = Stream(run, config, codec_frames, chunks, state=state)
+    pieces = [stream.add(frame) for frame in codes.T]
+    pieces.append(stream.finish())
+    found = [piece for piece in pieces if piece is not None]
+    return np.concatenate([np.zeros(0, np.float32), *found])
+
+
+def codec_lookback(checkpoint: Checkpoint) -> int:
+    """How many frames before its own a sample can depend on, rounded up.
+
+    Each convolution and each layer of windowed attention adds its reach at its own rate; an
+    attention window of w steps reaches w steps back.
+    """
+    codec = checkpoint.config.codec
+    arguments = checkpoint.params["multimodal"]["audio_tokenizer_args"]
+    window = int(arguments.get("attn_sliding_window_size", 16))
+    halved = bool(arguments.get("half_attn_window_upon_downsampling", True))
+    if halved:
+        window //= 2 ** sum(stride > 1 for stride in codec.strides)
+    rate, reach = 1, 0.0
+    for stage, (layers, kernel, stride) in enumerate(
+        zip(codec.lengths, codec.kernels, codec.strides, strict=True)
+    ):
+        # The first convolution is a plain one; the others are transposed.
+        reach += (kernel - 1 if stage == 0 else math.ceil(kernel / stride) - 1) / rate
+        rate *= stride
+        window *= 2 if halved and stride > 1 else 1
+        reach += layers * window / rate
+    return math.ceil(reach + (codec.patch_kernel - 1) / rate)
+
+
+def _decode_window(
+    run: Runner, config: Config, codes: NDArray[np.int64], codec_frames: int, state: str
+) -> Float32:
+    """Samples of up to `codec_frames` frames; the rest of the window repeats the last one."""
+    frames = codes.shape[1]
+    padded = np.pad(codes, ((0, 0), (0, codec_frames - frames)), mode="edge")
+    (waveform,) = run.call("codec", [padded[None]], state=state)
+    return waveform.reshape(-1)[: frames * config.downsample_factor].astype(np.float32)

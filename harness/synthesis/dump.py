@@ -1,0 +1,76 @@
+"""Codes as text, one frame a line, in the form of upstream's runner.
+
+A line is ``frame=0 sem=315 codes=315,18,22,…``.
+
+The runner writes such a file where the environment variable ``VOXTRAL_DUMP_CODES`` says, in its
+offline mode.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.cache import replace_file
+from harness.errors import InputError
+from harness.synthesis.wav import check_target
+
+__all__ = ["DUMP_VARIABLE", "read_codes", "write_codes"]
+
+DUMP_VARIABLE = "VOXTRAL_DUMP_CODES"
+
+_LINE = re.compile(r"frame=(\d+) sem=(\d+) codes=(\d+(?:,\d+)*)")
+
+
+def write_codes(path: Path, codes: NDArray[np.int64]) -> None:
+    """Write `codes`, shape (n_codebooks, frames), whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    lines = [
+        f"frame={frame} sem={row[0]} codes={','.join(map(str, row))}\n"
+        for frame, row in enumerate(codes.T.tolist())
+    ]
+    check_target(path)
+    try:
+        with replace_file(path) as scratch:
+            scratch.write_text("".join(lines), encoding="ascii")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_codes(path: Path) -> NDArray[np.int64]:
+    """Codes of a dump, shape (n_codebooks, frames).
+
+    Raises
+    ------
+    InputError
+        The file is missing or empty, a line is of another form, or frames are missing.
+    """
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the codes in {path.name}: {error}") from error
+    rows: list[list[int]] = []
+    for number, line in enumerate(lines):
+        found = _LINE.fullmatch(line)
+        row = [int(code) for code in found[3].split(",")] if found else []
+        if found is None or int(found[1]) != number or int(found[2]) != row[0]:
+            raise InputError(
+                f"{path.name}, line {number + 1}: expected frame={number} sem=… codes=…, "
+                f"got {line[:60]!r}"
+            )
+        if len(row) != len(rows[0] if rows else row):
+            raise InputError(
+                f"{path.name}, line {number + 1}: {len(row)} codes, {len(rows[0])} before it"
+            )
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{path.name} holds no codes")
+    return np.array(rows, np.int64).T

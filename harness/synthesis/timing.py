@@ -1,0 +1,99 @@
+"""How long a speech took, in the figures that upstream's runner reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.synthesis.speech import Float32, Listener
+
+__all__ = ["Stopwatch", "Timing"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Figures of one speech.
+
+    Attributes
+    ----------
+    frames
+        Frames that were made.
+    audio_seconds
+        Length of the sound.
+    generate_ms
+        Until all frames were made; streaming, until all of them were decoded too, as upstream
+        counts.
+    first_audio_ms
+        Until the first samples could be played.
+    total_ms
+        Until all of them could.
+    """
+
+    frames: int
+    audio_seconds: float
+    generate_ms: float
+    first_audio_ms: float
+    total_ms: float
+
+    @property
+    def rtf(self) -> float:
+        """Seconds of generating for each second of sound; infinite without sound."""
+        seconds = self.generate_ms / 1000
+        return seconds / self.audio_seconds if self.audio_seconds else float("inf")
+
+
+class Stopwatch(Listener):
+    """Takes the times; starts when it is made.
+
+    Parameters
+    ----------
+    sampling_rate
+        In Hz.
+    progress
+        Called with a line now and then.
+    play
+        Called with samples as soon as they are there.
+    """
+
+    def __init__(
+        self,
+        sampling_rate: int,
+        progress: Callable[[str], None] = lambda text: None,
+        play: Callable[[Float32], None] = lambda samples: None,
+    ) -> None:
+        self._rate, self._progress, self._play = sampling_rate, progress, play
+        self._started = time.perf_counter()
+        self._first: float | None = None
+        self._generated = self._started
+        self._samples = 0
+        self._frames = 0
+
+    def frame(self, made: int) -> None:
+        """Say how far it is, every second or so of sound."""
+        if made == 1 or made % 12 == 0:
+            self._progress(f"frame {made}")
+
+    def generated(self, frames: int) -> None:
+        """Take the time."""
+        self._generated = time.perf_counter()
+        self._frames = frames
+
+    def chunk(self, samples: Float32) -> None:
+        """Take the time of the first, and pass it on."""
+        if self._first is None:
+            self._first = time.perf_counter()
+        self._samples += len(samples)
+        self._play(samples)
+
+    def stop(self, *, streaming: bool) -> Timing:
+        """The figures, now that speech is over."""
+        now = time.perf_counter()
+        generated = now if streaming else self._generated
+        return Timing(
+            frames=self._frames,
+            audio_seconds=self._samples / self._rate,
+            generate_ms=(generated - self._started) * 1e3,
+            first_audio_ms=((self._first or now) - self._started) * 1e3,
+            total_ms=(now - self._started) * 1e3,
+        )

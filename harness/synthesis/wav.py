@@ -1,0 +1,79 @@
+"""16-bit mono WAV files, byte for byte as upstream's runner writes them."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.cache import replace_file
+from harness.compare import to_pcm16
+from harness.errors import InputError
+from harness.runtime.protocol import Array
+
+__all__ = ["check_target", "read_wav", "write_wav"]
+
+
+def check_target(path: Path) -> None:
+    """Refuse a path at which renaming a file would put it in the place of something else.
+
+    Raises
+    ------
+    InputError
+        There is a directory, or a device such as ``/dev/null``.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write {path}: it is a directory or a device, not a file")
+
+
+def write_wav(path: Path, samples: Array, sampling_rate: int) -> None:
+    """Write a float waveform, full scale ±1, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The waveform holds NaN, or the file cannot be written.
+    """
+    from scipy.io import wavfile
+
+    codes = to_pcm16(samples)
+    check_target(path)
+    try:
+        with replace_file(path) as scratch:
+            wavfile.write(scratch, sampling_rate, codes)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_wav(path: Path) -> tuple[NDArray[np.int16], int]:
+    """The codes of a 16-bit mono WAV file, shape (samples,), and its sampling rate in Hz.
+
+    Raises
+    ------
+    InputError
+        The file is missing, not a WAV, of another form, empty or shorter than it says.
+    """
+    from scipy.io import wavfile
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", wavfile.WavFileWarning)
+            rate, codes = wavfile.read(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    # scipy stumbles over some damage before it has names for what it found.
+    except (ValueError, NameError, ArithmeticError, struct.error, Warning) as error:
+        raise InputError(
+            f"{path.name} is no whole WAV file: {str(error).splitlines()[0]}"
+        ) from error
+    if codes.dtype != np.int16 or codes.ndim != 1:
+        channels = codes.shape[1] if codes.ndim == 2 else 1
+        raise InputError(
+            f"{path.name} must be 16-bit mono (got {codes.dtype}, {channels} channels)"
+        )
+    if not codes.size:
+        raise InputError(f"{path.name} holds no samples; whoever wrote it did not finish")
+    return codes, int(rate)

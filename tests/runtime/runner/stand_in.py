@@ -1,0 +1,75 @@
+"""Stands in for upstream's runner: same flags, files and words; says what it was given to say.
+
+STAND_IN_SPEECH names an .npz with `codes` (n_codebooks, frames) and `waveform`; STAND_IN_FAULT
+names what goes wrong.
+"""
+
+import os
+import struct
+import sys
+import time
+
+import numpy as np
+
+flags = dict(part.removeprefix("--").partition("=")[::2] for part in sys.argv[1:])
+wanted = {"model", "codec", "tokenizer", "text", "output", "seed", "temperature", "max_new_tokens"}
+assert wanted <= set(flags) <= wanted | {"voice", "streaming", "speaker"}, flags
+assert all(os.path.isfile(flags[name]) for name in ("model", "codec", "tokenizer"))
+fault = os.environ.get("STAND_IN_FAULT", "")
+speaker, streaming = "speaker" in flags, "streaming" in flags or "speaker" in flags
+log = sys.stderr if speaker and fault != "chatter" else sys.stdout
+print("Voxtral TTS\nModel loaded in 12ms", file=log, flush=True)
+print("Warming up...", file=sys.stderr)
+if fault == "crash":
+    print("E 00:00 text_decoder prefill failed", file=sys.stderr, flush=True)
+    os.abort()
+if fault == "exit":
+    sys.exit("Failed to open voice embedding")
+if fault == "hang":
+    time.sleep(60)
+speech = np.load(os.environ["STAND_IN_SPEECH"])
+frames = min(int(flags["max_new_tokens"]), speech["codes"].shape[1])
+ended = frames == speech["codes"].shape[1]
+codes = speech["codes"][:, :frames].copy()
+samples = speech["waveform"][: frames * 1920].copy()
+if fault == "silent":
+    print("No audio frames generated.", file=sys.stderr)
+    sys.exit(0)
+if fault == "other codes":
+    codes[5, 2] += 1
+if fault == "other sound":
+    samples *= 0.5
+if ended:
+    print(f"END_AUDIO at frame {frames}", file=sys.stderr)
+if streaming:
+    for start in range(0, frames * 1920, 9600):
+        chunk = samples[start : start + 9600].astype("<f4")
+        if speaker:
+            sys.stdout.buffer.write(chunk.tobytes())
+        print(f"  Chunk: {len(chunk)} samples ({len(chunk) / 24000}s)", file=log, flush=True)
+    print(f"Streaming: {frames} frames ({frames * 0.08:g}s) in 95ms, RTF=0.06", file=sys.stderr)
+else:
+    kept = frames - 1 if fault == "fewer codes" else frames
+    with open(os.environ["VOXTRAL_DUMP_CODES"], "w") as dump:
+        for frame in range(kept):
+            row = ",".join(map(str, codes[:, frame]))
+            dump.write(f"frame={frame} sem={codes[0, frame]} codes={row}\n")
+    print(f"Generated {frames} frames ({frames * 0.08:g}s audio) in 95ms\nRTF: 0.06",
+          file=sys.stderr)  # fmt: skip
+data = (np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2").tobytes()
+header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVEfmt ", 16, 1, 1, 24000,
+                     48000, 2, 16, b"data", len(data))  # fmt: skip
+if fault == "empty WAV":
+    data = header = b""
+if fault == "unfinished WAV":
+    header = header[:4] + bytes(4) + header[8:40] + bytes(4)
+if fault == "truncated WAV":
+    data = data[:-1000]
+if fault == "short WAV":
+    data = data[:-1920]
+    header = (
+        header[:4] + struct.pack("<I", 36 + len(data)) + header[8:40] + struct.pack("<I", len(data))
+    )
+if fault != "no WAV":
+    with open(flags["output"], "wb") as file:
+        file.write(header + data)
