@@ -2,21 +2,23 @@
 
 `verdict`    what a judgement is: status, gates with their headroom, the exit code of many
 `tensors`    any output of any method against its reference
-`waveforms`  sound: levels before and after the 16-bit cast, statistics, and their judgement
+`waveforms`  sound: levels before and after the 16-bit cast, and their judgement
+`sound`      what a golden keeps of a sound: statistics of the signal and of its WAV
+`decisions`  the codes of two free-running speeches, ties told from faults
+`streams`    streamed against offline sound
 `sqnr`       what a narrower arithmetic costs against a wider one
 `words`      how numbers, indices and shapes are spelt in messages
 """
 
 from __future__ import annotations
 
+from harness.compare.sound import WaveformStatistics, statistics
 from harness.compare.tensors import Allowance, TensorMetrics, judge, judge_many, measure
 from harness.compare.verdict import Gate, Status, Verdict, exit_code
 from harness.compare.waveforms import (
     Levels,
-    WaveformStatistics,
     judge_waveform,
     levels,
-    statistics,
     to_pcm16,
 )
 

@@ -1,4 +1,4 @@
-"""Sound: levels before and after the 16-bit cast, statistics, and their judgement.
+"""Sound: levels before and after the 16-bit cast, and their judgement.
 
 Full scale is ±1 for a float signal and ±32767 for 16-bit codes, as in upstream's WAV writer.
 """
@@ -19,28 +19,18 @@ from harness.errors import InputError
 from harness.runtime.protocol import Array
 
 __all__ = [
-    "ENVELOPE_FLOOR_DBFS",
     "Levels",
-    "WaveformStatistics",
     "dbfs",
     "judge_waveform",
     "levels",
-    "spectral_tilt",
-    "statistics",
+    "longest_run",
+    "rms",
+    "signal_of",
     "to_pcm16",
 ]
 
 PCM16_FULL_SCALE = 32767
 """The code that upstream's `wav_writer.cpp` gives to ±1.0; −32768 is never written."""
-
-ENVELOPE_FLOOR_DBFS = -100.0
-"""Least value in an envelope: ten dB below one 16-bit step (−90.3), which no WAV can show."""
-
-ENVELOPE_SECONDS = 0.1
-
-_WELCH_SEGMENT = 1024  # 23 Hz a bin at 24 kHz: three bins below the 100 Hz where the fit begins
-_TILT_BAND_HZ = (100.0, 10_000.0)
-_PSD_FLOOR = 1e-20  # −200 dB of full scale²/Hz, below float32's own noise: keeps silence finite
 
 
 @dataclass(frozen=True)
@@ -68,42 +58,6 @@ class Levels:
     rms_dbfs: float
     dc: float
     dc_dbfs: float
-
-
-@dataclass(frozen=True)
-class WaveformStatistics:
-    """What a golden keeps of a waveform.
-
-    Attributes
-    ----------
-    sample_rate
-        In Hz.
-    frames
-        Codec frames that made it.
-    samples, duration
-        Length in samples and in seconds.
-    peak, clipped, longest_clip_run, rms_dbfs, dc
-        As in `Levels`, of the float signal.
-    crest_db
-        Peak over RMS in dB; NaN for silence.
-    tilt_db_per_octave
-        See `spectral_tilt`.
-    envelope_dbfs
-        RMS of each 100 ms (the last may be shorter) in dBFS, not below `ENVELOPE_FLOOR_DBFS`.
-    """
-
-    sample_rate: int
-    frames: int
-    samples: int
-    duration: float
-    peak: float
-    clipped: int
-    longest_clip_run: int
-    rms_dbfs: float
-    dc: float
-    crest_db: float
-    tilt_db_per_octave: float
-    envelope_dbfs: tuple[float, ...]
 
 
 def dbfs(amplitude: float) -> float:
@@ -140,7 +94,7 @@ def levels(x: Array) -> Levels:
     InputError
         `x` is empty or holds NaN or infinities.
     """
-    signal = _signal(x)
+    signal = signal_of(x)
     magnitude = np.abs(signal)
     clipped = magnitude >= 1.0
     peak, dc = float(magnitude.max()), float(signal.mean())
@@ -148,64 +102,11 @@ def levels(x: Array) -> Levels:
         peak=peak,
         peak_dbfs=dbfs(peak),
         clipped=int(clipped.sum()),
-        longest_clip_run=_longest_run(clipped),
-        rms_dbfs=dbfs(_rms(signal)),
+        longest_clip_run=longest_run(clipped),
+        rms_dbfs=dbfs(rms(signal)),
         dc=dc,
         dc_dbfs=dbfs(abs(dc)),
     )
-
-
-def statistics(x: Array, sample_rate: int, frames: int) -> WaveformStatistics:
-    """Statistics of a mono waveform `x` of any shape, made from `frames` codec frames.
-
-    Raises
-    ------
-    InputError
-        `x` is empty or holds NaN or infinities.
-    """
-    signal = _signal(x)
-    level = levels(x)
-    window = round(ENVELOPE_SECONDS * sample_rate)
-    starts = range(0, signal.size, window)
-    envelope = (dbfs(_rms(signal[start : start + window])) for start in starts)
-    return WaveformStatistics(
-        sample_rate=sample_rate,
-        frames=frames,
-        samples=signal.size,
-        duration=signal.size / sample_rate,
-        peak=level.peak,
-        clipped=level.clipped,
-        longest_clip_run=level.longest_clip_run,
-        rms_dbfs=level.rms_dbfs,
-        dc=level.dc,
-        crest_db=level.peak_dbfs - level.rms_dbfs if level.peak else math.nan,
-        tilt_db_per_octave=spectral_tilt(signal, sample_rate),
-        envelope_dbfs=tuple(max(ENVELOPE_FLOOR_DBFS, value) for value in envelope),
-    )
-
-
-def spectral_tilt(x: Array, sample_rate: int) -> float:
-    """Slope in dB per octave of a straight line through the spectrum, 100 Hz to 10 kHz.
-
-    The line is the least-squares fit of the power spectral density in dB on log2 of frequency,
-    every bin counting alike. The density is Welch's: Hann windows of 1024 samples (fewer if the
-    signal is shorter), half overlapping, each without its mean. White noise has 0, and a
-    low-pass pulls it down where cosine and correlation see nothing. NaN if the signal is too
-    short to have two bins in the band.
-
-    References
-    ----------
-    P. Welch, IEEE Trans. Audio Electroacoust. 15 (1967) 70; equals ``scipy.signal.welch``,
-    which is not used because importing it takes a second.
-    """
-    frequency, density = _welch(_signal(x), sample_rate)
-    band = (frequency >= _TILT_BAND_HZ[0]) & (frequency <= _TILT_BAND_HZ[1])
-    if band.sum() < 2:
-        return math.nan
-    octaves = np.log2(frequency[band])
-    decibels = 10.0 * np.log10(np.maximum(density[band], _PSD_FLOOR))
-    octaves, decibels = octaves - octaves.mean(), decibels - decibels.mean()
-    return float(octaves @ decibels / (octaves @ octaves))
 
 
 def judge_waveform(
@@ -276,7 +177,7 @@ def judge_waveform(
     )
 
 
-def _signal(x: Array) -> NDArray[np.float64]:
+def signal_of(x: Array) -> NDArray[np.float64]:
     """`x` flat in float64 with full scale 1, checked."""
     x = np.asarray(x)
     signal = as_float64(x)
@@ -293,27 +194,12 @@ def _signal(x: Array) -> NDArray[np.float64]:
     return signal
 
 
-def _rms(signal: NDArray[np.float64]) -> float:
+def rms(signal: NDArray[np.float64]) -> float:
+    """Root mean square."""
     return math.sqrt(float(signal @ signal) / signal.size)
 
 
-def _longest_run(flags: NDArray[np.bool_]) -> int:
+def longest_run(flags: NDArray[np.bool_]) -> int:
+    """Most trues in a row."""
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return int((edges[1::2] - edges[::2]).max(initial=0))
-
-
-def _welch(
-    signal: NDArray[np.float64], sample_rate: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frequencies in Hz and the one-sided power spectral density, full scale² per Hz."""
-    length = min(_WELCH_SEGMENT, signal.size)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
-    step = length - length // 2
-    segments = np.lib.stride_tricks.sliding_window_view(signal, length)[::step]
-    segments = (segments - segments.mean(axis=1, keepdims=True)) * window
-    power = (np.abs(np.fft.rfft(segments)) ** 2).mean(axis=0)
-    # A window of one sample is zero: any divisor will do, since no bin is in the band.
-    density = power / (sample_rate * (float(window @ window) or 1.0))
-    # One-sided: each bin stands for two, but for 0 Hz and (even lengths) half the sample rate.
-    density[1 : -1 if length % 2 == 0 else None] *= 2
-    return np.arange(density.size) * (sample_rate / length), density.astype(np.float64)

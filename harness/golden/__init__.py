@@ -5,6 +5,8 @@ The files live at the repository's top level as
 
 `store`   a golden and its file: read, list, find those that nothing uses
 `drift`   compare a run with its golden
+`usage`   fail on goldens that nothing reads
+`anchor`  figures that others published of the real weights
 `bless`   make this run the golden, with a reason, while parity with eager is green
 """
 
@@ -22,6 +24,7 @@ from harness.golden.store import (
     read,
     unused,
 )
+from harness.golden.usage import judge_unused
 
 __all__ = [
     "DRIFT",
@@ -37,6 +40,7 @@ __all__ = [
     "check",
     "check_file",
     "default_root",
+    "judge_unused",
     "list_goldens",
     "missing",
     "read",

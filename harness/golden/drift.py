@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from harness.compare import words
+from harness.compare.sound import BAND_EDGES_HZ, ENVELOPE_SECONDS, WaveformStatistics
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.compare.waveforms import ENVELOPE_SECONDS, WaveformStatistics
 from harness.errors import InputError
 from harness.golden.store import Golden, GoldenKey, as_codes, codes_digest, read
 from harness.runtime.protocol import Array
@@ -58,6 +58,8 @@ class Change:
 
 _EXACT = "a count; the same codes through the same codec cannot change it"
 _FP32 = "fp32 codecs agree to 1e-6 of the peak across CPUs and BLAS libraries: "
+_PEAK = _FP32 + "a hundred times that, 0.001 dB, and one 16-bit step of 0.3 of full scale"
+_QUIET = _FP32 + "in a window 40 dB below the peak that is 0.01 dB at most"
 
 DRIFT: Mapping[str, Mapping[str, Drift]] = {
     "fp32": {
@@ -65,21 +67,33 @@ DRIFT: Mapping[str, Mapping[str, Drift]] = {
         "frames": Drift(0, "frames", _EXACT),
         "samples": Drift(0, "samples", _EXACT),
         "duration": Drift(0, "s", _EXACT),
+        "nonfinite": Drift(0, "samples", "a codec of finite weights makes finite samples"),
+        "float_peak": Drift(1e-4, "of old", _PEAK, relative=True),
+        "would_clip": Drift(0, "samples", _EXACT),
+        "peak": Drift(1e-4, "of old", _PEAK, relative=True),
         "clipped": Drift(0, "samples", _EXACT),
         "longest_clip_run": Drift(0, "samples", _EXACT),
-        "peak": Drift(1e-4, "of old", _FP32 + "a hundred times that, 0.001 dB", relative=True),
         "rms_dbfs": Drift(1e-3, "dB", _FP32 + "a hundred times that is 0.0009 dB"),
         "dc": Drift(1e-5, "of full scale", _FP32 + "a mean moves no more than its samples"),
         "crest_db": Drift(2e-3, "dB", "peak and RMS may each move by 0.001 dB"),
+        "leading_dbfs": Drift(5e-2, "dB", _QUIET),
+        "trailing_dbfs": Drift(5e-2, "dB", _QUIET),
+        "longest_gap": Drift(5e-3, "s", "a sample that crosses the threshold ends a gap early"),
         "tilt_db_per_octave": Drift(
             1e-2, "dB/octave", _FP32 + "but the faintest bins weigh as much as the loudest"
         ),
-        "envelope_dbfs": Drift(
-            5e-2, "dB", _FP32 + "in a window 40 dB below the peak that is 0.01 dB at most"
-        ),
+        "seam_step_db": Drift(5e-2, "dB", _FP32 + "a step is a difference of two samples"),
+        "band_dbfs": Drift(5e-2, "dB", _FP32 + "a band 40 dB below the rest moves by 0.01 dB"),
+        "envelope_dbfs": Drift(5e-2, "dB", _QUIET),
     },
 }
 """Allowed drift by precision and statistic; a precision that was not measured has none."""
+
+_LISTS: Mapping[str, Callable[[int], str]] = {
+    "envelope_dbfs": lambda window: f"at {window * ENVELOPE_SECONDS:.1f} s",
+    "band_dbfs": lambda band: f"from {BAND_EDGES_HZ[band]} Hz",
+}
+"""Statistics that are lists, and where an entry of each is."""
 
 
 def check_file(
@@ -157,8 +171,8 @@ def changes(golden: Golden, statistics: WaveformStatistics) -> list[Change]:
     found = []
     for name, drift in drifts.items():
         old, new = getattr(golden.statistics, name), getattr(statistics, name)
-        if name == "envelope_dbfs":
-            found.append(_envelope_change(old, new, drift))
+        if name in _LISTS:
+            found.append(_list_change(name, old, new, drift))
             continue
         moved = abs(new - old)
         if drift.relative:
@@ -218,6 +232,19 @@ def _check_codes(golden: Golden, codes: Array) -> Verdict:
 
 
 def _check_statistics(golden: Golden, statistics: WaveformStatistics) -> Verdict:
+    digest = golden.statistics.pcm_sha256
+    if statistics.pcm_sha256 == digest and not statistics.nonfinite:
+        return Verdict(
+            golden.key.method,
+            "golden statistics",
+            "golden",
+            Status.PASS,
+            f"the same WAV bit for bit: sha256 {digest[:12]}… of "
+            f"{words.count(statistics.samples, 'sample')}",
+            {"sha256.old": digest, "sha256.new": statistics.pcm_sha256},
+            (Gate("hash", 0, 0, "files"),),
+            statistics.samples,
+        )
     rows = changes(golden, statistics)
     drifted = [row for row in rows if not row.gate.passed]
     metrics: dict[str, Metric] = {}
@@ -237,20 +264,19 @@ def _check_statistics(golden: Golden, statistics: WaveformStatistics) -> Verdict
         summary,
         metrics,
         tuple(row.gate for row in rows),
-        len(rows) - 1 + len(golden.statistics.envelope_dbfs),
+        len(rows) - len(_LISTS) + sum(len(getattr(golden.statistics, name)) for name in _LISTS),
         (f"If the change is meant: `{_bless_command(golden.key)}`.",) if drifted else (),
     )
 
 
-def _envelope_change(old: tuple[float, ...], new: tuple[float, ...], drift: Drift) -> Change:
-    """The window that moved most; envelopes of different lengths are infinitely apart."""
+def _list_change(name: str, old: tuple[float, ...], new: tuple[float, ...], drift: Drift) -> Change:
+    """The entry that moved most; lists of different lengths are infinitely apart."""
     if len(old) != len(new) or not old:
         lengths = (len(old), len(new))
-        return Change("envelope_dbfs", *lengths, math.inf, drift, "in number of windows")
+        return Change(name, *lengths, math.inf, drift, "in number of windows")
     gaps = np.abs(np.subtract(new, old))
     worst = int(np.argmax(gaps))
-    where = f"at {worst * ENVELOPE_SECONDS:.1f} s"
-    return Change("envelope_dbfs", old[worst], new[worst], float(gaps[worst]), drift, where)
+    return Change(name, old[worst], new[worst], float(gaps[worst]), drift, _LISTS[name](worst))
 
 
 def _bless_command(key: GoldenKey) -> str:

@@ -3,7 +3,7 @@
 The file is JSON, indented and with sorted keys so that a review sees what changed::
 
     format      "voxtral-parity golden", always
-    version     1
+    version     2
     key         checkpoint, method, precision, regime: the file's own place
     statistics  a WaveformStatistics, field by field
     codes       sha256 of the codes, and the codes: one list of n_codebooks for each frame
@@ -28,7 +28,7 @@ import numpy as np
 
 import harness
 from harness.cache import replace_file
-from harness.compare.waveforms import WaveformStatistics
+from harness.compare.sound import WaveformStatistics
 from harness.errors import InputError
 from harness.runtime.protocol import Array
 
@@ -50,7 +50,7 @@ __all__ = [
 Codes = tuple[tuple[int, ...], ...]
 """One row of n_codebooks codes for each frame."""
 
-_FORMAT, _VERSION = "voxtral-parity golden", 1
+_FORMAT, _VERSION = "voxtral-parity golden", 2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -223,9 +223,13 @@ def list_goldens(root: Path) -> list[GoldenKey]:
 
 
 def unused(root: Path, used: Collection[GoldenKey]) -> list[Path]:
-    """The JSON files below `root` that are no golden of `used`, sorted; misplaced ones too."""
+    """The JSON files below `root` that are no golden of `used`, sorted; misplaced ones too.
+
+    Published figures, which are in ``external/``, are no goldens.
+    """
     known = {key.path(root) for key in used}
-    return sorted(path for path in root.rglob("*.json") if path not in known)
+    files = (path for path in root.rglob("*.json") if path.parent != root / "external")
+    return sorted(path for path in files if path not in known)
 
 
 def _encode(golden: Golden) -> dict[str, Any]:
@@ -254,16 +258,19 @@ def _decode(data: dict[str, Any]) -> Golden:
     if codes_digest(codes) != data["codes"]["sha256"]:
         raise ValueError("its codes do not have the sha256 beside them")
     statistics = {**data["statistics"]}
-    envelope = tuple(float(value) for value in statistics.pop("envelope_dbfs"))
+    lists: dict[str, Any] = {
+        name: tuple(float(value) for value in statistics.pop(name))
+        for name in ("band_dbfs", "envelope_dbfs")
+    }
     for field in dataclasses.fields(WaveformStatistics):
-        wanted = int if field.type == "int" else (int, float)
+        wanted = {"int": int, "str": str}.get(str(field.type), (int, float))
         if field.name in statistics and not isinstance(statistics[field.name], wanted):
-            raise ValueError(f"{field.name} is not a number")
+            raise ValueError(f"{field.name} is not a {'text' if wanted is str else 'number'}")
     provenance = {**data["provenance"]}
     reason = provenance.pop("reason")
     return Golden(
         key=GoldenKey(**data["key"]),
-        statistics=WaveformStatistics(**statistics, envelope_dbfs=envelope),
+        statistics=WaveformStatistics(**statistics, **lists),
         codes=codes,
         reason=reason,
         provenance=Provenance(**provenance),

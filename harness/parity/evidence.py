@@ -23,11 +23,22 @@ SPEECH = "speech"
 
 @dataclass(frozen=True)
 class Script:
-    """What the eager model is asked to say: the text, the voice, the seed of its noise."""
+    """What the eager model is asked to say.
+
+    Attributes
+    ----------
+    text, voice
+        What, and in whose voice.
+    seed
+        Of the flow's noise.
+    frames
+        After which to stop, whether or not speech has ended.
+    """
 
     text: str
     voice: str
     seed: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ def gather(
         script.text,
         script.voice,
         seed=script.seed,
-        max_frames=sizes.max_codec_frames,
+        max_frames=script.frames,
         max_seq_len=sizes.max_seq_len,
         codec_frames=sizes.max_codec_frames,
         dtype=float_type,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import golden
+from harness.checkpoint import PRESETS
 from harness.compare import Verdict, WaveformStatistics, statistics
 from harness.errors import ExecutionError, InputError
 from harness.golden import GoldenKey
@@ -73,7 +74,10 @@ class KeptSound:
             waveform = self.waveform
         except ExecutionError as error:
             return [refused("codec", "golden", error)]
-        return golden.check_file(root, key, waveform, parity.speech.codes, parity.checkpoint.digest)
+        return [
+            *golden.check_file(root, key, waveform, parity.speech.codes, parity.checkpoint.digest),
+            golden.judge_unused(root, _kept),
+        ]
 
     def bless(self, reason: str, root: Path | None = None) -> golden.Blessed:
         """Make this run the golden, if every parity verdict on the codec passes.
@@ -119,3 +123,8 @@ class KeptSound:
         if parity.checkpoint.name in GOLDEN_CHECKPOINTS and parity.precision == FP32:
             return True
         return golden.read(root, self.key) is not None
+
+
+def _kept(checkpoint: str) -> bool:
+    """Whether goldens of a checkpoint of that name are kept: of a user's own, if there are any."""
+    return checkpoint in GOLDEN_CHECKPOINTS or checkpoint not in PRESETS

@@ -1,48 +1,107 @@
-"""Measure how far exports are from eager: what the allowances in `methods.catalog` stand on.
+"""Measure how far exports are from eager: what the allowances in `methods` stand on.
 
-Run as ``nox -s tolerances -- [tiny|small|DIR]...``. Prints, for each method, the greatest value
-of each gate over all cases, and how much of the allowance that is.
+Run as ``nox -s tolerances -- [tiny|small|DIR]… [--precisions P,P…] [--executor E]``. Prints, for
+each method, the greatest value of each gate over all cases, how much of the allowance that is,
+and which case had it. Methods without an allowance are measured too.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table
 
-from harness.compare import Gate, Verdict
-from harness.methods import METHODS
+from harness.compare import Allowance, Gate, Verdict
+from harness.methods import Method
+from harness.methods.precision import PRECISIONS
 from harness.parity.request import Request
 from harness.parity.run import Parity
 
-__all__ = ["greatest", "main"]
+__all__ = ["Measured", "greatest", "main", "measurable"]
+
+_ANYTHING = 1e9
+_UNMEASURED = Allowance(_ANYTHING, _ANYTHING, _ANYTHING, source="nothing is allowed yet")
+"""Stands in where a method has no allowance, so that its gates are measured all the same."""
 
 
-def greatest(verdicts: Iterable[Verdict]) -> dict[str, Gate]:
+@dataclass(frozen=True)
+class Measured:
+    """The greatest value of one gate, and the case that had it."""
+
+    gate: Gate
+    case: str
+
+
+def greatest(verdicts: Iterable[Verdict]) -> dict[str, Measured]:
     """For each gate of the tensor and waveform verdicts, its greatest measurement."""
-    found: dict[str, list[Gate]] = defaultdict(list)
+    found: dict[str, list[Measured]] = defaultdict(list)
     for verdict in verdicts:
         if verdict.kind in ("tensor", "waveform"):
             for gate in verdict.gates:
-                found[gate.name].append(gate)
-    return {name: max(gates, key=lambda gate: gate.value) for name, gates in found.items()}
+                found[gate.name].append(Measured(gate, verdict.case))
+    return {name: max(those, key=lambda one: one.gate.value) for name, those in found.items()}
 
 
-def main(checkpoints: Iterable[str]) -> None:
-    """Print the table of each checkpoint."""
-    console = Console(width=100)
-    for checkpoint in checkpoints:
-        parity = Parity(Request(checkpoint=checkpoint))
-        table = Table("method", "gate", "measured", "allowed", "used", title=checkpoint)
-        for method in METHODS:
-            for name, gate in greatest(parity.judge(method)).items():
-                used = f"{gate.headroom_used:.0%}"
-                table.add_row(method.name, name, f"{gate.value:.1e}", f"{gate.allowed:.1e}", used)
-        console.print(table)
+def measurable(method: Method, allowance: str) -> Method:
+    """`method`, with an allowance of that name that nothing exceeds if it has none."""
+    if allowance in method.allowances:
+        return method
+    masked = any(known.masked for known in method.allowances.values())
+    return replace(
+        method,
+        allowances={**method.allowances, allowance: replace(_UNMEASURED, masked=masked)},
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table of each checkpoint in each precision."""
+    parser = argparse.ArgumentParser(prog="nox -s tolerances --", description=__doc__)
+    parser.add_argument("checkpoints", nargs="*", default=["tiny"], metavar="tiny|small|DIR")
+    parser.add_argument("--precisions", default="fp32", metavar="P,P…", help=", ".join(PRECISIONS))
+    parser.add_argument("--executor", default="auto", metavar="E", help="xnnpack measures XNNPACK")
+    parser.add_argument("--methods", default="", metavar="METHOD,…", help="all six by default")
+    given = parser.parse_args(arguments)
+    console = Console(width=120)
+    for checkpoint in given.checkpoints:
+        for precision in given.precisions.split(","):
+            request = Request(
+                checkpoint=checkpoint,
+                methods=tuple(filter(None, given.methods.split(","))),
+                precision=precision,
+                executor=given.executor,
+            )
+            parity = Parity(request, lambda text: console.print(f"· {text}", style="dim"))
+            console.print(_table(f"{checkpoint}, {parity.allowance}", _measure(parity)))
+            parity.close()
+
+
+def _measure(parity: Parity) -> Mapping[str, Mapping[str, Measured]]:
+    """Gate by gate for each method of `parity`."""
+    return {
+        method.name: greatest(parity.judge(measurable(method, parity.allowance)))
+        for method in parity.methods
+    }
+
+
+def _table(title: str, measured: Mapping[str, Mapping[str, Measured]]) -> Table:
+    table = Table("method", "gate", "measured", "allowed", "used", "case", title=title)
+    for method, gates in measured.items():
+        for name, one in gates.items():
+            known = one.gate.allowed < _ANYTHING
+            table.add_row(
+                method,
+                name,
+                f"{one.gate.value:.1e}",
+                f"{one.gate.allowed:.1e}" if known else "none yet",
+                f"{one.gate.headroom_used:.0%}" if known else "",
+                one.case,
+            )
+    return table
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["tiny"])
+    main()

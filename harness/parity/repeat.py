@@ -42,7 +42,7 @@ class Repeat:
 
 
 @contextmanager
-def exported_again(arguments: Sequence[str]) -> Iterator[Path]:
+def exported_again(arguments: Sequence[str], *, hash_seed: str | None = None) -> Iterator[Path]:
     """Directory of a second export, made by a new process that shares nothing with this one.
 
     It has an empty cache and another hash seed, so that neither a kept file nor the order of
@@ -52,6 +52,8 @@ def exported_again(arguments: Sequence[str]) -> Iterator[Path]:
     ----------
     arguments
         Those of ``voxtral-parity``, `export` first; ``--output-dir`` is added.
+    hash_seed
+        The other process's ``PYTHONHASHSEED``; one that this process has not, if not given.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def exported_again(arguments: Sequence[str]) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="voxtral-parity-") as name:
         output = Path(name) / "output"
-        seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+        seed = hash_seed or ("2" if os.environ.get("PYTHONHASHSEED") == "1" else "1")
         program = "from harness.cli import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", program, *arguments, "--output-dir", str(output)],

@@ -10,6 +10,7 @@ from harness.methods.precision import Precision
 __all__ = [
     "CAPACITIES",
     "GOLDEN_CHECKPOINTS",
+    "MOST_FRAMES",
     "SEED",
     "TEXT",
     "UPSTREAM_CAPACITIES",
@@ -28,6 +29,10 @@ SEED = 42
 
 CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
 """max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
+
+MOST_FRAMES = {"full": 3}
+"""Frames after which eager stops speaking; elsewhere it says the sentence to its end. A frame of
+the 4B model takes a CPU some ten seconds, on either side."""
 
 GOLDEN_CHECKPOINTS = ("tiny",)
 
@@ -59,6 +64,8 @@ class Request:
         Export again even if the cache has the artifact.
     triangulate
         Whether to ask XNNPACK for a third opinion on every method.
+    whole_path
+        Whether a run of all six methods also lets the executor speak by itself.
     """
 
     checkpoint: str = "tiny"
@@ -73,3 +80,4 @@ class Request:
     artifacts: Path | None = None
     fresh: bool = False
     triangulate: bool = False
+    whole_path: bool = True

@@ -13,7 +13,7 @@ from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict
 from harness.compare.sqnr import judge_sqnr
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
-from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
+from harness.methods import CODEC, METHODS, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import FP32, Precision, parse_precision
 from harness.methods.tolerances import FLOOR_SOURCE, floor
 from harness.parity import facts
@@ -30,6 +30,7 @@ from harness.parity.kept_sound import KeptSound
 from harness.parity.quantization import judge_file_size, judge_quantization
 from harness.parity.request import (
     CAPACITIES,
+    MOST_FRAMES,
     SEED,
     TEXT,
     UPSTREAM_CAPACITIES,
@@ -80,7 +81,7 @@ class Parity:
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, opened and its tensors checked by name and shape."""
         self.progress(f"opening checkpoint {self.request.checkpoint}")
-        return open_checkpoint(self.request.checkpoint)
+        return open_checkpoint(self.request.checkpoint, self.progress)
 
     @cached_property
     def sizes(self) -> Dimensions:
@@ -106,17 +107,27 @@ class Parity:
             quantize_in_place(model, self.precision, self.checkpoint.digest, self.progress)
         return model
 
-    def _load(self, float_type: str) -> VoxtralTTSModel:
+    @cached_property
+    def mapped_model(self) -> VoxtralTTSModel:
+        """The model in fp32 that takes little memory: it runs, and its codec can be exported."""
+        return self._load(FP32.float_type, mapped=True)
+
+    def _load(self, float_type: str, *, mapped: bool = False) -> VoxtralTTSModel:
         self.progress("loading the eager model")
         with quiet():
             from harness.checkpoint.loading import load_model
 
-            return load_model(self.checkpoint, max_seq_len=self.sizes.max_seq_len, dtype=float_type)
+            return load_model(
+                self.checkpoint,
+                max_seq_len=self.sizes.max_seq_len,
+                dtype=float_type,
+                mapped=mapped,
+            )
 
     @cached_property
     def eager(self) -> EagerModel:
         """The reference: upstream's eager model behind the executor's shape."""
-        model = self.model
+        model = self.mapped_model if self.precision == FP32 else self.model
         from harness.reference.eager import EagerModel
 
         return EagerModel(model)
@@ -149,7 +160,8 @@ class Parity:
 
     @property
     def _script(self) -> Script:
-        return Script(TEXT, self.voice, SEED)
+        frames = MOST_FRAMES.get(self.checkpoint.name, self.sizes.max_codec_frames)
+        return Script(TEXT, self.voice, SEED, frames)
 
     @cached_property
     def fp32_run(self) -> EagerRun:
@@ -157,7 +169,7 @@ class Parity:
 
         def make() -> EagerRun:
             run = self.eager_run
-            model = self._load(FP32.float_type)
+            model = self.mapped_model
             from harness.reference.eager import EagerModel
 
             self.progress("replaying the speech in fp32")
@@ -204,7 +216,7 @@ class Parity:
             else:
                 self._artifacts[name] = export_artifact(
                     name,
-                    lambda: self.model,
+                    self._to_export(name),
                     self.sizes,
                     ExportOptions(
                         self._precision_of(name), request.codec_form, request.without, self.backend
@@ -215,6 +227,11 @@ class Parity:
                     progress=self.progress,
                 )
         return self._artifacts[name]
+
+    def _to_export(self, name: str) -> Callable[[], VoxtralTTSModel]:
+        if name == CODEC and self.precision == FP32:
+            return lambda: self.mapped_model
+        return lambda: self.model
 
     def _precision_of(self, name: str) -> Precision:
         """The codec is never quantised: precisions of one type share one file of it."""
@@ -296,6 +313,7 @@ class Parity:
             from harness.parity.triangulate import third_opinion
 
             verdicts += third_opinion(self)
+        verdicts += self._judge_whole_path()
         sound = KeptSound(self)
         if sound.expected():
             verdicts += sound.judge()
@@ -314,6 +332,21 @@ class Parity:
             reference=facts.reference(self.request.codec_form, self.request.without),
             verdicts=tuple(verdicts),
         )
+
+    def _judge_whole_path(self) -> list[Verdict]:
+        """Let the executor speak, if all six methods are asked for and could be exported."""
+        from harness.parity.speaking import Speaker, Utterance
+        from harness.parity.whole import TIES, judge_whole_path, published
+
+        whole = len(self.methods) == len(METHODS) and self.request.whole_path
+        if not whole or any(artifact.failures for artifact in self._artifacts.values()):
+            return []
+        self.progress("speaking by itself, twice")
+        script = self._script
+        utterance = Utterance(script.text, script.voice, script.seed, max_new_tokens=script.frames)
+        eager = self.speech if self.allowance in TIES else None
+        speaker = Speaker(self)
+        return judge_whole_path(speaker, utterance, eager, published(speaker, utterance))
 
     def _judge_sizes(self) -> list[Verdict]:
         return [

@@ -61,6 +61,11 @@ class OnXnnpack(Parity):
         return self._host.model
 
     @cached_property
+    def mapped_model(self) -> VoxtralTTSModel:
+        """The host's."""
+        return self._host.mapped_model
+
+    @cached_property
     def eager_run(self) -> EagerRun:
         """The host's."""
         return self._host.eager_run

@@ -12,10 +12,8 @@ from harness.compare import (
     Status,
     judge_waveform,
     levels,
-    statistics,
     to_pcm16,
 )
-from harness.compare.waveforms import _welch, spectral_tilt
 from harness.errors import InputError
 
 RATE = 24000
@@ -88,52 +86,6 @@ def test_the_lowest_code_is_clipped_too() -> None:
 def test_levels_of_what_is_no_waveform(x: np.ndarray, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         levels(x)
-
-
-def test_statistics_of_a_known_signal() -> None:
-    x = np.zeros(2500, np.float32)
-    x[:1000] = 0.5
-    found = statistics(x, sample_rate=10000, frames=2)
-    assert found.samples == 2500
-    assert found.duration == 0.25
-    assert found.frames == 2
-    assert found.peak == 0.5
-    assert found.dc == 0.2
-    assert found.rms_dbfs == pytest.approx(20 * math.log10(0.5 * math.sqrt(0.4)))
-    assert found.crest_db == pytest.approx(20 * math.log10(1 / math.sqrt(0.4)))
-    assert found.envelope_dbfs == (pytest.approx(-6.0206), -100.0, -100.0)
-
-
-def test_silence_has_statistics() -> None:
-    found = statistics(np.zeros(RATE, np.float32), RATE, 1)
-    assert found.rms_dbfs == -math.inf
-    assert math.isnan(found.crest_db)
-    assert found.tilt_db_per_octave == 0
-    assert set(found.envelope_dbfs) == {-100.0}
-
-
-@pytest.mark.parametrize("n", [RATE, 1024, 1500, 777])
-def test_the_spectrum_is_welchs(n: int) -> None:
-    x = NOISE[:n].astype(np.float64)
-    frequency, density = _welch(x, RATE)
-    wanted_frequency, wanted = scipy.signal.welch(x, RATE, nperseg=min(1024, n))
-    np.testing.assert_allclose(frequency, wanted_frequency)
-    np.testing.assert_allclose(density, wanted, rtol=1e-9, atol=1e-18)
-
-
-def test_tilt_of_white_noise_and_of_its_low_pass() -> None:
-    assert spectral_tilt(NOISE, RATE) == pytest.approx(0, abs=0.1)
-    low = scipy.signal.lfilter([0.5, 0.5], [1], NOISE)
-    assert spectral_tilt(low, RATE) < -1.5
-
-
-def test_tilt_of_an_integrator_is_six_decibels_an_octave() -> None:
-    brown = scipy.signal.lfilter([1], [1, -0.9999], NOISE)
-    assert spectral_tilt(brown, RATE) == pytest.approx(-6.02, abs=0.7)
-
-
-def test_tilt_of_a_few_samples_is_undefined() -> None:
-    assert math.isnan(spectral_tilt(NOISE[:2], RATE))
 
 
 def test_an_equal_waveform_passes_with_levels_of_all_four() -> None:

@@ -63,8 +63,10 @@ def damage(root: Path, key: GoldenKey, *path: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        (("version",), 2, "expected format 'voxtral-parity golden' version 1"),
+        (("version",), 1, "expected format 'voxtral-parity golden' version 2"),
         (("statistics", "peak"), "loud", "peak is not a number"),
+        (("statistics", "pcm_sha256"), 7, "pcm_sha256 is not a text"),
+        (("statistics", "band_dbfs"), None, "not iterable"),
         (("statistics", "envelope_dbfs"), None, "not iterable"),
         (("statistics", "extra"), 1, "unexpected keyword argument 'extra'"),
         (("codes", "frames"), [[1, 2], [3, 4]], "do not have the sha256"),

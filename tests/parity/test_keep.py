@@ -15,7 +15,7 @@ from harness.parity.keep import kept_run, load_run, save_run
 from harness.synthesis import Speech
 from tests.methods.test_spec import SIZES
 
-SCRIPT = Script("Hello", "neutral_female", 42)
+SCRIPT = Script("Hello", "neutral_female", 42, 40)
 
 
 def run(value: float = 1.5) -> EagerRun:
@@ -25,6 +25,7 @@ def run(value: float = 1.5) -> EagerRun:
         ended=True,
         waveform=np.array([0.25, -0.5], np.float32),
         argmax_margins=np.array([0.5], np.float32),
+        runners_up=np.array([4], np.int64),
         rounding_margins=np.array([[0.125]], np.float32),
     )
     hidden = np.array([[value, -2.0]], ml_dtypes.bfloat16)

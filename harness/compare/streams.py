@@ -1,0 +1,87 @@
+"""Two decodings of the same codes: equal where both had their context, bounded where not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.compare import words
+from harness.compare.tensors import Allowance, judge
+from harness.compare.verdict import Gate, Metric, Status, Verdict
+from harness.compare.waveforms import dbfs
+from harness.runtime.protocol import Array
+
+__all__ = ["judge_streaming"]
+
+
+def judge_streaming(
+    subject: str,
+    case: str,
+    streamed: Array,
+    offline: Array,
+    allowance: Allowance,
+    *,
+    frame_samples: int,
+    poor_frames: Sequence[int],
+) -> Verdict:
+    """Judge a streamed waveform against the same codes decoded offline.
+
+    Parameters
+    ----------
+    streamed, offline
+        Waveforms, float32, full scale ±1.
+    allowance
+        Of the codec's samples, for those whose context both decodings had.
+    frame_samples
+        Samples of one frame.
+    poor_frames
+        Frames to which one of the two gave less context than the codec looks back. These
+        cannot be equal; elsewhere nothing may differ.
+
+    Returns
+    -------
+    Verdict
+        `tensors.judge`'s on the samples with context. Where some lack it, the metrics tell
+        their greatest difference, and a gate keeps it below twice the peak: two sounds of the
+        same level, if of different phase, differ by no more.
+    """
+    streamed, offline = np.asarray(streamed), np.asarray(offline)
+    if streamed.size != offline.size or not offline.size:
+        summary = f"{streamed.size:,} samples streamed, {offline.size:,} offline"
+        return Verdict(subject, case, "waveform", Status.FAIL, summary)
+    poor = np.zeros(offline.size // frame_samples, bool)
+    poor[list(poor_frames)] = True
+    samples = np.repeat(poor, frame_samples)
+    rich = ~samples
+    if not rich.any():
+        summary = "no sample has its context in both decodings"
+        return Verdict(subject, case, "waveform", Status.UNJUDGED, summary)
+    verdict = judge(subject, case, streamed[rich], offline[rich], allowance)
+    gates, metrics = list(verdict.gates), dict[str, Metric](verdict.metrics)
+    metrics |= {"frames": len(poor), "frames_without_context": int(poor.sum())}
+    summary = verdict.summary
+    if samples.any():
+        error = np.abs(streamed[samples].astype(np.float64) - offline[samples])
+        peak = float(np.abs(offline).max())
+        gates.append(
+            Gate("at seams without context", float(error.max()), 2 * peak, "of full scale")
+        )
+        rms = float(np.sqrt((error**2).mean()))
+        metrics |= {"seam.max_abs": float(error.max()), "seam.rms_dbfs": dbfs(rms)}
+        summary += (
+            f"; {words.count(int(poor.sum()), 'frame')} without context in one of them differ by "
+            f"up to {words.number(float(error.max()))} of full scale"
+        )
+    status = verdict.status
+    if status is Status.PASS and not all(gate.passed for gate in gates):
+        status = Status.FAIL
+    return dataclasses.replace(
+        verdict,
+        kind="waveform",
+        status=status,
+        summary=summary,
+        metrics=metrics,
+        gates=tuple(gates),
+    )

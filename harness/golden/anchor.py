@@ -1,0 +1,151 @@
+"""What others measured with the published weights: an anchor outside of this project.
+
+The file ``golden/external/<name>.json`` holds figures that somebody published, with their source,
+and how to recognise the checkpoint they are of. A run with that checkpoint is compared with
+them; nobody blesses them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.compare import words
+from harness.compare.sound import WaveformStatistics
+from harness.compare.verdict import Gate, Metric, Status, Verdict
+from harness.errors import InputError
+
+__all__ = ["EXTERNAL", "Anchor", "find_anchor", "judge_anchor", "read_anchors"]
+
+EXTERNAL = "external"
+"""The folder below the goldens that is not blessed."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Published figures of one sentence.
+
+    Attributes
+    ----------
+    name, source
+        Of which model, and who published them.
+    params
+        Entries of `params.json`, by dotted path, that the checkpoint has.
+    voices
+        Voices that it has: a synthetic checkpoint of the same sizes has not.
+    request
+        What was said: ``text``, ``seed`` and so on.
+    figures
+        What came out: ``duration``, ``peak``, ``clipped``, ``transcript``, ``rtf``, ``warm_rtf``.
+    allowed
+        How far a run may be from some of them.
+    reason
+        Why as far as that.
+    """
+
+    name: str
+    source: str
+    params: Mapping[str, Any]
+    voices: tuple[str, ...]
+    request: Mapping[str, Any]
+    figures: Mapping[str, Any]
+    allowed: Mapping[str, float]
+    reason: str
+
+
+def read_anchors(root: Path) -> list[Anchor]:
+    """Every anchor below `root`, the goldens' directory.
+
+    Raises
+    ------
+    InputError
+        A file is damaged.
+    """
+    found = []
+    for path in sorted((root / EXTERNAL).glob("*.json")):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            voices = tuple(data.pop("voices"))
+            found.append(Anchor(**data, voices=voices))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"anchor {path.name} is damaged ({error}); restore it from version control"
+            ) from None
+    return found
+
+
+def find_anchor(
+    anchors: list[Anchor], params: Mapping[str, Any], voices: tuple[str, ...]
+) -> Anchor | None:
+    """The anchor of a checkpoint with this `params.json` and these voices; None without one."""
+    for anchor in anchors:
+        same = all(_entry(params, path) == value for path, value in anchor.params.items())
+        if same and set(anchor.voices) <= set(voices):
+            return anchor
+    return None
+
+
+def judge_anchor(
+    anchor: Anchor,
+    statistics: WaveformStatistics,
+    *,
+    transcript: str | None = None,
+    rtf: float | None = None,
+) -> Verdict:
+    """Compare a run with the published figures; speed is told, not judged: it is the machine's.
+
+    Parameters
+    ----------
+    statistics
+        Of the sentence's waveform.
+    transcript
+        What a recogniser made of it, normalised; None if nobody listened.
+    rtf
+        Real-time factor of the run.
+    """
+    figures, allowed = anchor.figures, anchor.allowed
+    gates = [
+        Gate("duration", abs(statistics.duration - figures["duration"]), allowed["duration"], "s"),
+        Gate("peak", abs(statistics.peak - figures["peak"]), allowed["peak"], "of full scale"),
+        Gate(
+            "clipped", abs(statistics.clipped - figures["clipped"]), allowed["clipped"], "samples"
+        ),
+    ]
+    metrics: dict[str, Metric] = {}
+    for name in ("duration", "peak", "clipped"):
+        metrics |= {f"{name}.old": figures[name], f"{name}.new": getattr(statistics, name)}
+    if transcript is not None:
+        same = transcript.split() == str(figures["transcript"]).lower().split()
+        gates.append(Gate("transcript", 0 if same else 1, 0, "sentences"))
+        metrics |= {"transcript.old": figures["transcript"], "transcript.new": transcript}
+    if rtf is not None:
+        metrics |= {"rtf.old": figures["rtf"], "rtf.new": rtf}
+    missed = [gate for gate in gates if not gate.passed]
+    told = f"{statistics.duration:.2f} s, peak {statistics.peak:.5f}, {statistics.clipped} clipped"
+    published = f"{figures['duration']} s, {figures['peak']}, {figures['clipped']}"
+    summary = f"{told}; published: {published}"
+    if missed:
+        summary += "; too far: " + ", ".join(
+            f"{gate.name} by {words.number(gate.value)} {gate.unit}" for gate in missed
+        )
+    return Verdict(
+        "speech",
+        "published figures",
+        "golden",
+        Status.FAIL if missed else Status.PASS,
+        summary,
+        metrics,
+        tuple(gates),
+        len(gates),
+        (f"Published by {anchor.source}.", f"Allowed: {anchor.reason}."),
+    )
+
+
+def _entry(params: Mapping[str, Any], path: str) -> Any:
+    value: Any = params
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,145 @@
+"""Speech on any executor, eager's included, with the sizes that its files declare."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from harness.errors import ExecutionError
+from harness.methods import MODEL
+from harness.parity.request import CAPACITIES, SEED, TEXT, UPSTREAM_CAPACITIES, Request
+from harness.parity.run import Parity
+from harness.runtime.pair import ArtifactPair
+from harness.synthesis import RUNNER_CHUNKS, Chunks, Listener, Runner, Speech, speak, stream_windows
+
+__all__ = ["EAGER", "Speaker", "Utterance", "room_for_chunks"]
+
+EAGER = "eager"
+"""The executor that is the reference itself."""
+
+MAX_NEW_TOKENS = 2048
+"""Upstream's most frames of one speech."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What to say, and how: the flags of upstream's runner."""
+
+    text: str = TEXT
+    voice: str | None = None
+    seed: int = SEED
+    temperature: float = 0.0
+    max_new_tokens: int = MAX_NEW_TOKENS
+    seed_step: bool = True
+    streaming: bool = False
+
+
+class Speaker:
+    """Says things with a run's artifacts, or with the eager model.
+
+    Parameters
+    ----------
+    parity
+        Gives checkpoint, artifacts and executors.
+    eager
+        Whether to speak with the eager model of the same precision.
+    """
+
+    def __init__(self, parity: Parity, *, eager: bool = False) -> None:
+        self.parity = parity
+        self._eager = eager
+
+    @cached_property
+    def run(self) -> Runner:
+        """What runs the six methods."""
+        return self.parity.eager if self._eager else ArtifactPair(self.parity.executor)
+
+    @property
+    def name(self) -> str:
+        """Name of the executor."""
+        return EAGER if self._eager else self.parity.executor(MODEL).fingerprint.executor
+
+    @cached_property
+    def _dtype(self) -> str:
+        """What the methods take: a given file knows best."""
+        if self._eager:
+            return self.parity.precision.float_type
+        return self.parity.executor(MODEL).inputs("text_decoder")[0].dtype
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """How to stream: as upstream does, or as the file says."""
+        if self._eager:
+            return RUNNER_CHUNKS
+        return Chunks(
+            self._declared("streaming_initial_chunk", RUNNER_CHUNKS.initial),
+            self._declared("streaming_chunk_frames", RUNNER_CHUNKS.following),
+            self._declared("streaming_left_context", RUNNER_CHUNKS.left_context),
+        )
+
+    def _declared(self, constant: str, otherwise: int) -> int:
+        executor = self.parity.executor(MODEL)
+        if constant not in executor.methods():
+            return otherwise
+        (value,) = executor.call(constant, ())
+        return int(np.asarray(value).item())
+
+    def prepare(self) -> None:
+        """Load everything that speaking needs, so that a stopwatch does not count it."""
+        parity = self.parity
+        if self._eager:
+            _ = parity.eager
+            return
+        for name in ("model.pte", "codec_decoder.pte"):
+            parity.executor(name)
+        _ = self.chunks, self._dtype
+
+    def say(self, utterance: Utterance, listener: Listener | None = None) -> Speech:
+        """Speak.
+
+        Raises
+        ------
+        InputError
+            See `speak`.
+        ExecutionError
+            Speech ended before its first frame.
+        """
+        parity = self.parity
+        hint = None if self._eager else self._declared("voice_embed_len", 0) or None
+        speech = speak(
+            self.run,
+            parity.checkpoint,
+            utterance.text,
+            utterance.voice,
+            seed=utterance.seed,
+            temperature=utterance.temperature,
+            max_frames=utterance.max_new_tokens,
+            max_seq_len=parity.sizes.max_seq_len,
+            codec_frames=parity.sizes.max_codec_frames,
+            dtype=self._dtype,
+            seed_step=utterance.seed_step,
+            chunks=self.chunks if utterance.streaming else None,
+            voice_embed_len=hint,
+            listener=listener,
+        )
+        if not speech.frames:
+            raise ExecutionError(
+                f"no audio: the {self.name} executor chose END_AUDIO before the first frame"
+            )
+        return speech
+
+
+def room_for_chunks(request: Request, frames: int) -> Request:
+    """`request` with a codec long enough to stream `frames`, where a preset's usual one is not.
+
+    `tiny` decodes 40 frames at once: its usual sentence, but no chunk of 25 after 25 of context.
+    """
+    usual = CAPACITIES.get(request.checkpoint, UPSTREAM_CAPACITIES)[1]
+    windows = stream_windows(min(frames, UPSTREAM_CAPACITIES[1]))
+    needed = max(window.end - window.start for window in windows)
+    if request.max_codec_frames is not None or request.artifacts is not None or usual >= needed:
+        return request
+    return dataclasses.replace(request, max_codec_frames=needed)
