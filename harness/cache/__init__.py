@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.cache.facts import digest_of, source_facts
 from harness.cache.files import cache_dir, replace_directory, replace_file
 from harness.cache.room import KeptEntry, bound, clear, entries, evict
-from harness.cache.store import Entry, borrowed, fetch
+from harness.cache.store import Entry, borrowed, fetch, find
 
 __all__ = [
     "Entry",
@@ -23,6 +23,7 @@ __all__ = [
     "entries",
     "evict",
     "fetch",
+    "find",
     "replace_directory",
     "replace_file",
     "source_facts",

@@ -29,7 +29,7 @@ from harness.cache.files import replace_directory
 from harness.cache.locks import acquire, holding, release
 from harness.cache.room import FACTS_FILE, Place, Record
 
-__all__ = ["Entry", "borrowed", "fetch", "release_all"]
+__all__ = ["Entry", "borrowed", "fetch", "find", "release_all"]
 
 _FORMAT = 1
 """Part of every key; raise it when an entry's files mean something else."""
@@ -90,9 +90,15 @@ def fetch(
     """
     facts = _plain(facts)
     place = _place(kind, name, facts)
-    if place.use not in _held:
-        _held[place.use] = acquire(place.use, shared=True)
+    _hold(place)
     return _ensure(place, name, facts, make, brief, fresh, verb, progress)
+
+
+def find(kind: str, name: str, facts: Facts) -> Path | None:
+    """Directory of the entry that `fetch` would find; None if it would have to make it."""
+    place = _place(kind, name, _plain(facts))
+    _hold(place)
+    return place.path if _found(place) else None
 
 
 @contextmanager
@@ -112,6 +118,12 @@ def borrowed(
     place = _place(kind, name, facts)
     with holding(place.use, shared=True):
         yield _ensure(place, name, facts, make, brief, fresh, verb, progress)
+
+
+def _hold(place: Place) -> None:
+    """Keep an entry from being evicted until this process ends."""
+    if place.use not in _held:
+        _held[place.use] = acquire(place.use, shared=True)
 
 
 def release_all() -> None:

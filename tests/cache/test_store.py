@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cache import Entry, fetch
+from harness.cache import Entry, fetch, find
 from harness.cache.room import Record
 from harness.errors import InputError
 
@@ -135,3 +135,12 @@ def test_a_bad_bound_is_refused_before_the_work(
     with pytest.raises(InputError, match="must be a whole number of bytes \\(got '20GB'\\)"):
         ask()
     assert not (store / "artifacts").exists()
+
+
+def test_find_gives_what_fetch_made_and_nothing_else(store: Path) -> None:
+    assert find("artifacts", "model.pte", FACTS) is None
+    made = ask()
+    assert find("artifacts", "model.pte", FACTS) == made.path
+    assert find("artifacts", "model.pte", {**FACTS, "weights": "sha256:bb"}) is None
+    (made.path / "model.pte").write_text("of another length")
+    assert find("artifacts", "model.pte", FACTS) is None

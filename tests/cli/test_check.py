@@ -122,7 +122,12 @@ def test_export_writes_both_files(
     assert run(monkeypatch, "export", "--output-dir", str(tmp_path / "out")) == 0
 
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["codec_decoder.pte", "model.pte"]
+    assert names == [
+        "codec_decoder.nodes.json",
+        "codec_decoder.pte",
+        "model.nodes.json",
+        "model.pte",
+    ]
     assert capsys.readouterr().out.count("bytes") == 2
 
 

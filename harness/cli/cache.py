@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness.cache import room
+from harness.cli.console import stdout
 from harness.errors import HarnessError, InputError
 
 __all__ = ["app"]
-
-LOG_WIDTH = 140
 
 app = typer.Typer(help="Derived files kept for reuse: look, and clear.")
 
@@ -37,7 +34,7 @@ def show(context: typer.Context) -> None:
             "in use" if entry.in_use else _moment(entry.used),
             escape(entry.record.brief if entry.record else "damaged, will not be used"),
         )
-    console = _stdout()
+    console = stdout()
     if kept:
         console.print(table)
     total = sum(entry.bytes for entry in kept)
@@ -80,11 +77,3 @@ def _listed(kinds: list[str]) -> str:
 
 def _moment(seconds: float) -> str:
     return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
-
-
-def _stdout() -> Console:
-    """Standard output; a log, which has no width of its own, gets room for every column."""
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = LOG_WIDTH
-    return console

@@ -1,0 +1,172 @@
+"""``voxtral-parity synth`` as a user meets it, in a process of its own where pipes matter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+from harness import cli
+from harness.parity import Parity
+from harness.synthesis.dump import read_codes
+from harness.synthesis.wav import read_wav
+
+Capture = pytest.CaptureFixture[str]
+
+HELLO = ("--text", "Hello, how are you today?", "--executor", "portable", "--max-new-tokens", "8")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["voxtral-parity", "synth", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture
+def exported(parity: Parity) -> None:
+    """Both artifacts are in the cache."""
+    for name in ("model.pte", "codec_decoder.pte"):
+        parity.artifact(name)
+
+
+def test_speech_is_a_wav_file_and_its_codes(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None, parity: Parity
+) -> None:
+    wav, codes = tmp_path / "out.wav", tmp_path / "codes.txt"
+
+    code = run(monkeypatch, *HELLO, "--output", str(wav), "--codes", str(codes))
+
+    out, err = capfd.readouterr()
+    assert code == 0
+    samples, rate = read_wav(wav)
+    assert (rate, len(samples)) == (24000, 8 * 1920)
+    assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+    assert out.startswith(f"{wav}  30,764 bytes  ")
+    assert "8 frames (0.64 s of audio, no END_AUDIO) in " in err
+    assert "RTF" in err
+
+
+def test_eager_speaks_the_same_codes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Parity
+) -> None:
+    codes = tmp_path / "codes.txt"
+    arguments = ["--output", str(tmp_path / "out.wav"), "--codes", str(codes)]
+
+    assert run(monkeypatch, *HELLO, "--executor", "eager", *arguments) == 0
+    assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+
+
+def test_the_speaker_gets_samples_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    tmp_path: Path,
+    exported: None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *HELLO, "--speaker") == 0
+    spoken, _ = capfdbinary.readouterr()
+    assert list(tmp_path.iterdir()) == []
+
+    assert run(monkeypatch, *HELLO, "--streaming", "--output", "s.wav") == 0
+
+    samples = np.frombuffer(spoken, "<f4")
+    codes, _ = read_wav(tmp_path / "s.wav")
+    assert len(samples) == 8 * 1920
+    assert np.array_equal((samples * np.float32(32767)).astype(np.int16), codes)
+
+
+def child(script: str) -> subprocess.Popen[bytes]:
+    """A process with `script` and this checkout."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(harness.__file__).parent.parent)},
+    )
+
+
+def test_what_is_printed_meanwhile_goes_to_stderr() -> None:
+    script = """
+import os
+from harness.cli import console
+print("before", flush=True)
+with console.raw_stdout() as raw:
+    print("from Python")
+    os.system("echo from elsewhere")
+    raw(bytes([0, 255]))
+print("after")
+"""
+    out, err = child(script).communicate()
+    assert out == b"before\n\x00\xffafter\n"
+    assert b"from Python" in err
+    assert b"from elsewhere" in err
+
+
+def test_a_player_that_leaves_is_one_sentence() -> None:
+    script = """
+from harness.cli import console
+with console.raw_stdout() as raw:
+    for _ in range(99):
+        raw(bytes(9999))
+"""
+    process = child(script)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert b"InputError: whoever played the samples went away" in process.stderr.read()
+    assert process.wait() == 1
+
+
+def test_a_seed_and_a_temperature_decide_what_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exported: None
+) -> None:
+    files = []
+    for number, seed in enumerate(("1", "1", "2")):
+        files.append(tmp_path / f"{number}.txt")
+        arguments = ["--codes", str(files[-1]), "--output", str(tmp_path / "o.wav")]
+        draw = ["--temperature", "1.5", "--seed", seed, "--max-new-tokens", "2"]
+        assert run(monkeypatch, *HELLO, *draw, *arguments) == 0
+    first, again, other = (file.read_bytes() for file in files)
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--text", ""), "nothing to say: the text is empty"),
+        (("--text", "word " * 2000), "positions and the KV cache has 128"),
+        (("--text", "Hi", "--voice", "nobody"), "voice must be one of"),
+        (("--text", "Hi", "--voice", "none.pt"), "there is no voice file none.pt"),
+        (("--text", "Hi", "--output", "/dev/null"), "it is a directory or a device"),
+        (("--text", "Hi", "--artifacts", "nowhere"), "is not in nowhere"),
+        (("--text", "Hi", "--streaming", "--max-codec-frames", "40"), "windows of up to 50 frames"),
+        (("--text", "Hi", "--executor", "gpu"), "executor must be one of"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch, capfd: Capture,
+    exported: None, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    code = run(monkeypatch, *arguments)
+
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.strip().splitlines()[-1].startswith("voxtral-parity: ")
+    assert sentence in err.strip().splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_script_can_be_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exported: None
+) -> None:
+    arguments = ["--text", "🎧👩‍👩‍👧 日本語", "--max-new-tokens", "1", "--executor", "portable"]
+    assert run(monkeypatch, *arguments, "--output", str(tmp_path / "o.wav")) == 0
