@@ -1,3 +1,7 @@
 """Fixtures for every test live in `fixtures/`, one module a subject."""
 
-pytest_plugins = ["fixtures.checkpoints", "fixtures.exports"]
+from harness.memory import keep_freed_memory
+
+pytest_plugins = ["fixtures.checkpoints", "fixtures.exports", "fixtures.programs"]
+
+keep_freed_memory()

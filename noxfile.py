@@ -79,23 +79,48 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def matrix(session: nox.Session) -> None:
-    """Judge six methods in every precision on MLX and on XNNPACK, and triangulate."""
+    """Judge tiny and small: six methods, every precision, MLX and XNNPACK, and triangulate."""
     run(session, "voxtral-parity", "matrix", *session.posargs)
 
 
 @nox.session(default=False)
+def full(session: nox.Session) -> None:
+    """Export and judge the published 4B shapes: an hour of a small machine, 25 GB of its disk."""
+    command = ("voxtral-parity", "check", "--checkpoint", "full", *session.posargs)
+    run(session, *command, "--precision", "bf16-4w8w")
+    run(session, *command, "codec", "--precision", "fp32")
+
+
+@nox.session(default=False)
 def tolerances(session: nox.Session) -> None:
-    """Measure what the allowances are ten times of: exports against eager, gate by gate."""
+    """Measure what allowances stand on (`-- tiny small --precisions bf16 --executor xnnpack`)."""
     run(session, "python", "-m", "harness.parity.measure", *session.posargs)
 
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time the portable executor at full width, beside eager PyTorch."""
+    """Time the portable executor beside eager; `-- --export`: exports beside stock."""
     run(session, "voxtral-parity", "bench", *session.posargs)
 
 
 @nox.session(default=False)
+def conformance(session: nox.Session) -> None:
+    """Run upstream's MLX op tests with the portable executor (`-- conv --jobs 2`)."""
+    install(session)
+    extra = nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), "conformance")
+    # Beside what the other sessions use; none of them imports it.
+    command = ("-m", "pip", "install", "--quiet", "--no-compile", *extra)
+    session.run(str(PROGRAMS / "python"), *command, external=True)
+    run(session, "voxtral-parity", "conformance", *session.posargs)
+
+
+@nox.session(default=False)
 def killtest(session: nox.Session) -> None:
-    """Kill real exports at random moments (`-- --times 50`), then check that a run is green."""
+    """Kill real exports at spread moments (`-- --times 50`), then check that a run is green."""
     run(session, "python", "tests/export/kill_export.py", *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Damage real `.pte` files thousands of times (`-- --times 300`); none may crash or hang."""
+    run(session, "python", "tests/runtime/portable/fuzz_pte.py", *session.posargs)

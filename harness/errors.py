@@ -7,7 +7,10 @@ Exceptions are for work that cannot be judged; a mismatch is a verdict, never an
     │   └── CheckpointError   … a checkpoint directory or a file in it
     ├── ProgramError        a .pte cannot be read: truncated, damaged, not ours
     ├── ExecutionError      a program was read and refused to run (judged: the export is wrong)
+    │   └── UnsupportedError   … since it needs what this executor or machine has not
     └── UnavailableError    a component this machine does not have, with what would provide it
+
+A `SilentOddityWarning` is no error: a run followed what upstream's runtime does without a word.
 
 Every message is one sentence that says what, where, expected, got, and what to do.
 """
@@ -20,7 +23,9 @@ __all__ = [
     "HarnessError",
     "InputError",
     "ProgramError",
+    "SilentOddityWarning",
     "UnavailableError",
+    "UnsupportedError",
 ]
 
 
@@ -47,5 +52,13 @@ class ExecutionError(HarnessError):
     """
 
 
+class UnsupportedError(ExecutionError):
+    """A program needs something that this executor or machine does not have: a Metal kernel."""
+
+
 class UnavailableError(HarnessError):
     """A component is not on this machine; the message says what would provide it."""
+
+
+class SilentOddityWarning(UserWarning):
+    """Upstream's runtime does something odd here without a word, and this run followed it."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.memory import peak_memory
 
 __all__ = ["Loading", "measure_loading"]
 
@@ -48,7 +49,7 @@ def _main(path: Path) -> None:
     from harness.runtime.portable.executor import PortableExecutor
 
     mx.eval(mx.ones((8, 8)) @ mx.ones((8, 8)))
-    before = _peak()
+    before = peak_memory() or 0
     started = time.perf_counter()
     executor = PortableExecutor()
     executor.load(path)
@@ -58,18 +59,9 @@ def _main(path: Path) -> None:
     report = {
         "gigabytes": path.stat().st_size / 1e9,
         "seconds": seconds,
-        "grown": _peak() - before,
+        "grown": ((peak_memory() or 0) - before) / 1e9,
     }
     print(json.dumps(report))
-
-
-def _peak() -> float:
-    """Peak memory of this process in 10⁹ bytes."""
-    if sys.platform == "darwin":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
-    # Linux's ru_maxrss starts at the peak of the process that started this one, and hides growth.
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def _token_embedding(sizes: Dimensions, draw: _Draw) -> _Made:
     yield "S=7, random", [(draw.below(sizes.vocab_size, 1, 7),)]
     yield "S=max, random", [(draw.below(sizes.vocab_size, 1, sizes.max_seq_len),)]
     # A wrong row shows only where it is read.
-    rows = _all_or_some(sizes.vocab_size, sizes.max_seq_len, most_calls=256)
+    rows = _all_or_some(sizes.vocab_size, sizes.max_seq_len, most_calls=64)
     yield _sweep_label("id", rows, sizes.vocab_size), [(row[None],) for row in rows]
 
 

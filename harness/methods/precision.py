@@ -31,15 +31,9 @@ def _one_of(what: str, value: str, known: Iterable[str]) -> None:
         raise InputError(f"{what} must be one of {', '.join(names)} (got {value!r})")
 
 
-def _check_group(what: str, group: int) -> None:
-    # MLX has kernels for groups of 32, 64 and 128 (16 for embeddings only); a longer group is
-    # cut into such pieces, which share its scale.
-    least = 32 if what == "qlinear" else 16
-    if group != PER_AXIS and (group < least or group % least):
-        raise InputError(
-            f"{what}-group-size must be 0 (one scale a row) or a multiple of {least}, which "
-            f"MLX's kernels need (got {group})"
-        )
+# MLX has kernels for groups of 32, 64 and 128 (16 for embeddings only); a longer group is cut
+# into such pieces, which share its scale.
+_MLX_LEAST = {"qlinear": 32, "qembedding": 16}
 
 
 def _group(size: int | None) -> str:
@@ -86,9 +80,26 @@ class Precision:
                 _one_of(what, width, _WIDTHS)
                 if group is None:
                     object.__setattr__(self, f"{what}_group_size", _USUAL_GROUP[width])
-                _check_group(what, getattr(self, f"{what}_group_size"))
+                if getattr(self, f"{what}_group_size") < 0:
+                    raise InputError(f"{what}-group-size must be 0 or more (got {group})")
             elif group is not None:
                 raise InputError(f"{what}-group-size needs {what}: nothing is quantised")
+
+    def check_for_mlx(self) -> None:
+        """Refuse groups that MLX has no kernel for; other lowerings take what torchao takes.
+
+        Raises
+        ------
+        InputError
+            A group is neither a whole row nor a multiple of the smallest that MLX knows.
+        """
+        for what, least in _MLX_LEAST.items():
+            group = getattr(self, f"{what}_group_size")
+            if group not in (None, PER_AXIS) and group % least:
+                raise InputError(
+                    f"{what}-group-size must be 0 (one scale a row) or a multiple of {least}, "
+                    f"which MLX's kernels need (got {group})"
+                )
 
     @property
     def name(self) -> str:

@@ -35,30 +35,42 @@ _FP32: Mapping[str, Mapping[str, Allowance]] = {
     "codec": _fp32(2.6e-5, 2e-5, 4.2e-7, "2.7e-6"),
 }
 
-# max abs, RMS and gain that bf16 differs by on an x86-64 CPU, over all cases of tiny.
-_BF16: Mapping[str, tuple[float, float, float]] = {
-    "text_decoder": (1.1e-2, 4.7e-3, 1.2e-4),
-    "predict_velocity": (6.0e-3, 3.1e-3, 8.6e-4),
+# max abs, RMS and gain that bf16 differs by on an x86-64 CPU, over all cases of tiny. A quantised
+# export has eager's own quantised values in bf16; with them the worst single call counts. The
+# codec is the same file in both; in the form with native convolutions it differed five times as
+# much, for the reason that `harness.export.kernels` gives.
+_BF16: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
+    "bf16": {
+        "text_decoder": (1.1e-2, 4.7e-3, 1.2e-4),
+        "predict_velocity": (6.0e-3, 3.1e-3, 8.6e-4),
+        "codec": (1.9e-2, 1.8e-2, 5.6e-4),
+    },
+    "bf16-4w8w": {
+        "text_decoder": (7.5e-3, 5.2e-3, 5.0e-4),
+        "predict_velocity": (4.8e-3, 2.1e-2, 3.7e-3),
+        "codec": (1.9e-2, 1.8e-2, 5.6e-4),
+    },
 }
 _BF16_TIMES = 4
 _BF16_SOURCE = (
-    "four times what XNNPACK in bf16 differs by from eager bf16 on an x86-64 CPU, over all cases "
-    "of tiny: {:.1e}; both round every intermediate result to 8 bits, in another order"
+    "four times what XNNPACK in {} differs by from eager of that precision on an x86-64 CPU, over "
+    "all cases of tiny: {:.1e}; both round every intermediate result to 8 bits, in another order"
 )
 
-# Here bf16 differed nowhere, so that what MLX is allowed, by reason and not by measurement,
-# is allowed here too.
+# Here nothing differed by more than float32 can tell, so that what MLX is allowed in bf16, by
+# reason and not by measurement, is allowed here too: of a lookup not one bit, of a sum two units
+# in the last place.
 _BF16_AS_MLX = ("token_embedding", "audio_token_embedding", "semantic_head")
 
 
 def allowances(method: str) -> dict[str, Allowance]:
     """Allowances of `method` by ``xnnpack/PRECISION``; what was not measured has none."""
     found = dict(_FP32[method])
-    if method in _BF16_AS_MLX:
-        found["xnnpack/bf16"] = tolerances.allowances(method)["bf16"]
-    elif method in _BF16:
-        max_abs, rms, gain = (_BF16_TIMES * value for value in _BF16[method])
-        found["xnnpack/bf16"] = Allowance(
-            max_abs, rms, gain, source=_BF16_SOURCE.format(_BF16[method][0])
-        )
+    for precision, measured in _BF16.items():
+        if method in _BF16_AS_MLX:
+            found[f"xnnpack/{precision}"] = tolerances.allowances(method)["bf16"]
+            continue
+        max_abs, rms, gain = (_BF16_TIMES * value for value in measured[method])
+        source = _BF16_SOURCE.format(precision, measured[method][0])
+        found[f"xnnpack/{precision}"] = Allowance(max_abs, rms, gain, source=source)
     return found

@@ -45,7 +45,8 @@ class EagerModel:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._dtype: torch.dtype = next(model.parameters()).dtype
+        # A norm's: matrices may be quantised, or narrower in memory than they compute.
+        self._dtype: torch.dtype = model.decoder.norm.weight.dtype
         self._states: dict[str, _Caches] = {}
         flow = model.flow_head
         self._methods = {

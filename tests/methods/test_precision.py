@@ -68,7 +68,7 @@ def test_rounding_picks_the_allowance(precision: Precision, allowance: str) -> N
     [
         ("bf17", {}, r"precision must be one of fp32, bf16, bf16-4w8w \(got 'bf17'\)"),
         ("bf16", {"qlinear": "8da4w"}, r"qlinear must be one of 4w, 8w \(got '8da4w'\)"),
-        ("bf16", {"qlinear": "4w", "qlinear_group_size": 16}, r"a multiple of 32.*\(got 16\)"),
+        ("bf16", {"qlinear": "4w", "qlinear_group_size": -32}, r"must be 0 or more \(got -32\)"),
         ("bf16", {"qlinear_group_size": 32}, "qlinear-group-size needs qlinear"),
         ("bf16", {"decoder_qlinear_scope": "none"}, "decoder-qlinear-scope needs qlinear"),
         (
@@ -81,3 +81,23 @@ def test_rounding_picks_the_allowance(precision: Precision, allowance: str) -> N
 def test_what_is_no_precision_is_refused(name: str, options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_precision(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"qlinear": "4w", "qlinear_group_size": 16}, r"qlinear.*a multiple of 32.*\(got 16\)"),
+        ({"qlinear": "8w", "qlinear_group_size": 48}, r"qlinear.*a multiple of 32.*\(got 48\)"),
+        ({"qembedding": "4w", "qembedding_group_size": 8}, r"qembedding.*of 16.*\(got 8\)"),
+    ],
+)
+def test_groups_without_a_kernel_are_refused_for_mlx_alone(options: dict, message: str) -> None:
+    precision = parse_precision("bf16", **options)
+
+    with pytest.raises(InputError, match=message):
+        precision.check_for_mlx()
+
+
+@pytest.mark.parametrize("group", [0, 32, 64, 96, 128, 256])
+def test_groups_that_mlx_can_cut_are_its_own(group: int) -> None:
+    Precision("bf16", qlinear="4w", qlinear_group_size=group).check_for_mlx()

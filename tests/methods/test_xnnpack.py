@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.methods import METHODS
+from harness.methods.precision import PRECISIONS
 from harness.methods.xnnpack import allowances
 
 
@@ -17,7 +19,19 @@ def test_a_lookup_stays_exact_in_bf16() -> None:
     assert allowances("token_embedding")["xnnpack/bf16"].max_abs == 0
 
 
-@pytest.mark.parametrize("method", ["text_decoder", "codec"])
-def test_what_was_not_measured_has_no_allowance(method: str) -> None:
-    assert "xnnpack/bf16-4w8w" not in allowances(method)
-    assert ("xnnpack/bf16" in allowances(method)) == (method != "codec")
+def test_quantised_weights_are_allowed_four_times_what_was_measured() -> None:
+    allowed = allowances("predict_velocity")["xnnpack/bf16-4w8w"]
+
+    assert (allowed.max_abs, allowed.rms, allowed.gain) == pytest.approx((0.0192, 0.084, 0.0148))
+    assert "XNNPACK in bf16-4w8w" in allowed.source
+
+
+@pytest.mark.parametrize("method", [method.name for method in METHODS])
+def test_every_named_precision_was_measured_and_no_other(method: str) -> None:
+    assert set(allowances(method)) == {f"xnnpack/{name}" for name in PRECISIONS}
+
+
+def test_the_codec_is_one_file_in_bf16_and_in_what_ships() -> None:
+    allowed = allowances("codec")
+
+    assert allowed["xnnpack/bf16"].max_abs == allowed["xnnpack/bf16-4w8w"].max_abs == 0.076
