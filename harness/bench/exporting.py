@@ -93,8 +93,9 @@ def alternate(contenders: Mapping[str, Work], rounds: int) -> dict[str, tuple[fl
             gc.collect()
             started = time.perf_counter()
             work()
+            seconds = time.perf_counter() - started
             if number >= 0:
-                taken[name].append(time.perf_counter() - started)
+                taken[name].append(seconds)
     return {name: tuple(seconds) for name, seconds in taken.items()}
 
 
