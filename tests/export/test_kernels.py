@@ -185,7 +185,8 @@ class Convolution(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.weight = nn.Parameter((torch.randn(8, 64, 7) / 448**0.5).bfloat16())
+        weight = (torch.randn(8, 64, 7) / 448**0.5).bfloat16()
+        self.weight = nn.Parameter(weight, requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.conv1d(x, self.weight)
