@@ -39,11 +39,12 @@ def test_method_equals_eager(method: Method, xnnpack: Parity) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_allowance_is_within_ten_times_what_is_measured(method: Method, xnnpack: Parity) -> None:
+def test_allowance_is_near_what_is_measured(method: Method, xnnpack: Parity) -> None:
+    """Ten times what one CPU measured; others, with other kernels, measured half as much."""
     used = max(v.headroom_used for v in xnnpack.judge(method) if v.kind in ("tensor", "waveform"))
 
     exact = method.allowances["xnnpack/fp32"].max_abs == 0
-    assert used == 0 if exact else 0.1 <= used <= 1
+    assert used == 0 if exact else 0.05 <= used <= 1
 
 
 def test_a_method_alone_equals_eager_on_xnnpack(parity: Parity, tmp_path: Path) -> None:
