@@ -35,26 +35,28 @@ _FP32: Mapping[str, Mapping[str, Allowance]] = {
     "codec": _fp32(2.6e-5, 2e-5, 4.2e-7, "2.7e-6"),
 }
 
-# max abs, RMS and gain that bf16 differs by on an x86-64 CPU, over all cases of tiny. A quantised
-# export has eager's own quantised values in bf16; with them the worst single call counts. The
-# codec is the same file in both; in the form with native convolutions it differed five times as
-# much, for the reason that `harness.export.kernels` gives.
+# The most that bf16 differs by on two x86-64 CPUs, with and without bf16 instructions, over all
+# cases of tiny and small: max abs, RMS and gain, the last two also of the worst single call. A
+# quantised export has eager's own quantised values in bf16. The codec is the same file in both;
+# in the form with native convolutions it differed five times as much, for the reason that
+# `harness.export.kernels` gives.
 _BF16: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
     "bf16": {
-        "text_decoder": (1.1e-2, 4.7e-3, 1.2e-4),
-        "predict_velocity": (6.0e-3, 3.1e-3, 8.6e-4),
-        "codec": (1.9e-2, 1.8e-2, 5.6e-4),
+        "text_decoder": (1.7e-2, 1.4e-2, 5.9e-4),
+        "predict_velocity": (6.0e-3, 1.8e-2, 5.5e-3),
+        "codec": (3.2e-2, 2.5e-2, 5.6e-4),
     },
     "bf16-4w8w": {
-        "text_decoder": (7.5e-3, 5.2e-3, 5.0e-4),
-        "predict_velocity": (4.8e-3, 2.1e-2, 3.7e-3),
-        "codec": (1.9e-2, 1.8e-2, 5.6e-4),
+        "text_decoder": (2.0e-2, 1.5e-2, 5.0e-4),
+        "predict_velocity": (5.6e-3, 2.1e-2, 4.5e-3),
+        "codec": (3.2e-2, 2.5e-2, 5.6e-4),
     },
 }
 _BF16_TIMES = 4
 _BF16_SOURCE = (
-    "four times what XNNPACK in {} differs by from eager of that precision on an x86-64 CPU, over "
-    "all cases of tiny: {:.1e}; both round every intermediate result to 8 bits, in another order"
+    "four times what XNNPACK in {} differs by from eager of that precision on x86-64 CPUs, over "
+    "all cases of tiny and small: {:.1e}; both round every intermediate result to 8 bits, in "
+    "another order"
 )
 
 # Here nothing differed by more than float32 can tell, so that what MLX is allowed in bf16, by
