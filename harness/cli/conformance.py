@@ -61,24 +61,22 @@ def conformance(
 def _show(report: Report, say: Callable[..., None]) -> None:
     from rich.table import Table
 
-    from harness.conformance import PASSED
+    from harness.conformance import FAILED, UNSUPPORTED
 
-    classes = Table("suite", "class", "cases", "passed", "failed", "not supported here")
-    for column in classes.columns[2:]:
+    suites = Table("suite", "cases", "passed", "failed", "not supported here")
+    for column in suites.columns[1:]:
         column.justify = "right"
-    plain = [count for count in report.classes if count.passed == count.cases]
-    for count in report.classes:
-        if count.passed != count.cases:
-            numbers = (count.cases, count.passed, count.failed, count.unsupported)
-            classes.add_row(count.suite, count.group, *map(str, numbers))
-    if plain:
-        total = str(sum(count.cases for count in plain))
-        classes.add_row("", f"{len(plain)} classes that passed whole", total, total, "0", "0")
-    say(classes)
-    reasons = Table("case", "", "reason")
+    for suite, counts in report.suites.items():
+        suites.add_row(suite, str(sum(counts.values())), *map(str, counts.values()))
+    say(suites)
+    reasons = Table("class", "case", "", "reason")
     for outcome in report.outcomes:
-        if outcome.status != PASSED:
-            reasons.add_row(outcome.case.name, outcome.status, escape(outcome.reason))
+        if outcome.status == FAILED:
+            case = outcome.case
+            reasons.add_row(case.group, case.name, FAILED, escape(outcome.reason))
+    for (group, reason), names in report.unsupported.items():
+        which = names[0] if len(names) == 1 else f"{len(names)} cases"
+        reasons.add_row(group, which, UNSUPPORTED, escape(reason))
     if reasons.row_count:
         say(reasons)
     say(_summary(report), soft_wrap=True, markup=False)

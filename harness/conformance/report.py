@@ -12,23 +12,13 @@ from typing import Any
 from harness.cache import replace_file
 from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Outcome
 
-__all__ = ["SCHEMA", "ClassCount", "Report", "to_json", "write_json"]
+__all__ = ["SCHEMA", "Report", "to_json", "write_json"]
 
 SCHEMA = "1"
 
+_UNSUPPORTED = f"{UNSUPPORTED}: "
+
 _STACK = ("executorch", "torch", "torchao", "mlx")
-
-
-@dataclass(frozen=True)
-class ClassCount:
-    """One test class, counted."""
-
-    suite: str
-    group: str
-    cases: int
-    passed: int
-    failed: int
-    unsupported: int
 
 
 @dataclass(frozen=True)
@@ -95,16 +85,14 @@ class Report:
         }
 
     @property
-    def classes(self) -> tuple[ClassCount, ...]:
-        """Counts of each test class."""
-        found: dict[tuple[str, str], Counter[str]] = {}
+    def unsupported(self) -> dict[tuple[str, str], list[str]]:
+        """Test class and why it cannot run here → its cases that cannot."""
+        found: dict[tuple[str, str], list[str]] = {}
         for outcome in self.outcomes:
-            key = outcome.case.suite, outcome.case.group
-            found.setdefault(key, Counter())[outcome.status] += 1
-        return tuple(
-            ClassCount(*key, sum(n.values()), n[PASSED], n[FAILED], n[UNSUPPORTED])
-            for key, n in found.items()
-        )
+            if outcome.status == UNSUPPORTED:
+                reason = outcome.reason.split(_UNSUPPORTED, 1)[-1]  # without the place in the graph
+                found.setdefault((outcome.case.group, reason), []).append(outcome.case.name)
+        return found
 
 
 def to_json(report: Report, command: str) -> str:

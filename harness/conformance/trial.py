@@ -81,6 +81,8 @@ def tried(case: Case, folder: str, kept: str | None, mode: Mode) -> Outcome:
                 status, reason = FAILED, _complaint(words.getvalue())
     except (UnsupportedError, UnavailableError) as error:
         status, reason = UNSUPPORTED, str(error)
+    except ModuleNotFoundError as error:
+        status, reason = UNSUPPORTED, f"it needs {error.name}, which is not installed"
     except Exception as error:
         status, reason = FAILED, _shortened(f"{type(error).__name__}: {error}")
     finally:

@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Outcome
-from harness.conformance.report import ClassCount, Report, to_json, write_json
+from harness.conformance.report import Report, to_json, write_json
 
 PASS = Outcome(Case("ops", "add", 0, "add"), PASSED, seconds=1.5, cpu_seconds=1.0, cached=True)
 FAIL = Outcome(Case("ops", "add", 1, "add_scalar"), FAILED, "values do not match", 2.0, 0.5)
 METAL = Outcome(Case("tq_norm", "tq_norm", 0, "tq_norm_b1"), UNSUPPORTED, "a Metal kernel")
+DEEP = Outcome(
+    Case("tq_norm", "tq_norm", 1, "tq_norm_b2"),
+    UNSUPPORTED,
+    "method 'forward', instruction 3: not supported here: a Metal kernel",
+)
 
 
 def report(*outcomes: Outcome) -> Report:
@@ -39,14 +44,19 @@ def test_what_only_ran_is_counted_apart() -> None:
     assert report(PASS, ran, METAL).uncompared == 1
 
 
-def test_counts_by_status_and_by_class() -> None:
+def test_counts_by_status_and_by_suite() -> None:
     whole = report(PASS, FAIL, METAL)
     assert whole.counts == {PASSED: 1, FAILED: 1, UNSUPPORTED: 1}
-    assert whole.classes == (
-        ClassCount("ops", "add", 2, 1, 1, 0),
-        ClassCount("tq_norm", "tq_norm", 1, 0, 0, 1),
-    )
+    assert whole.suites == {
+        "ops": {PASSED: 1, FAILED: 1, UNSUPPORTED: 0},
+        "tq_norm": {PASSED: 0, FAILED: 0, UNSUPPORTED: 1},
+    }
     assert (whole.cached, whole.cpu_seconds) == (1, 1.5)
+
+
+def test_cases_of_a_class_that_cannot_run_for_one_reason_are_told_together() -> None:
+    together = report(PASS, METAL, DEEP).unsupported
+    assert together == {("tq_norm", "a Metal kernel"): ["tq_norm_b1", "tq_norm_b2"]}
 
 
 def test_json_holds_every_case_with_its_reason() -> None:

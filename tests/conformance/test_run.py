@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from harness.conformance import FAILED, PASSED, UNSUPPORTED, Report, Request, run
+from harness.conformance import (
+    FAILED,
+    PASSED,
+    UNSUPPORTED,
+    Case,
+    Report,
+    Request,
+    run,
+    suites,
+    trial,
+)
 
 SCAN = "gated_delta_rule_b1_t4_h2_dk16_dv16_scan"
 NAMES = ("update_and_attend_decode", "tq_norm_b1_h8_t1_d128", "reciprocal")
@@ -37,6 +48,21 @@ def test_our_executor_passes_upstreams_tests(first: Report) -> None:
 def test_what_cannot_run_here_says_why(first: Report) -> None:
     (metal,) = [outcome for outcome in first.outcomes if outcome.status == UNSUPPORTED]
     assert "not supported here: a Metal kernel" in metal.reason
+
+
+def test_a_test_that_needs_another_package_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def needs(case: Case) -> object:
+        raise ModuleNotFoundError("No module named 'gguf'", name="gguf")
+
+    monkeypatch.setattr(trial, "_prepare", lambda: SimpleNamespace())
+    monkeypatch.setattr(suites, "instance", needs)
+    outcome = trial.tried(Case("gguf.linear", "q6_k", 0, "q6_k"), str(tmp_path), None, trial.Mode())
+    assert (outcome.status, outcome.reason) == (
+        UNSUPPORTED,
+        "it needs gguf, which is not installed",
+    )
 
 
 def test_a_class_is_lowered_once_and_a_wrong_answer_is_caught(first: Report, cache: Path) -> None:

@@ -3,6 +3,8 @@
 The stock Python accessors follow any offset they are given; a damaged file can make them loop,
 wrap around or answer with nonsense. Here nothing outside the buffer is ever touched, and a
 small file cannot unfold into a large tree: what is decoded is bounded by the buffer's size.
+What the verifier of the flatbuffers library refuses is refused here too: numbers off their
+alignment, a table's index beyond the buffer, offsets of zero, strings without their final zero.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ class Reader:
             An offset, a length or a string is damaged, or a required field is missing.
         """
         try:
-            return self._table(self._schema.root, self._unpack(_U32, 0), 0)
+            return self._table(self._schema.root, self._target(0), 0)
         except UnicodeDecodeError as error:
             raise self._damaged("a name in it is not text") from error
 
@@ -93,7 +95,16 @@ class Reader:
             raise self._damaged(
                 f"it refers to byte {position} of a part of {len(self._buffer)} bytes"
             )
+        if position % code.size:
+            raise self._damaged(f"a number of {code.size} bytes lies at byte {position}")
         return code.unpack_from(self._buffer, position)[0]
+
+    def _target(self, position: int) -> int:
+        """What the offset at `position` points to."""
+        offset = self._unpack(_U32, position)
+        if not offset:
+            raise self._damaged(f"an offset at byte {position} is zero")
+        return int(position + offset)
 
     def _spend(self, count: int) -> None:
         self._budget -= count
@@ -107,6 +118,8 @@ class Reader:
         self._spend(4 + len(fields))
         vtable = position - self._unpack(_I32, position)
         size = self._unpack(_U16, vtable)
+        if size % 2 or vtable + size > len(self._buffer):
+            raise self._damaged(f"the index of a {name} in it has {size} bytes")
 
         def offset(slot: int) -> int:
             entry = 4 + 2 * slot
@@ -138,18 +151,20 @@ class Reader:
                 f"executorch knows 1 to {len(members)}; it was exported by a newer version "
                 "or is damaged"
             )
-        return self._table(members[tag - 1], position + self._unpack(_U32, position), depth + 1)
+        return self._table(members[tag - 1], self._target(position), depth + 1)
 
     def _value(self, kind: Type, position: int, depth: int) -> Any:
         if kind.kind == "scalar":
             return self._unpack(_SCALAR[kind.name], position)
         if kind.kind == "struct":
             return self._struct(kind.name, position)
-        target = position + self._unpack(_U32, position)
+        target = self._target(position)
         if kind.kind == "string":
             # Exporters write a string once and refer to it often.
             if target not in self._strings:
                 self._strings[target] = str(self._bytes(target), "utf-8")
+                if self._unpack(_U8, target + 4 + self._unpack(_U32, target)):
+                    raise self._damaged(f"the text at byte {target} has no end")
             return self._strings[target]
         if kind.kind == "table":
             return self._table(kind.name, target, depth + 1)

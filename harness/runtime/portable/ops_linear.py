@@ -115,8 +115,12 @@ def _numbers(indices: Any, stack: Any) -> Any:
 
 
 def _gather_mm(n: Node, s: Slots) -> Any:
+    """Products of chosen matrices; 16-bit ones are widened, which MLX's CPU kernel refuses."""
     a, b = s.tensor(n.a), s.tensor(n.b)
-    return mx.gather_mm(a, b, **_experts(n, s, a, b))
+    experts = _experts(n, s, a, b)
+    if s.faithful or a.dtype not in _NARROW or a.dtype != b.dtype:
+        return mx.gather_mm(a, b, **experts)
+    return mx.gather_mm(*_wide(a, b), **experts).astype(a.dtype)
 
 
 def _gather_qmm(n: Node, s: Slots) -> Any:

@@ -250,6 +250,8 @@ class _Builder:
     def dim(self, raw: Any) -> Dim:
         if raw.value >= 0:
             return Dim(raw.value, raw.value)
+        if raw.min_value < 0 or (raw.max_value != -1 and raw.max_value < raw.min_value):
+            raise self.damaged(f"a tensor's size is from {raw.min_value} to {raw.max_value}")
         return Dim(None, raw.max_value if raw.max_value >= 0 else None)
 
     def damaged(self, reason: str) -> ProgramError:

@@ -130,6 +130,18 @@ def test_gather_mm_chooses_matrices(run_node: Run) -> None:
         run_node("GatherMmNode", a=a, b=b, rhs_indices=np.array([0, 1, 5], np.uint32))
 
 
+def test_gather_mm_widens_16_bits_unless_faithful(run_node: Run) -> None:
+    a, b = (mx.array(normal(*shape)).astype(mx.bfloat16) for shape in ((2, 1, 64), (5, 64, 6)))
+    node = {"a": a, "b": b, "rhs_indices": np.array([4, 0], np.uint32)}
+    got = run_node("GatherMmNode", **node)
+    exact = np.array(a.astype(mx.float32)) @ np.array(b.astype(mx.float32))[[4, 0]]
+    assert got.dtype == mx.bfloat16
+    rounding = np.abs(np.array(got.astype(mx.float32)) - exact) / np.abs(exact)
+    assert rounding.max() < 2**-8  # the result's own, none of the sum's
+    with pytest.raises(RuntimeError, match="only supports float32"):
+        run_node("GatherMmNode", **node, faithful=True)
+
+
 def test_gather_qmm_chooses_packed_matrices(run_node: Run) -> None:
     w, scales, biases = mx.quantize(mx.array(normal(3, 8, 64)), group_size=32, bits=4)
     packing = {"group_size": 32, "bits": 4, "mode": "affine"}
