@@ -29,6 +29,7 @@ _SHARING = 8
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
+_INLINE = ("scalar", "struct")
 _Buffer = bytes | memoryview
 
 
@@ -82,7 +83,7 @@ class Reader:
             An offset, a length or a string is damaged, or a required field is missing.
         """
         try:
-            return self._table(self._schema.root, self._target(0), 0)
+            return self._table(self._schema.root, self._unpack(_U32, 0), 0)
         except UnicodeDecodeError as error:
             raise self._damaged("a name in it is not text") from error
 
@@ -98,13 +99,6 @@ class Reader:
         if position % code.size:
             raise self._damaged(f"a number of {code.size} bytes lies at byte {position}")
         return code.unpack_from(self._buffer, position)[0]
-
-    def _target(self, position: int) -> int:
-        """What the offset at `position` points to."""
-        offset = self._unpack(_U32, position)
-        if not offset:
-            raise self._damaged(f"an offset at byte {position} is zero")
-        return int(position + offset)
 
     def _spend(self, count: int) -> None:
         self._budget -= count
@@ -130,7 +124,10 @@ class Reader:
             at = offset(field.slot)
             if not at:
                 values.append(self._absent(name, field))
-            elif field.type.kind == "union":
+                continue
+            if field.type.kind not in _INLINE and not self._unpack(_U32, position + at):
+                raise self._damaged(f"the offset of a {name}'s {field.name} is zero")
+            if field.type.kind == "union":
                 tag = self._unpack(_U8, position + offset(field.slot - 1))
                 values.append(self._union(field, tag, position + at, depth))
             else:
@@ -151,14 +148,14 @@ class Reader:
                 f"executorch knows 1 to {len(members)}; it was exported by a newer version "
                 "or is damaged"
             )
-        return self._table(members[tag - 1], self._target(position), depth + 1)
+        return self._table(members[tag - 1], position + self._unpack(_U32, position), depth + 1)
 
     def _value(self, kind: Type, position: int, depth: int) -> Any:
         if kind.kind == "scalar":
             return self._unpack(_SCALAR[kind.name], position)
         if kind.kind == "struct":
             return self._struct(kind.name, position)
-        target = self._target(position)
+        target = position + self._unpack(_U32, position)
         if kind.kind == "string":
             # Exporters write a string once and refer to it often.
             if target not in self._strings:

@@ -66,7 +66,7 @@ def test_a_table_is_read_with_defaults() -> None:
         (tree(struct.pack("<III", 1, 4, 2) + b"\xff\xfe\0\0"), "not text"),
         (tree(struct.pack("<III", 1, 4, 2) + b"hi!\0"), "the text at byte 32 has no end"),
         (tree(struct.pack("<III", 1, 4, 2) + b"hi"), "byte 38 of a part of 38"),
-        (tree(struct.pack("<II", 1, 0)), "an offset at byte 28 is zero"),
+        (tree(b"")[:-4] + struct.pack("<I", 0), "the offset of a Tree's names is zero"),
         (tree(struct.pack("<II", 1, 6) + b"\0" * 8), "a number of 4 bytes lies at byte 34"),
         (struct.pack("<IHHi", 8, 5, 4, 4), "the index of a Tree in it has 5 bytes"),
         (struct.pack("<IHHi", 8, 400, 4, 4), "the index of a Tree in it has 400 bytes"),
