@@ -14,7 +14,8 @@ from harness.runtime.portable.kv_cache import SequenceCache
 from harness.runtime.portable.ops_shape import allocatable
 from harness.runtime.portable.payload import MLXGraph, TensorMeta, Tid
 from harness.runtime.portable.program import Program
-from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, to_mlx
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype
+from harness.runtime.portable.weights import read_tensor
 from harness.runtime.portable.wide import Budget, WideWeights
 
 __all__ = ["MLXDelegate", "check_constants"]
@@ -95,10 +96,8 @@ class MLXDelegate:
             meta = graph.meta[index]
             assert meta is not None
             span = program.named_data[graph.names[index]]
-            with program.data(span) as data:
-                delegate.constants.append(to_mlx(data, meta.scalar, _shape(meta)))
-            # MLX cannot lend a mapped page, so it was copied: keep one of the two in memory.
-            program.let_go(span)
+            weight = read_tensor(program, span, meta.scalar, _shape(meta))
+            delegate.constants.append(weight)
         delegate.fresh = [delegate.zeros(tid) for tid in graph.buffers]
         if graph.init is not None:
             slots = delegate.slots(delegate.fresh)

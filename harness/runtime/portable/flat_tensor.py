@@ -15,7 +15,6 @@ Layout (executorch/extension/flat_tensor/serialize/serialize.py), all little-end
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from harness.runtime.portable.flatbuffer import Reader
 from harness.runtime.portable.plan import Span
 from harness.runtime.portable.schema import flat_tensor_schema
 
-__all__ = ["DataFile", "Entry", "open_mapping", "read_data_file"]
+__all__ = ["DataFile", "Entry", "read_data_file"]
 
 _HEADER = struct.Struct("<4sIQQQQ")
 _VERSION = 0
@@ -50,23 +49,6 @@ class DataFile:
 
     path: Path
     entries: Mapping[str, Entry]
-
-
-def open_mapping(path: Path, kind: str) -> mmap.mmap:
-    """Map a file for reading.
-
-    Raises
-    ------
-    ProgramError
-        It is missing or empty.
-    """
-    try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise ProgramError(f"{path} cannot be opened: {error.strerror}") from error
-    except ValueError as error:
-        raise ProgramError(f"{path} is empty, expected a {kind}; export it again") from error
 
 
 def read_data_file(path: Path, content: memoryview, number: int) -> DataFile:

@@ -1,0 +1,44 @@
+"""Large weights are read past the mapping; they must be the bytes of the file all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from harness.runtime.portable import weights
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.dtypes import SCALAR_TYPES
+from harness.runtime.portable.mapped_file import MappedFile
+from harness.runtime.portable.plan import Span
+from harness.runtime.portable.program import Program
+from harness.runtime.portable.slots import to_numpy
+
+OFFSET = 4099
+
+
+@pytest.mark.parametrize("large", [0, 1 << 40], ids=["read", "mapped"])
+@pytest.mark.parametrize("shape", [(), (7,), (3, 0), (64, 3, 1031)])
+@pytest.mark.parametrize("name", [s.name for s in SCALAR_TYPES.values() if s.delegated])
+def test_a_tensor_is_the_bytes_of_its_file(
+    name: str, shape: tuple[int, ...], large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scalar,) = [s for s in SCALAR_TYPES.values() if s.name == name]
+    dtype = np.dtype(getattr(ml_dtypes, name, None) or scalar.numpy)
+    octets = np.random.default_rng(1).integers(0, 2, dtype.itemsize * int(np.prod(shape)), np.uint8)
+    path = tmp_path / "weights.pte"
+    path.write_bytes(b"\1" * OFFSET + octets.tobytes() + b"\2" * 50)
+    monkeypatch.setattr(weights, "_LARGE", large)
+    file = MappedFile(path, ".pte")
+    program = Program(path, {}, {}, (file,))
+    path.unlink()
+    path.write_bytes(b"\3" * 10)  # what takes its place is another file
+
+    array = weights.read_tensor(program, Span(OFFSET, octets.size), scalar, shape)
+    program.close()
+
+    assert array.shape == shape
+    with mx.stream(mx.cpu):
+        assert to_numpy(array, scalar).tobytes() == octets.tobytes()
