@@ -71,7 +71,7 @@ def rounds(home: Path, times: int, draws: random.Random) -> int:
         raise SystemExit(f"an export without a kill failed:\n{dry.said()}")
     whole = time.monotonic() - started
     steps = dry.steps()
-    wanted = {path.name: sha256(path) for path in output.glob("*.pte")}
+    wanted = {path.name: sha256(path) for path in output.glob("[!.]*")}
     print(f"a whole export takes {whole:.1f} s and {len(steps)} steps; killing {times}", flush=True)
     killed: collections.Counter[str] = collections.Counter()
     faults: list[str] = []
