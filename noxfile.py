@@ -85,7 +85,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def full(session: nox.Session) -> None:
-    """Export and judge the published 4B shapes: an hour of a small machine, 25 GB of its disk."""
+    """Export and judge the published 4B shapes: half an hour, 24 GiB of memory, 16 GB of disk."""
     command = ("voxtral-parity", "check", "--checkpoint", "full", *session.posargs)
     run(session, *command, "--precision", "bf16-4w8w")
     run(session, *command, "codec", "--precision", "fp32")
