@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from harness.bench.loading import measure_loading
+from harness.bench.stock import StockMLX
 from harness.bench.subjects import CODEC_FRAMES, DECODERS, ONE_LAYER, POSITIONS, Subjects
+from harness.runtime.protocol import Array, as_array
 
 __all__ = ["Row", "bench", "best_of"]
 
 Work = Callable[[], object]
 
 _PREFILL = 64
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "4-bit": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def bench(progress: Callable[[str], None], *, rounds: int = 5, plain: bool = Tru
     rounds
         Runs of each contender, of which the best counts; the codec takes fewer.
     plain
-        Also time MLX's own kernels (the portable executor without its fast routes).
+        Also time stock MLX: its own BLAS and kernels, in processes of their own.
     """
     # Before torch: whoever imports mlx.core first decides which BLAS it calls.
     import harness.runtime.portable.blas  # noqa: F401
@@ -91,18 +95,20 @@ def bench(progress: Callable[[str], None], *, rounds: int = 5, plain: bool = Tru
 
 def _decoder(eager: Any, files: Mapping[str, Path], rounds: int, plain: bool) -> Iterator[Row]:
     for length, start in ((_PREFILL, 0), (1, _PREFILL)):
-        contenders = {"eager fp32": _step(eager, "float32", length, start)}
-        targets = {}
-        for precision, path in files.items():
-            dtype = "float32" if precision == "fp32" else "bfloat16"
-            name = f"portable {precision}"
-            contenders[name] = _step(_executor(path), dtype, length, start)
-            targets[name] = 1.5 if precision == "fp32" else 2.0
-            if plain:
-                own = _executor(path, fast=False)
-                contenders[f"MLX's own {precision}"] = _step(own, dtype, length, start)
-        what = f"decoder layer, {length} token{'s' * (length > 1)} at position {start}"
-        yield from _rows(what, best_of(contenders, rounds), targets)
+        given = {precision: _step(_DTYPES[precision], length, start) for precision in files}
+        targets = {
+            f"portable {precision}": 1.5 if precision == "fp32" else 2.0 for precision in files
+        }
+        with ExitStack() as processes:
+            contenders = {"eager fp32": _once(eager, "text_decoder", given["fp32"])}
+            for precision, path in files.items():
+                inputs = given[precision]
+                contenders[f"portable {precision}"] = _once(_executor(path), "text_decoder", inputs)
+                if plain:
+                    stock = StockMLX(path, "text_decoder", inputs)
+                    contenders[f"stock MLX {precision}"] = processes.enter_context(stock)
+            what = f"decoder layer, {length} token{'s' * (length > 1)} at position {start}"
+            yield from _rows(what, best_of(contenders, rounds), targets)
 
 
 def _codec(eager: Any, path: Path, rounds: int, plain: bool) -> Iterator[Row]:
@@ -110,13 +116,15 @@ def _codec(eager: Any, path: Path, rounds: int, plain: bool) -> Iterator[Row]:
     shape = (1, 1, CODEC_FRAMES)
     semantic = draw.integers(2, ONE_LAYER.semantic_size, shape)
     codes = np.concatenate([semantic, draw.integers(2, 23, (1, 36, CODEC_FRAMES))], axis=1)
-    contenders: dict[str, Work] = {
-        "eager fp32": lambda: eager.call("codec", [codes]),
-        "portable fp32": _once(_executor(path), "codec", codes),
-    }
-    if plain:
-        contenders["MLX's own fp32"] = _once(_executor(path, fast=False), "codec", codes)
-    best = best_of(contenders, rounds)
+    with ExitStack() as processes:
+        contenders: dict[str, Work] = {
+            "eager fp32": _once(eager, "codec", [codes]),
+            "portable fp32": _once(_executor(path), "codec", [codes]),
+        }
+        if plain:
+            stock = StockMLX(path, "codec", [codes])
+            contenders["stock MLX fp32"] = processes.enter_context(stock)
+        best = best_of(contenders, rounds)
     yield from _rows(f"codec, {CODEC_FRAMES} frames", best, {"portable fp32": 1.5})
 
 
@@ -159,24 +167,21 @@ def _loading(path: Path) -> Iterator[Row]:
     yield Row(f"{what}: peak memory over file size", f"{held:.2f}", held, 1.1)
 
 
-def _step(executor: Any, dtype: str, length: int, start: int) -> Work:
-    """A call of `text_decoder`; writing the same positions again costs what the first did."""
-    from harness.runtime.protocol import as_array
-
+def _step(dtype: str, length: int, start: int) -> list[Array]:
+    """Inputs of `text_decoder`; writing the same positions again costs what the first did."""
     embeds = np.random.default_rng(2).standard_normal((1, length, ONE_LAYER.decoder.dim))
     positions = np.arange(start, start + length, dtype=np.int64)
     assert start + length <= POSITIONS
-    given = [as_array(embeds, dtype), positions]
-    return lambda: executor.call("text_decoder", given)
+    return [as_array(embeds, dtype), positions]
 
 
-def _once(executor: Any, method: str, *given: Any) -> Work:
+def _once(executor: Any, method: str, given: Sequence[Array]) -> Work:
     return lambda: executor.call(method, list(given))
 
 
-def _executor(path: Path, *, fast: bool = True) -> Any:
+def _executor(path: Path) -> Any:
     from harness.runtime.portable import PortableExecutor
 
-    executor = PortableExecutor(fast=fast)
+    executor = PortableExecutor()
     executor.load(path)
     return executor

@@ -21,7 +21,7 @@ def bench(
         int, typer.Option(min=1, help="Runs of each: the best counts, of exports the median.")
     ] = 5,
     plain: Annotated[
-        bool, typer.Option("--plain/--no-plain", help="Also time MLX's own CPU kernels.")
+        bool, typer.Option("--plain/--no-plain", help="Also time stock MLX, as its wheel comes.")
     ] = True,
     export: Annotated[
         bool, typer.Option("--export", help="Time exports beside upstream's own lowering instead.")

@@ -8,6 +8,9 @@ import pytest
 from harness.bench import measure
 from harness.bench.loading import measure_loading
 from harness.bench.measure import Row, best_of
+from harness.bench.stock import StockMLX
+from harness.errors import ExecutionError
+from harness.methods import select_methods
 from harness.parity import Parity
 
 
@@ -44,3 +47,20 @@ def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> N
     assert large[-1] == 1
     # MLX holds a copy of every weight, and a weight is nearly all that the file has.
     assert found.grown > 0.8 * found.gigabytes
+
+
+def test_stock_mlx_runs_in_a_process_with_its_own_blas(
+    parity: Parity, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (method,) = select_methods(["predict_velocity"])
+    (spoken, *_) = parity.evidence(method)
+    path = parity.artifact("model.pte").path
+    with StockMLX(path, "predict_velocity", spoken.case.calls[0]) as stock:
+        stock()
+        stock()
+    with (
+        StockMLX(path, "predict_velocity", spoken.case.calls[0][:1]) as wrong,
+        pytest.raises(ExecutionError, match="stock MLX ended with exit code 1"),
+    ):
+        wrong()
+    assert "inputs" in capfd.readouterr().err
