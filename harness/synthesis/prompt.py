@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.checkpoint import DEFAULT_VOICE, Checkpoint
 from harness.errors import CheckpointError, InputError
 
-__all__ = ["build_prompt"]
+__all__ = ["build_prompt", "open_tokenizer"]
 
 _BOS = 1
 
@@ -49,7 +49,7 @@ def build_prompt(
         or makes a token that the model has no embedding for.
     """
     config = checkpoint.config
-    tokenizer = _tokenizer(checkpoint.tokenizer)
+    tokenizer = open_tokenizer(checkpoint.tokenizer)
     _check_text(text)
     spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
     documented = [
@@ -105,7 +105,14 @@ def _speech_request(tokenizer: Any, text: str, voice: str) -> list[int]:
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(path: Path) -> Any:
+def open_tokenizer(path: Path) -> Any:
+    """mistral-common's tokenizer of a `tekken.json`.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be opened as one.
+    """
     from mistral_common.exceptions import MistralCommonException
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 

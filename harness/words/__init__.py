@@ -2,10 +2,12 @@
 
 `normalise`    text to the words that a recogniser would write
 `judge`        word error rate, and whether anybody spoke at all
+`listen`       both, of a WAV file
 `recognisers`  Apple's, PocketSphinx, Whisper, or any command
 """
 
 from harness.words.judge import Errors, judge_words, speaks, word_errors
+from harness.words.listen import judge_wav
 from harness.words.normalise import normalise
 from harness.words.recognisers import ENGINES, Recogniser, recogniser
 
@@ -13,6 +15,7 @@ __all__ = [
     "ENGINES",
     "Errors",
     "Recogniser",
+    "judge_wav",
     "judge_words",
     "normalise",
     "recogniser",
