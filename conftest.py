@@ -2,6 +2,11 @@
 
 from harness.memory import keep_freed_memory
 
-pytest_plugins = ["fixtures.checkpoints", "fixtures.exports", "fixtures.programs"]
+pytest_plugins = [
+    "fixtures.checkpoints",
+    "fixtures.exports",
+    "fixtures.programs",
+    "fixtures.runner",
+]
 
 keep_freed_memory()

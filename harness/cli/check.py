@@ -18,6 +18,8 @@ from harness.cli.options import (
     QLinearGroupOption,
     QLinearOption,
     RequireOption,
+    RunnerPathOption,
+    RunnerTimeoutOption,
     ScopeOption,
     SeqLenOption,
 )
@@ -63,11 +65,16 @@ def check(
             help="With all six methods, also let the executor speak by itself.",
         ),
     ] = True,
+    runner_path: RunnerPathOption = None,
+    runner_timeout: RunnerTimeoutOption = 3600.0,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")
     ] = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
+
+    Upstream's runner calls no method at anybody's wish: with --executor runner the whole path
+    alone is judged, by its codes and WAV files.
 
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
@@ -99,6 +106,8 @@ def check(
         fresh=fresh,
         triangulate=triangulate,
         whole_path=whole_path,
+        runner=runner_path,
+        runner_timeout=runner_timeout,
     )
     with console.progress() as progress:
         report = Parity(request, progress).report(command=console.command_line())

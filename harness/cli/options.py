@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,8 @@ __all__ = [
     "QLinearGroupOption",
     "QLinearOption",
     "RequireOption",
+    "RunnerPathOption",
+    "RunnerTimeoutOption",
     "ScopeOption",
     "SeqLenOption",
 ]
@@ -56,7 +59,9 @@ QEmbeddingGroupOption = Annotated[
 ExecutorOption = Annotated[
     str,
     typer.Option(
-        "--executor", metavar="E", help="auto, native, portable, portable:faithful or xnnpack."
+        "--executor",
+        metavar="E",
+        help="auto, native, portable, portable:faithful, xnnpack or runner.",
     ),
 ]
 RequireOption = Annotated[
@@ -70,4 +75,14 @@ SeqLenOption = Annotated[
 ]
 FramesOption = Annotated[
     int | None, typer.Option("--max-codec-frames", min=1, help="Frames of one codec call.")
+]
+RunnerPathOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--runner-path", metavar="FILE", help="With --executor runner: upstream's program."
+    ),
+]
+RunnerTimeoutOption = Annotated[
+    float,
+    typer.Option("--runner-timeout", min=0.1, help="Seconds after which the runner hangs."),
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import InputError
 from harness.methods.precision import Precision
 
 __all__ = [
     "CAPACITIES",
     "GOLDEN_CHECKPOINTS",
     "MOST_FRAMES",
+    "RUNNER",
     "SEED",
     "TEXT",
     "UPSTREAM_CAPACITIES",
@@ -39,6 +41,9 @@ GOLDEN_CHECKPOINTS = ("tiny",)
 UPSTREAM_CAPACITIES = (4096, 256)
 """Those of upstream's exporter."""
 
+RUNNER = "runner"
+"""The executor that is no library but a program: upstream's ``voxtral_tts_runner``."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -66,6 +71,13 @@ class Request:
         Whether to ask XNNPACK for a third opinion on every method.
     whole_path
         Whether a run of all six methods also lets the executor speak by itself.
+    runner, runner_timeout
+        With executor ``"runner"``: where the program is, and after how many seconds it hangs.
+
+    Raises
+    ------
+    InputError
+        What is asked of the runner it cannot do.
     """
 
     checkpoint: str = "tiny"
@@ -81,3 +93,21 @@ class Request:
     fresh: bool = False
     triangulate: bool = False
     whole_path: bool = True
+    runner: Path | None = None
+    runner_timeout: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if (self.executor == RUNNER) != (self.runner is not None):
+            raise InputError("--executor runner and --runner-path go together; give both")
+        if self.runner is None:
+            return
+        if self.methods:
+            raise InputError(
+                "the runner cannot call one method at a time and is judged by what it says; "
+                f"leave {', '.join(self.methods)} out"
+            )
+        for wish, name in ((self.triangulate, "--triangulate"), (self.require, "--require")):
+            if wish:
+                raise InputError(f"{name} makes no sense with --executor runner; leave it out")
+        if not self.whole_path:
+            raise InputError("the whole path is all that the runner is judged by; let it speak")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.checkpoint import DEFAULT_VOICE
+from harness.checkpoint import DEFAULT_VOICE, Checkpoint
 from harness.compare import Gate, Status, Verdict, judge_waveform, statistics, to_pcm16, words
 from harness.compare.decisions import Decisions, TieAllowance, common_frames, judge_decisions
 from harness.compare.streams import judge_streaming
@@ -30,12 +31,17 @@ from harness.synthesis import (
     stream_windows,
 )
 
+if TYPE_CHECKING:
+    from harness.parity.run import Parity
+
 __all__ = [
     "SUBJECT",
     "TIES",
     "decisions",
     "judge_against_eager",
+    "judge_equal",
     "judge_repeat",
+    "judge_speech",
     "judge_stream",
     "judge_whole_path",
     "poor_frames",
@@ -71,6 +77,14 @@ def decisions(speech: Speech) -> Decisions:
     )
 
 
+def judge_speech(parity: Parity) -> list[Verdict]:
+    """Every verdict on the sentence that eager was asked to say."""
+    utterance = Utterance.of(parity.script)
+    eager = parity.speech if parity.allowance in TIES else None
+    anchor = published(parity.checkpoint, utterance)
+    return judge_whole_path(Speaker(parity), utterance, eager, anchor)
+
+
 def judge_whole_path(
     speaker: Speaker, utterance: Utterance, eager: Speech | None, anchor: Anchor | None = None
 ) -> list[Verdict]:
@@ -100,9 +114,8 @@ def judge_whole_path(
         return [refused(SUBJECT, "whole path", error)]
 
 
-def published(speaker: Speaker, utterance: Utterance) -> Anchor | None:
+def published(checkpoint: Checkpoint, utterance: Utterance) -> Anchor | None:
     """Published figures of `utterance` with this checkpoint, None if there are none."""
-    checkpoint = speaker.parity.checkpoint
     try:
         anchors = read_anchors(default_root())
     except InputError:
@@ -198,14 +211,18 @@ def poor_frames(frames: int, codec_frames: int, chunks: Chunks, lookback: int) -
 
 def judge_repeat(first: Speech, again: Speech) -> Verdict:
     """Whether the same wish gave the same bytes twice: decisions, waveform and WAV."""
-    case = "said twice"
-    pairs: Sequence[tuple[str, Array, Array]] = (
+    pairs = (
         ("codes", first.codes, again.codes),
         ("semantic margins", first.argmax_margins, again.argmax_margins),
         ("acoustic margins", first.rounding_margins, again.rounding_margins),
         ("samples", first.waveform, again.waveform),
         ("16-bit codes", to_pcm16(first.waveform), to_pcm16(again.waveform)),
     )
+    return judge_equal("said twice", pairs)
+
+
+def judge_equal(case: str, pairs: Sequence[tuple[str, Array, Array]]) -> Verdict:
+    """Whether arrays of two speeches that should be the same one are equal, byte for byte."""
     different = [name for name, a, b in pairs if a.shape != b.shape or a.tobytes() != b.tobytes()]
     elements = sum(a.size for _, a, _ in pairs)
     gate = Gate("arrays that differ", len(different), 0, "arrays")
