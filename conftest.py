@@ -1,6 +1,7 @@
 """Fixtures for every test live in `fixtures/`, one module a subject."""
 
 from harness.memory import keep_freed_memory
+from harness.threads import wait_asleep
 
 pytest_plugins = [
     "fixtures.checkpoints",
@@ -9,4 +10,5 @@ pytest_plugins = [
     "fixtures.runner",
 ]
 
+wait_asleep()
 keep_freed_memory()
