@@ -131,15 +131,15 @@ class Benchmark:
     device: str
     contenders: tuple[Contender, ...]
 
-    def against(self, saved: Benchmark) -> None:
-        """Refuse a saved benchmark of something else.
+    def check_same(self, subject: Subject) -> None:
+        """Refuse to be compared with a benchmark of something else.
 
         Raises
         ------
         InputError
             It said another text, with another checkpoint, in another precision, ….
         """
-        ours, theirs = dataclasses.asdict(self.subject), dataclasses.asdict(saved.subject)
+        theirs, ours = dataclasses.asdict(self.subject), dataclasses.asdict(subject)
         for name, value in ours.items():
             if theirs[name] != value:
                 raise InputError(

@@ -10,19 +10,21 @@ import dataclasses
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.bench.figures import Benchmark, Contender, Run, Subject, read_speech, run_of_timing
-from harness.errors import ExecutionError
+from harness.errors import ExecutionError, InputError
 from harness.methods import CODEC, MODEL
 from harness.parity import Parity, Request
 from harness.parity.request import RUNNER
 from harness.parity.runner import RunnerSpeaker
 from harness.parity.speaking import EAGER, Utterance, room_for_chunks
 from harness.process import call_self, complaint
+from harness.runtime.select import NAMES
 
-__all__ = ["TARGET", "bench_speaking", "subject_of"]
+__all__ = ["TARGET", "bench_speaking", "contestants", "subject_of"]
 
 TARGET = 2.0
 """How many times eager's time in fp32 the portable executor may take, both on one machine."""
@@ -70,6 +72,41 @@ def bench_speaking(
     contenders = [Contender(found[0][0], tuple(run for _, run in found)) for found in told]
     subject = subject_of(Parity(next(iter(contestants.values()))), utterance)
     return Benchmark(subject, f"{platform.machine()} {platform.system()}", tuple(contenders))
+
+
+def contestants(
+    executors: Sequence[str], runner: Path | None, options: Mapping[str, Any]
+) -> dict[str, Request]:
+    """What each executor speaks with, by its name as `synth` takes it.
+
+    Parameters
+    ----------
+    executors
+        Their names.
+    runner
+        Where upstream's runner is, if it is one of them.
+    options
+        The rest of a `Request`.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or the runner without its path or the reverse.
+    """
+    known = (*NAMES, EAGER, RUNNER)
+    for name in executors:
+        if name not in known:
+            raise InputError(f"executor must be one of {', '.join(known)} (got {name!r})")
+    if runner is not None and RUNNER not in executors:
+        raise InputError("--executor runner and --runner-path go together; give both")
+    return {
+        name: Request(
+            executor="auto" if name == EAGER else name,
+            runner=runner if name == RUNNER else None,
+            **options,
+        )
+        for name in executors
+    }
 
 
 def subject_of(parity: Parity, utterance: Utterance) -> Subject:
