@@ -20,7 +20,7 @@ from harness.methods import CODEC, MODEL
 from harness.parity import Parity, Request
 from harness.parity.request import RUNNER
 from harness.parity.runner import RunnerSpeaker
-from harness.parity.speaking import EAGER, Utterance, room_for_chunks
+from harness.parity.speaking import EAGER, Utterance, check_utterance, room_for_chunks
 from harness.process import call_self, complaint
 from harness.runtime.select import NAMES
 
@@ -127,6 +127,7 @@ def _ready(
     if utterance.streaming:
         request = room_for_chunks(request, utterance.max_new_tokens)
     parity = Parity(request, progress)
+    check_utterance(parity, utterance)
     if name == RUNNER:
         runner = RunnerSpeaker(parity)
         runner.prepare()
@@ -137,7 +138,6 @@ def _ready(
             return RUNNER, run_of_timing(spoken.timing, ended=spoken.ended, wall_ms=wall)
 
         return hear
-    _ = parity.checkpoint
     if name != EAGER:
         for artifact in (MODEL, CODEC):
             parity.artifact(artifact)

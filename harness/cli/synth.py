@@ -101,7 +101,7 @@ def synth(
     from harness.parity import Parity, Request
     from harness.parity.request import RUNNER
     from harness.parity.runner import RunnerSpeaker
-    from harness.parity.speaking import EAGER, Speaker, Utterance, room_for_chunks
+    from harness.parity.speaking import EAGER, Speaker, Utterance, check_utterance, room_for_chunks
     from harness.report import print_verdicts
     from harness.synthesis.dump import write_codes
     from harness.synthesis.wav import check_target, write_pcm
@@ -112,7 +112,9 @@ def synth(
     for path in (target, codes, json):
         if path is not None:
             check_target(path)  # before the work, not after it
-    listen = None if asr is None and asr_command is None else recogniser(asr or "", asr_command)
+    listen = None if asr is None else recogniser(asr, asr_command)
+    if asr is None and asr_command is not None:
+        raise InputError("--asr command and --asr-command go together; give both or neither")
     if listen is not None and target is None:
         raise InputError("--asr listens to the WAV file; with --speaker, name it by --output")
     if executor == RUNNER and speaker:
@@ -140,6 +142,7 @@ def synth(
         if streaming:
             request = room_for_chunks(request, max_new_tokens)
         parity = Parity(request, say)
+        check_utterance(parity, wish)
         if executor == RUNNER:
             who: RunnerSpeaker | Speaker = RunnerSpeaker(parity)
         else:

@@ -91,8 +91,6 @@ class RunnerSpeaker:
         parity = self.parity
         if not utterance.seed_step:
             raise InputError("the runner always takes the seed step; leave --no-seed-step out")
-        if not utterance.text.strip():
-            raise InputError("there is nothing to say: the text is empty")
         voice = parity.checkpoint.find_voice(utterance.voice)
         order = Order(
             model=parity.artifact(MODEL).path,

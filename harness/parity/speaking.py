@@ -19,6 +19,8 @@ from harness.parity.request import CAPACITIES, SEED, TEXT, UPSTREAM_CAPACITIES, 
 from harness.parity.run import Parity
 from harness.runtime.pair import ArtifactPair
 from harness.synthesis import RUNNER_CHUNKS, Chunks, Listener, Runner, Speech, speak, stream_windows
+from harness.synthesis.frames import check_capacity
+from harness.synthesis.prompt import build_prompt, check_text
 from harness.synthesis.speech import Float32
 from harness.synthesis.timing import Stopwatch, Timing
 from harness.synthesis.warmup import warm_up
@@ -28,6 +30,7 @@ __all__ = [
     "Speaker",
     "Spoken",
     "Utterance",
+    "check_utterance",
     "room_for_chunks",
 ]
 
@@ -185,6 +188,20 @@ class Speaker:
         speech = self.say(utterance, watch)
         timing = watch.stop(streaming=utterance.streaming)
         return Spoken(to_pcm16(speech.waveform), rate, speech.codes, speech.ended, timing)
+
+
+def check_utterance(parity: Parity, utterance: Utterance) -> None:
+    """Refuse what could never be said, before anything is exported for it.
+
+    Raises
+    ------
+    InputError
+        The text is empty or, even without a voice, too long; or there is no such voice.
+    """
+    check_text(utterance.text)
+    parity.checkpoint.find_voice(utterance.voice)
+    least = build_prompt(parity.checkpoint, utterance.text, None, voice_rows=0).shape[1]
+    check_capacity(least + utterance.seed_step, parity.sizes.max_seq_len)
 
 
 def room_for_chunks(request: Request, frames: int) -> Request:

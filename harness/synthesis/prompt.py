@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.checkpoint import DEFAULT_VOICE, Checkpoint
 from harness.errors import CheckpointError, InputError
 
-__all__ = ["build_prompt", "open_tokenizer"]
+__all__ = ["build_prompt", "check_text", "open_tokenizer"]
 
 _BOS = 1
 
@@ -50,7 +50,7 @@ def build_prompt(
     """
     config = checkpoint.config
     tokenizer = open_tokenizer(checkpoint.tokenizer)
-    _check_text(text)
+    check_text(text)
     spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
     documented = [
         _BOS,
@@ -79,7 +79,14 @@ def build_prompt(
     return np.array([ids], np.int64)
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Refuse what nobody can say.
+
+    Raises
+    ------
+    InputError
+        There is no text, or it cannot be written as UTF-8.
+    """
     if not text.strip():
         raise InputError("there is nothing to say: the text is empty")
     try:
