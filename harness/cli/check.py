@@ -65,6 +65,9 @@ def check(
             help="With all six methods, also let the executor speak by itself.",
         ),
     ] = True,
+    text: Annotated[
+        str | None, typer.Option(help="What is said; upstream's sentence, of which goldens are.")
+    ] = None,
     runner_path: RunnerPathOption = None,
     runner_timeout: RunnerTimeoutOption = 3600.0,
     json: Annotated[
@@ -83,6 +86,8 @@ def check(
 
     select_methods(methods or ())  # a typo is answered before the slow imports
     from harness.parity import Parity, Request
+    from harness.parity.request import TEXT
+    from harness.parity.speaking import Utterance, check_utterance
     from harness.report import print_report, write_json
 
     request = Request(
@@ -106,11 +111,15 @@ def check(
         fresh=fresh,
         triangulate=triangulate,
         whole_path=whole_path,
+        text=TEXT if text is None else text,
         runner=runner_path,
         runner_timeout=runner_timeout,
     )
     with console.progress() as progress:
-        report = Parity(request, progress).report(command=console.command_line())
+        parity = Parity(request, progress)
+        if text is not None:
+            check_utterance(parity, Utterance.of(parity.script))
+        report = parity.report(command=console.command_line())
     if json is not None:
         write_json(report, json)
     print_report(report, console.stdout())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.methods.precision import Precision
+from harness.synthesis.prompt import check_text
 
 __all__ = [
     "CAPACITIES",
@@ -69,6 +70,8 @@ class Request:
         Export again even if the cache has the artifact.
     triangulate
         Whether to ask XNNPACK for a third opinion on every method.
+    text
+        What eager says for evidence, and the executor on the whole path.
     whole_path
         Whether a run of all six methods also lets the executor speak by itself.
     runner, runner_timeout
@@ -77,7 +80,7 @@ class Request:
     Raises
     ------
     InputError
-        What is asked of the runner it cannot do.
+        There is nothing to say, or what is asked of the runner it cannot do.
     """
 
     checkpoint: str = "tiny"
@@ -92,11 +95,13 @@ class Request:
     artifacts: Path | None = None
     fresh: bool = False
     triangulate: bool = False
+    text: str = TEXT
     whole_path: bool = True
     runner: Path | None = None
     runner_timeout: float = 3600.0
 
     def __post_init__(self) -> None:
+        check_text(self.text)
         if (self.executor == RUNNER) != (self.runner is not None):
             raise InputError("--executor runner and --runner-path go together; give both")
         if self.runner is None:

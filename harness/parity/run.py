@@ -33,7 +33,6 @@ from harness.parity.request import (
     CAPACITIES,
     MOST_FRAMES,
     SEED,
-    TEXT,
     UPSTREAM_CAPACITIES,
     VOICE,
     Request,
@@ -147,7 +146,7 @@ class Parity:
         script = self.script
 
         def make() -> EagerRun:
-            self.progress(f"eager speaks: {TEXT}")
+            self.progress(f"eager speaks: {script.text[:60]}")
             return gather(
                 self.eager, self.checkpoint, self.sizes, script, self.precision.float_type
             )
@@ -165,7 +164,7 @@ class Parity:
     def script(self) -> Script:
         """What eager, and then the executor, is asked to say."""
         frames = MOST_FRAMES.get(self.checkpoint.name, self.sizes.max_codec_frames)
-        return Script(TEXT, self.voice, SEED, frames)
+        return Script(self.request.text, self.voice, SEED, frames)
 
     @cached_property
     def fp32_run(self) -> EagerRun:
