@@ -72,7 +72,7 @@ def steps(options: argparse.Namespace) -> list[Step]:
         return step(f"speak, {name}", said, *files)
 
     def judged(name: str, by: Sequence[str], file: str) -> Step:
-        return step(name, ("check", *speaks, *by, "--json", str(where / file)), file)
+        return step(name, ("check", *speaks, *by, *listen, "--json", str(where / file)), file)
 
     exported = ("export", *weights, "--precision", options.precision, *sizes)
     found = [

@@ -9,6 +9,8 @@ import typer
 
 from harness.cli import console
 from harness.cli.options import (
+    AsrCommandOption,
+    AsrOption,
     CheckpointOption,
     ExecutorOption,
     FramesOption,
@@ -68,6 +70,8 @@ def check(
     text: Annotated[
         str | None, typer.Option(help="What is said; upstream's sentence, of which goldens are.")
     ] = None,
+    asr: AsrOption = None,
+    asr_command: AsrCommandOption = None,
     runner_path: RunnerPathOption = None,
     runner_timeout: RunnerTimeoutOption = 3600.0,
     json: Annotated[
@@ -111,6 +115,8 @@ def check(
         fresh=fresh,
         triangulate=triangulate,
         whole_path=whole_path,
+        asr=asr,
+        asr_command=asr_command,
         text=TEXT if text is None else text,
         runner=runner_path,
         runner_timeout=runner_timeout,

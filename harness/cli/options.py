@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "AsrCommandOption",
+    "AsrOption",
     "CheckpointOption",
     "ExecutorOption",
     "FramesOption",
@@ -85,4 +87,18 @@ RunnerPathOption = Annotated[
 RunnerTimeoutOption = Annotated[
     float,
     typer.Option("--runner-timeout", min=0.1, help="Seconds after which the runner hangs."),
+]
+AsrOption = Annotated[
+    str | None,
+    typer.Option(
+        "--asr",
+        metavar="ENGINE",
+        help="Listen to the WAV file: apple, pocketsphinx, whisper or command.",
+    ),
+]
+AsrCommandOption = Annotated[
+    str | None,
+    typer.Option(
+        "--asr-command", metavar="COMMAND", help="With --asr command; {} is the WAV file."
+    ),
 ]

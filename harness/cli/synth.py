@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from harness.cli import console
 from harness.cli.options import (
+    AsrCommandOption,
+    AsrOption,
     CheckpointOption,
     FramesOption,
     PrecisionOption,
@@ -75,18 +77,8 @@ def synth(
     ] = None,
     max_seq_len: SeqLenOption = None,
     max_codec_frames: FramesOption = None,
-    asr: Annotated[
-        str | None,
-        typer.Option(
-            "--asr",
-            metavar="ENGINE",
-            help="Listen to the WAV file: apple, pocketsphinx, whisper or command.",
-        ),
-    ] = None,
-    asr_command: Annotated[
-        str | None,
-        typer.Option(metavar="COMMAND", help="With --asr command; {} is the WAV file."),
-    ] = None,
+    asr: AsrOption = None,
+    asr_command: AsrCommandOption = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON.")
     ] = None,
@@ -105,17 +97,15 @@ def synth(
     from harness.report import print_verdicts
     from harness.synthesis.dump import write_codes
     from harness.synthesis.wav import check_target, write_pcm
-    from harness.words import judge_wav, recogniser
+    from harness.words import Ear
 
     streaming = streaming or speaker
     target = output or (None if speaker else Path("output.wav"))
     for path in (target, codes, json):
         if path is not None:
             check_target(path)  # before the work, not after it
-    listen = None if asr is None else recogniser(asr, asr_command)
-    if asr is None and asr_command is not None:
-        raise InputError("--asr command and --asr-command go together; give both or neither")
-    if listen is not None and target is None:
+    ear = Ear.of(asr, asr_command)
+    if ear is not None and target is None:
         raise InputError("--asr listens to the WAV file; with --speaker, name it by --output")
     if executor == RUNNER and speaker:
         raise InputError("the runner has a --speaker of its own; leave --speaker out, or start it")
@@ -157,9 +147,9 @@ def synth(
         if codes is not None and spoken.codes is not None:
             write_codes(codes, spoken.codes)
         words = None
-        if listen is not None and target is not None:
-            say(f"{asr} listens")
-            words = judge_wav(target, text, asr or "", listen)
+        if ear is not None and target is not None:
+            say(f"{ear.engine} listens")
+            words = ear.judge_file(target, text)
         if json is not None:
             run = run_of_timing(spoken.timing, ended=spoken.ended)
             write_speech(json, subject_of(parity, wish), name, run, words)

@@ -74,6 +74,8 @@ class Request:
         What eager says for evidence, and the executor on the whole path.
     whole_path
         Whether a run of all six methods also lets the executor speak by itself.
+    asr, asr_command
+        Who listens to the whole path's sound; see `harness.words.recogniser`.
     runner, runner_timeout
         With executor ``"runner"``: where the program is, and after how many seconds it hangs.
 
@@ -97,11 +99,18 @@ class Request:
     triangulate: bool = False
     text: str = TEXT
     whole_path: bool = True
+    asr: str | None = None
+    asr_command: str | None = None
     runner: Path | None = None
     runner_timeout: float = 3600.0
 
     def __post_init__(self) -> None:
         check_text(self.text)
+        if self.asr is not None and (self.methods or not self.whole_path):
+            raise InputError(
+                "--asr listens to the whole path, which takes all six methods; leave --asr out, or "
+                "METHOD and --no-whole-path"
+            )
         if (self.executor == RUNNER) != (self.runner is not None):
             raise InputError("--executor runner and --runner-path go together; give both")
         if self.runner is None:

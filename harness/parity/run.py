@@ -43,6 +43,7 @@ from harness.runtime.protocol import Executor, Fingerprint
 from harness.runtime.select import choose
 from harness.synthesis import Speech
 from harness.upstream import quiet
+from harness.words import Ear
 
 if TYPE_CHECKING:
     from executorch.examples.models.voxtral_tts.model import VoxtralTTSModel
@@ -165,6 +166,11 @@ class Parity:
         """What eager, and then the executor, is asked to say."""
         frames = MOST_FRAMES.get(self.checkpoint.name, self.sizes.max_codec_frames)
         return Script(self.request.text, self.voice, SEED, frames)
+
+    @cached_property
+    def ear(self) -> Ear | None:
+        """Who listens to the whole path, if anybody."""
+        return Ear.of(self.request.asr, self.request.asr_command)
 
     @cached_property
     def fp32_run(self) -> EagerRun:
@@ -297,6 +303,7 @@ class Parity:
     def report(self, command: str = "") -> Report:
         """Judge every requested method, and the golden where one is kept."""
         started = datetime.datetime.now(datetime.timezone.utc)
+        _ = self.ear  # a recogniser that is not here is told before the work
         if self.request.runner is None:
             verdicts, executor = self._judge_methods()
         else:

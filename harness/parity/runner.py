@@ -17,7 +17,6 @@ from harness.compare.decisions import Decisions, common_frames, judge_decisions
 from harness.compare.pcm import judge_pcm
 from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import sha256
-from harness.golden.anchor import judge_anchor
 from harness.methods import CODEC, MODEL, select_methods
 from harness.parity.declared import declared_chunks
 from harness.parity.request import RUNNER
@@ -27,6 +26,7 @@ from harness.parity.whole import (
     TIES,
     decisions,
     judge_equal,
+    judge_heard,
     poor_frames,
     published,
 )
@@ -153,9 +153,8 @@ def judge_runner(speaker: RunnerSpeaker) -> list[Verdict]:
     if parity.allowance in TIES:
         found += _judge_against_eager(parity, first, parity.speech)
     anchor = published(parity.checkpoint, utterance)
-    if anchor is not None:
-        heard = statistics(first.pcm, first.sampling_rate, first.figures.frames)
-        found.append(judge_anchor(anchor, heard))
+    told = statistics(first.pcm, first.sampling_rate, first.figures.frames)
+    found += judge_heard(first.pcm, told, utterance, anchor, parity.ear)
     assert first.codes is not None
     assert again.codes is not None
     pairs = (("codes", first.codes, again.codes), ("16-bit codes", first.pcm, again.pcm))

@@ -7,12 +7,13 @@
 """
 
 from harness.words.judge import Errors, judge_words, speaks, word_errors
-from harness.words.listen import judge_wav
+from harness.words.listen import Ear, judge_wav
 from harness.words.normalise import normalise
 from harness.words.recognisers import ENGINES, Recogniser, recogniser
 
 __all__ = [
     "ENGINES",
+    "Ear",
     "Errors",
     "Recogniser",
     "judge_wav",
