@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,22 @@ def test_it_speaks_and_its_files_are_kept(
     assert read_wav(wav)[0].shape == (8 * 1920,)
     assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
     assert "8 frames (0.64 s of audio, no END_AUDIO) in 95 ms" in capfd.readouterr().err
+
+
+def test_it_speaks_with_files_that_somebody_else_exported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path, parity: Parity
+) -> None:
+    given, report = tmp_path / "given", tmp_path / "report.json"
+    given.mkdir()
+    for name in ("model.pte", "codec_decoder.pte"):
+        shutil.copyfile(parity.artifact(name).path, given / name)
+    program = ("--executor", "runner", "--runner-path", str(runner), "--artifacts", str(given))
+
+    assert run(monkeypatch, "check", *program, "--json", str(report)) == 0
+
+    assert {status for status, _ in verdicts(report).values()} == {"pass"}
+    artifacts = json.loads(report.read_text())["artifacts"]
+    assert [artifact["name"] for artifact in artifacts] == ["model.pte", "codec_decoder.pte"]
 
 
 @pytest.mark.parametrize(("fault", "sentence"), FAULTS)
