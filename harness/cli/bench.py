@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,10 +99,13 @@ def bench(
         from harness.parity.request import SEED, TEXT
         from harness.parity.speaking import MAX_NEW_TOKENS, Utterance
 
-        said = TEXT if text is None else text
-        number = SEED if seed is None else seed
-        wish = Utterance(said, voice, number, 0.0, max_new_tokens or MAX_NEW_TOKENS)
-        wish = dataclasses.replace(wish, streaming=streaming)
+        wish = Utterance(
+            text=TEXT if text is None else text,
+            voice=voice,
+            seed=SEED if seed is None else seed,
+            max_new_tokens=max_new_tokens or MAX_NEW_TOKENS,
+            streaming=streaming,
+        )
         options = {
             "checkpoint": (checkpoint or ["tiny"])[0],
             "precision": precision or "fp32",

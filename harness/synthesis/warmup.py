@@ -12,10 +12,11 @@ from harness.synthesis.record import Runner
 __all__ = ["warm_up"]
 
 
-def warm_up(run: Runner, checkpoint: Checkpoint, dtype: str) -> None:
+def warm_up(run: Runner, checkpoint: Checkpoint, dtype: str, state: str = "speech") -> None:
     """Open the tokenizer, and call the methods that upstream's runner calls while it loads.
 
-    These are the stateless ones of `model.pte`; neither the decoder nor the codec.
+    These are the stateless ones of `model.pte`; neither the decoder nor the codec. `state` is the
+    one to speak with, so that no other is made.
 
     References
     ----------
@@ -27,7 +28,9 @@ def warm_up(run: Runner, checkpoint: Checkpoint, dtype: str) -> None:
     config = checkpoint.config
     hidden = as_array(np.zeros((1, config.decoder.dim)), dtype)
     noise = as_array(np.zeros((1, config.acoustic_dim)), dtype)
-    run.call("token_embedding", [np.ones((1, 1), np.int64)])
-    run.call("audio_token_embedding", [np.zeros((1, config.n_codebooks, 1), np.int64)])
-    run.call("semantic_head", [hidden])
-    run.call("predict_velocity", [noise, np.zeros(1, np.int64), hidden])
+    one = np.ones((1, 1), np.int64)
+    frame = np.zeros((1, config.n_codebooks, 1), np.int64)
+    run.call("token_embedding", [one], state=state)
+    run.call("audio_token_embedding", [frame], state=state)
+    run.call("semantic_head", [hidden], state=state)
+    run.call("predict_velocity", [noise, np.zeros(1, np.int64), hidden], state=state)
