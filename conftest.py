@@ -1,7 +1,14 @@
 """Fixtures for every test live in `fixtures/`, one module a subject."""
 
 from harness.memory import keep_freed_memory
+from harness.threads import wait_asleep
 
-pytest_plugins = ["fixtures.checkpoints", "fixtures.exports", "fixtures.programs"]
+pytest_plugins = [
+    "fixtures.checkpoints",
+    "fixtures.exports",
+    "fixtures.programs",
+    "fixtures.runner",
+]
 
+wait_asleep()
 keep_freed_memory()

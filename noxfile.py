@@ -104,6 +104,12 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def e2e(session: nox.Session) -> None:
+    """Export, speak, judge and time in one shot, into build/e2e (`-- DIR --asr apple`)."""
+    run(session, "python", "-m", "harness.e2e", *session.posargs)
+
+
+@nox.session(default=False)
 def conformance(session: nox.Session) -> None:
     """Run upstream's MLX op tests with the portable executor (`-- conv --jobs 2`)."""
     install(session)

@@ -20,6 +20,7 @@ from harness.cli.runner_preset import runner_preset
 from harness.cli.synth import synth
 from harness.errors import HarnessError
 from harness.memory import keep_freed_memory
+from harness.threads import wait_asleep
 
 __all__ = ["app", "main"]
 
@@ -47,6 +48,7 @@ app.add_typer(cache.app, name="cache")
 
 def main() -> None:
     """Run the command line; a `HarnessError` is one sentence on stderr and exit code 2."""
+    wait_asleep()
     keep_freed_memory()
     try:
         app()

@@ -9,6 +9,8 @@ import typer
 
 from harness.cli import console
 from harness.cli.options import (
+    AsrCommandOption,
+    AsrOption,
     CheckpointOption,
     ExecutorOption,
     FramesOption,
@@ -18,6 +20,8 @@ from harness.cli.options import (
     QLinearGroupOption,
     QLinearOption,
     RequireOption,
+    RunnerPathOption,
+    RunnerTimeoutOption,
     ScopeOption,
     SeqLenOption,
 )
@@ -63,11 +67,21 @@ def check(
             help="With all six methods, also let the executor speak by itself.",
         ),
     ] = True,
+    text: Annotated[
+        str | None, typer.Option(help="What is said; upstream's sentence, of which goldens are.")
+    ] = None,
+    asr: AsrOption = None,
+    asr_command: AsrCommandOption = None,
+    runner_path: RunnerPathOption = None,
+    runner_timeout: RunnerTimeoutOption = 3600.0,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")
     ] = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
+
+    Upstream's runner calls no method at anybody's wish: with --executor runner the whole path
+    alone is judged, by its codes and WAV files.
 
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
@@ -76,6 +90,8 @@ def check(
 
     select_methods(methods or ())  # a typo is answered before the slow imports
     from harness.parity import Parity, Request
+    from harness.parity.request import TEXT
+    from harness.parity.speaking import Utterance, check_utterance
     from harness.report import print_report, write_json
 
     request = Request(
@@ -99,9 +115,17 @@ def check(
         fresh=fresh,
         triangulate=triangulate,
         whole_path=whole_path,
+        asr=asr,
+        asr_command=asr_command,
+        text=TEXT if text is None else text,
+        runner=runner_path,
+        runner_timeout=runner_timeout,
     )
     with console.progress() as progress:
-        report = Parity(request, progress).report(command=console.command_line())
+        parity = Parity(request, progress)
+        if text is not None:
+            check_utterance(parity, Utterance.of(parity.script))
+        report = parity.report(command=console.command_line())
     if json is not None:
         write_json(report, json)
     print_report(report, console.stdout())

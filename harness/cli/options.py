@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 __all__ = [
+    "AsrCommandOption",
+    "AsrOption",
     "CheckpointOption",
     "ExecutorOption",
     "FramesOption",
@@ -16,6 +19,8 @@ __all__ = [
     "QLinearGroupOption",
     "QLinearOption",
     "RequireOption",
+    "RunnerPathOption",
+    "RunnerTimeoutOption",
     "ScopeOption",
     "SeqLenOption",
 ]
@@ -56,7 +61,9 @@ QEmbeddingGroupOption = Annotated[
 ExecutorOption = Annotated[
     str,
     typer.Option(
-        "--executor", metavar="E", help="auto, native, portable, portable:faithful or xnnpack."
+        "--executor",
+        metavar="E",
+        help="auto, native, portable, portable:faithful, xnnpack or runner.",
     ),
 ]
 RequireOption = Annotated[
@@ -70,4 +77,28 @@ SeqLenOption = Annotated[
 ]
 FramesOption = Annotated[
     int | None, typer.Option("--max-codec-frames", min=1, help="Frames of one codec call.")
+]
+RunnerPathOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--runner-path", metavar="FILE", help="With --executor runner: upstream's program."
+    ),
+]
+RunnerTimeoutOption = Annotated[
+    float,
+    typer.Option("--runner-timeout", min=0.1, help="Seconds after which the runner hangs."),
+]
+AsrOption = Annotated[
+    str | None,
+    typer.Option(
+        "--asr",
+        metavar="ENGINE",
+        help="Listen to the WAV file: apple, pocketsphinx, whisper or command.",
+    ),
+]
+AsrCommandOption = Annotated[
+    str | None,
+    typer.Option(
+        "--asr-command", metavar="COMMAND", help="With --asr command; {} is the WAV file."
+    ),
 ]

@@ -6,16 +6,24 @@ import hashlib
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from harness.cli import console
 from harness.cli.options import (
+    AsrCommandOption,
+    AsrOption,
     CheckpointOption,
     FramesOption,
     PrecisionOption,
     RequireOption,
+    RunnerPathOption,
+    RunnerTimeoutOption,
     SeqLenOption,
 )
+from harness.compare.verdict import exit_code
+from harness.errors import InputError
 
 __all__ = ["synth"]
 
@@ -56,31 +64,53 @@ def synth(
     precision: PrecisionOption = "fp32",
     executor: Annotated[
         str,
-        typer.Option("--executor", metavar="E", help="auto, native, portable, xnnpack or eager."),
+        typer.Option(
+            "--executor", metavar="E", help="auto, native, portable, xnnpack, eager or runner."
+        ),
     ] = "auto",
     require: RequireOption = None,
+    runner_path: RunnerPathOption = None,
+    runner_timeout: RunnerTimeoutOption = 3600.0,
     artifacts: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Speak with the two .pte files in DIR."),
     ] = None,
     max_seq_len: SeqLenOption = None,
     max_codec_frames: FramesOption = None,
+    asr: AsrOption = None,
+    asr_command: AsrCommandOption = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON.")
+    ] = None,
 ) -> None:
     """Speak, as upstream's runner does, on any executor.
 
-    Exit code 0: the WAV file is written. 2: it could not be made.
+    Exit code 0: the WAV file is written, and with --asr the text was heard in it. 1: other words
+    were heard, or none. 2: it could not be made.
     """
-    from harness.parity import Request
-    from harness.parity.speaking import EAGER, Speaker, Utterance, room_for_chunks
+    from harness.bench.figures import run_of_timing, write_speech
+    from harness.bench.speaking import subject_of
+    from harness.parity import Parity, Request
+    from harness.parity.request import RUNNER
+    from harness.parity.runner import RunnerSpeaker
+    from harness.parity.speaking import EAGER, Speaker, Utterance, check_utterance, room_for_chunks
+    from harness.report import print_verdicts
     from harness.synthesis.dump import write_codes
-    from harness.synthesis.timing import Stopwatch
-    from harness.synthesis.wav import check_target, write_wav
+    from harness.synthesis.wav import check_target, write_pcm
+    from harness.words import Ear
 
     streaming = streaming or speaker
     target = output or (None if speaker else Path("output.wav"))
-    for path in (target, codes):
+    for path in (target, codes, json):
         if path is not None:
             check_target(path)  # before the work, not after it
+    ear = Ear.of(asr, asr_command)
+    if ear is not None and target is None:
+        raise InputError("--asr listens to the WAV file; with --speaker, name it by --output")
+    if executor == RUNNER and speaker:
+        raise InputError("the runner has a --speaker of its own; leave --speaker out, or start it")
+    if executor == RUNNER and codes is not None and streaming:
+        raise InputError("the runner tells no codes when it streams; leave --codes out")
     request = Request(
         checkpoint=checkpoint,
         precision=precision,
@@ -89,28 +119,42 @@ def synth(
         max_seq_len=max_seq_len,
         max_codec_frames=max_codec_frames,
         artifacts=artifacts,
+        runner=runner_path,
+        runner_timeout=runner_timeout,
     )
     wish = Utterance(text, voice, seed, temperature, max_new_tokens, seed_step, streaming)
     with console.raw_stdout() as raw, console.progress() as say:
-        from harness.parity import Parity
+
+        def play(samples: NDArray[np.float32]) -> None:
+            if speaker:
+                raw(samples.astype("<f4").tobytes())
 
         if streaming:
             request = room_for_chunks(request, max_new_tokens)
         parity = Parity(request, say)
-        who = Speaker(parity, eager=executor == EAGER)
+        check_utterance(parity, wish)
+        if executor == RUNNER:
+            who: RunnerSpeaker | Speaker = RunnerSpeaker(parity)
+        else:
+            who = Speaker(parity, eager=executor == EAGER, play=play)
         who.prepare()
-        say(f"speaking on {who.name}")
-        rate = parity.sizes.sampling_rate
-        play = (lambda samples: raw(samples.astype("<f4").tobytes())) if speaker else None
-        watch = Stopwatch(rate, say, play or (lambda samples: None))
-        speech = who.say(wish, watch)
-        timing = watch.stop(streaming=streaming)
+        name = who.name
+        say(f"speaking on {name}")
+        spoken = who.speak(wish)
         parity.close()
         if target is not None:
-            write_wav(target, speech.waveform, rate)
-        if codes is not None:
-            write_codes(codes, speech.codes)
-    end = "END_AUDIO" if speech.ended else "no END_AUDIO"
+            write_pcm(target, spoken.pcm, spoken.sampling_rate)
+        if codes is not None and spoken.codes is not None:
+            write_codes(codes, spoken.codes)
+        words = None
+        if ear is not None and target is not None:
+            say(f"{ear.engine} listens")
+            words = ear.judge_file(target, text)
+        if json is not None:
+            run = run_of_timing(spoken.timing, ended=spoken.ended)
+            write_speech(json, subject_of(parity, wish), name, run, words)
+    timing = spoken.timing
+    end = "END_AUDIO" if spoken.ended else "no END_AUDIO"
     console.stderr(
         f"{timing.frames} frames ({timing.audio_seconds:.2f} s of audio, {end}) in "
         f"{timing.generate_ms:.0f} ms, first audio after {timing.first_audio_ms:.0f} ms, "
@@ -119,3 +163,6 @@ def synth(
     if target is not None and not speaker:
         digest = hashlib.sha256(target.read_bytes()).hexdigest()
         typer.echo(f"{target}  {target.stat().st_size:,} bytes  {digest}")
+    if words is not None:
+        print_verdicts([words], console.stdout())
+        raise typer.Exit(exit_code([words]))

@@ -3,6 +3,7 @@
 `verdict`    what a judgement is: status, gates with their headroom, the exit code of many
 `tensors`    any output of any method against its reference
 `waveforms`  sound: levels before and after the 16-bit cast, and their judgement
+`pcm`        two WAV files, code by code
 `sound`      what a golden keeps of a sound: statistics of the signal and of its WAV
 `decisions`  the codes of two free-running speeches, ties told from faults
 `streams`    streamed against offline sound

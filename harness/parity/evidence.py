@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.checkpoint import Checkpoint
+from harness.errors import InputError
 from harness.methods import METHODS, Dimensions
 from harness.methods.cases import Case, edge_cases
 from harness.runtime.protocol import Array
@@ -76,6 +77,11 @@ def gather(
 
     Replaying the recorded calls feeds an executor eager's own inputs at every call (teacher
     forcing), so that one flipped code cannot cascade.
+
+    Raises
+    ------
+    InputError
+        Eager says nothing of this text, which would be nothing to compare with.
     """
     recorder = Recorder(eager)
     speech = speak(
@@ -89,6 +95,10 @@ def gather(
         codec_frames=sizes.max_codec_frames,
         dtype=float_type,
     )
+    if not speech.frames:
+        raise InputError(
+            f"eager ends before its first frame of {script.text[:60]!r}; give another text"
+        )
     evidence = {}
     for method in METHODS:
         calls = recorder.calls(method.name)

@@ -16,7 +16,7 @@ from harness.methods import CODEC, select_methods
 from harness.methods.precision import FP32
 from harness.parity import facts
 from harness.parity.judge import refused
-from harness.parity.request import GOLDEN_CHECKPOINTS
+from harness.parity.request import GOLDEN_CHECKPOINTS, TEXT
 from harness.runtime.pair import ArtifactPair
 from harness.synthesis import decode_codes
 
@@ -114,6 +114,7 @@ class KeptSound:
         request = parity.request
         judged = any(method.name == "codec" for method in parity.methods)
         usual = request.max_seq_len is None and request.max_codec_frames is None
+        usual = usual and request.text == TEXT
         if not judged or not usual or "codec" in parity.artifact(CODEC).failures:
             return False
         try:

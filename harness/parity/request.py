@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import InputError
 from harness.methods.precision import Precision
+from harness.synthesis.prompt import check_text
 
 __all__ = [
     "CAPACITIES",
     "GOLDEN_CHECKPOINTS",
     "MOST_FRAMES",
+    "RUNNER",
     "SEED",
     "TEXT",
     "UPSTREAM_CAPACITIES",
@@ -39,6 +42,9 @@ GOLDEN_CHECKPOINTS = ("tiny",)
 UPSTREAM_CAPACITIES = (4096, 256)
 """Those of upstream's exporter."""
 
+RUNNER = "runner"
+"""The executor that is no library but a program: upstream's ``voxtral_tts_runner``."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -64,8 +70,19 @@ class Request:
         Export again even if the cache has the artifact.
     triangulate
         Whether to ask XNNPACK for a third opinion on every method.
+    text
+        What eager says for evidence, and the executor on the whole path.
     whole_path
         Whether a run of all six methods also lets the executor speak by itself.
+    asr, asr_command
+        Who listens to the whole path's sound; see `harness.words.recogniser`.
+    runner, runner_timeout
+        With executor ``"runner"``: where the program is, and after how many seconds it hangs.
+
+    Raises
+    ------
+    InputError
+        There is nothing to say, or what is asked of the runner it cannot do.
     """
 
     checkpoint: str = "tiny"
@@ -80,4 +97,31 @@ class Request:
     artifacts: Path | None = None
     fresh: bool = False
     triangulate: bool = False
+    text: str = TEXT
     whole_path: bool = True
+    asr: str | None = None
+    asr_command: str | None = None
+    runner: Path | None = None
+    runner_timeout: float = 3600.0
+
+    def __post_init__(self) -> None:
+        check_text(self.text)
+        if self.asr is not None and (self.methods or not self.whole_path):
+            raise InputError(
+                "--asr listens to the whole path, which takes all six methods; leave --asr out, or "
+                "METHOD and --no-whole-path"
+            )
+        if (self.executor == RUNNER) != (self.runner is not None):
+            raise InputError("--executor runner and --runner-path go together; give both")
+        if self.runner is None:
+            return
+        if self.methods:
+            raise InputError(
+                "the runner cannot call one method at a time and is judged by what it says; "
+                f"leave {', '.join(self.methods)} out"
+            )
+        for wish, name in ((self.triangulate, "--triangulate"), (self.require, "--require")):
+            if wish:
+                raise InputError(f"{name} makes no sense with --executor runner; leave it out")
+        if not self.whole_path:
+            raise InputError("the whole path is all that the runner is judged by; let it speak")

@@ -17,6 +17,7 @@ from harness.methods import CODEC, METHODS, MODEL, Dimensions, Method, select_me
 from harness.methods.precision import FP32, Precision, parse_precision
 from harness.methods.tolerances import FLOOR_SOURCE, floor
 from harness.parity import facts
+from harness.parity.declared import declared_size
 from harness.parity.evidence import EagerRun, Evidence, Script, gather, replay_speech
 from harness.parity.judge import (
     judge_coverage,
@@ -32,17 +33,17 @@ from harness.parity.request import (
     CAPACITIES,
     MOST_FRAMES,
     SEED,
-    TEXT,
     UPSTREAM_CAPACITIES,
     VOICE,
     Request,
 )
 from harness.report import Report
 from harness.runtime.portable.coverage import delegation
-from harness.runtime.protocol import Executor
+from harness.runtime.protocol import Executor, Fingerprint
 from harness.runtime.select import choose
 from harness.synthesis import Speech
 from harness.upstream import quiet
+from harness.words import Ear
 
 if TYPE_CHECKING:
     from executorch.examples.models.voxtral_tts.model import VoxtralTTSModel
@@ -86,15 +87,17 @@ class Parity:
     @cached_property
     def sizes(self) -> Dimensions:
         """Dimensions of the artifacts: as asked for, as given files say, or as usual."""
-        usual_seq_len, usual_frames = CAPACITIES.get(self.checkpoint.name, UPSTREAM_CAPACITIES)
+        seq_len, frames = CAPACITIES.get(self.checkpoint.name, UPSTREAM_CAPACITIES)
         request = self.request
         if request.artifacts is not None:
-            usual_seq_len = self._declared(MODEL, "max_seq_len")
-            usual_frames = self._declared(CODEC, "max_codec_frames")
+            if request.max_seq_len is None:
+                seq_len = declared_size(request.artifacts, MODEL, "max_seq_len")
+            if request.max_codec_frames is None:
+                frames = declared_size(request.artifacts, CODEC, "max_codec_frames")
         return Dimensions.of(
             self.checkpoint.config,
-            max_seq_len=request.max_seq_len or usual_seq_len,
-            max_codec_frames=request.max_codec_frames or usual_frames,
+            max_seq_len=request.max_seq_len or seq_len,
+            max_codec_frames=request.max_codec_frames or frames,
         )
 
     @cached_property
@@ -141,10 +144,10 @@ class Parity:
     @cached_property
     def eager_run(self) -> EagerRun:
         """What the eager model said and did, from the cache if it did so before."""
-        script = self._script
+        script = self.script
 
         def make() -> EagerRun:
-            self.progress(f"eager speaks: {TEXT}")
+            self.progress(f"eager speaks: {script.text[:60]}")
             return gather(
                 self.eager, self.checkpoint, self.sizes, script, self.precision.float_type
             )
@@ -159,9 +162,15 @@ class Parity:
         )
 
     @property
-    def _script(self) -> Script:
+    def script(self) -> Script:
+        """What eager, and then the executor, is asked to say."""
         frames = MOST_FRAMES.get(self.checkpoint.name, self.sizes.max_codec_frames)
-        return Script(TEXT, self.voice, SEED, frames)
+        return Script(self.request.text, self.voice, SEED, frames)
+
+    @cached_property
+    def ear(self) -> Ear | None:
+        """Who listens to the whole path, if anybody."""
+        return Ear.of(self.request.asr, self.request.asr_command)
 
     @cached_property
     def fp32_run(self) -> EagerRun:
@@ -178,7 +187,7 @@ class Parity:
         return kept_run(
             self.checkpoint.digest,
             self.sizes,
-            self._script,
+            self.script,
             {**asdict(self.precision), "replayed in": "fp32"},
             make,
             fresh=self.request.fresh,
@@ -252,16 +261,6 @@ class Parity:
             executor.close()
         self._executors.clear()
 
-    def _declared(self, name: str, constant: str) -> int:
-        """A metadata method of a given artifact."""
-        executor = choose(self.request.executor, self.request.require)
-        executor.load(given_artifact(self.request.artifacts or Path(), name).path)
-        try:
-            (value,) = executor.call(constant, ())
-        finally:
-            executor.close()
-        return int(value)
-
     def judge(self, method: Method) -> list[Verdict]:
         """Every verdict on one method."""
         artifact = self.artifact(method.artifact)
@@ -304,8 +303,27 @@ class Parity:
     def report(self, command: str = "") -> Report:
         """Judge every requested method, and the golden where one is kept."""
         started = datetime.datetime.now(datetime.timezone.utc)
+        _ = self.ear  # a recogniser that is not here is told before the work
+        if self.request.runner is None:
+            verdicts, executor = self._judge_methods()
+        else:
+            verdicts, executor = self._judge_runner()
+        return Report(
+            tool_version=facts.tool_version(),
+            started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            seconds=(datetime.datetime.now(datetime.timezone.utc) - started).total_seconds(),
+            command=command,
+            checkpoint=facts.checkpoint_facts(self.checkpoint),
+            precision=self.precision.name,
+            executor=executor,
+            artifacts=tuple(map(facts.artifact_facts, self._artifacts.values())),
+            reference=facts.reference(self.request.codec_form, self.request.without),
+            verdicts=tuple(verdicts),
+        )
+
+    def _judge_methods(self) -> tuple[list[Verdict], Fingerprint]:
         verdicts = [verdict for method in self.methods for verdict in self.judge(method)]
-        verdicts += filter(None, map(facts.judge_integrity, self._artifacts.values()))
+        verdicts += self._judge_integrity()
         # Others may export other forms of the same methods, and XNNPACK packs weights otherwise.
         if self.request.artifacts is None and self.backend == "mlx":
             verdicts += self._judge_sizes()
@@ -320,33 +338,28 @@ class Parity:
         executor = next(iter(self._executors.values()), None) or choose(
             self.request.executor, self.request.require
         )
-        return Report(
-            tool_version=facts.tool_version(),
-            started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            seconds=(datetime.datetime.now(datetime.timezone.utc) - started).total_seconds(),
-            command=command,
-            checkpoint=facts.checkpoint_facts(self.checkpoint),
-            precision=self.precision.name,
-            executor=executor.fingerprint,
-            artifacts=tuple(map(facts.artifact_facts, self._artifacts.values())),
-            reference=facts.reference(self.request.codec_form, self.request.without),
-            verdicts=tuple(verdicts),
-        )
+        return verdicts, executor.fingerprint
+
+    def _judge_runner(self) -> tuple[list[Verdict], Fingerprint]:
+        """Let upstream's runner speak, which is all that can be asked of it."""
+        from harness.parity.runner import RunnerSpeaker, judge_runner
+
+        speaker = RunnerSpeaker(self)
+        verdicts = judge_runner(speaker)
+        return [*verdicts, *self._judge_integrity()], speaker.fingerprint
 
     def _judge_whole_path(self) -> list[Verdict]:
         """Let the executor speak, if all six methods are asked for and could be exported."""
-        from harness.parity.speaking import Speaker, Utterance
-        from harness.parity.whole import TIES, judge_whole_path, published
+        from harness.parity.whole import judge_speech
 
         whole = len(self.methods) == len(METHODS) and self.request.whole_path
         if not whole or any(artifact.failures for artifact in self._artifacts.values()):
             return []
         self.progress("speaking by itself, twice")
-        script = self._script
-        utterance = Utterance(script.text, script.voice, script.seed, max_new_tokens=script.frames)
-        eager = self.speech if self.allowance in TIES else None
-        speaker = Speaker(self)
-        return judge_whole_path(speaker, utterance, eager, published(speaker, utterance))
+        return judge_speech(self)
+
+    def _judge_integrity(self) -> list[Verdict]:
+        return list(filter(None, map(facts.judge_integrity, self._artifacts.values())))
 
     def _judge_sizes(self) -> list[Verdict]:
         return [

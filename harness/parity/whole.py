@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.checkpoint import DEFAULT_VOICE
-from harness.compare import Gate, Status, Verdict, judge_waveform, statistics, to_pcm16, words
+from harness.checkpoint import DEFAULT_VOICE, Checkpoint
+from harness.compare import (
+    Gate,
+    Status,
+    Verdict,
+    WaveformStatistics,
+    judge_waveform,
+    statistics,
+    to_pcm16,
+    words,
+)
 from harness.compare.decisions import Decisions, TieAllowance, common_frames, judge_decisions
 from harness.compare.streams import judge_streaming
-from harness.errors import ExecutionError, InputError
+from harness.errors import ExecutionError, InputError, UnavailableError
 from harness.golden import default_root
 from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchors
 from harness.methods import select_methods
@@ -29,13 +39,20 @@ from harness.synthesis import (
     decode_streaming,
     stream_windows,
 )
+from harness.words import Ear
+
+if TYPE_CHECKING:
+    from harness.parity.run import Parity
 
 __all__ = [
     "SUBJECT",
     "TIES",
     "decisions",
     "judge_against_eager",
+    "judge_equal",
+    "judge_heard",
     "judge_repeat",
+    "judge_speech",
     "judge_stream",
     "judge_whole_path",
     "poor_frames",
@@ -71,8 +88,20 @@ def decisions(speech: Speech) -> Decisions:
     )
 
 
+def judge_speech(parity: Parity) -> list[Verdict]:
+    """Every verdict on the sentence that eager was asked to say."""
+    utterance = Utterance.of(parity.script)
+    eager = parity.speech if parity.allowance in TIES else None
+    anchor = published(parity.checkpoint, utterance)
+    return judge_whole_path(Speaker(parity), utterance, eager, anchor, parity.ear)
+
+
 def judge_whole_path(
-    speaker: Speaker, utterance: Utterance, eager: Speech | None, anchor: Anchor | None = None
+    speaker: Speaker,
+    utterance: Utterance,
+    eager: Speech | None,
+    anchor: Anchor | None = None,
+    ear: Ear | None = None,
 ) -> list[Verdict]:
     """Every verdict on one utterance: against eager, streamed against offline, and repeated.
 
@@ -86,23 +115,52 @@ def judge_whole_path(
         What eager says of it; None where free-running speech has no allowance.
     anchor
         Published figures of the utterance with this checkpoint, if there are any.
+    ear
+        Who listens to the words.
     """
     offline = dataclasses.replace(utterance, streaming=False)
     try:
         first = speaker.say(offline)
         found = [] if eager is None else judge_against_eager(speaker, first, eager)
-        if anchor is not None:
-            rate = speaker.parity.sizes.sampling_rate
-            found.append(judge_anchor(anchor, statistics(first.waveform, rate, first.frames)))
+        rate = speaker.parity.sizes.sampling_rate
+        told = statistics(first.waveform, rate, first.frames)
+        found += judge_heard(to_pcm16(first.waveform), told, utterance, anchor, ear)
         again = speaker.say(offline)
         return [*found, judge_stream(speaker, first.codes), judge_repeat(first, again)]
     except (ExecutionError, InputError) as error:
         return [refused(SUBJECT, "whole path", error)]
 
 
-def published(speaker: Speaker, utterance: Utterance) -> Anchor | None:
+def judge_heard(
+    pcm: Array,
+    told: WaveformStatistics,
+    utterance: Utterance,
+    anchor: Anchor | None,
+    ear: Ear | None,
+) -> list[Verdict]:
+    """The words in a sound, and its figures beside the published ones.
+
+    Parameters
+    ----------
+    pcm, told
+        Codes of the WAV, and statistics of the sound.
+    """
+    found, transcript = [], None
+    if ear is not None:
+        try:
+            heard = ear.judge(pcm, told.sample_rate, utterance.text)
+            transcript = str(heard.metrics.get("transcript", ""))
+        except (ExecutionError, UnavailableError) as error:  # the recogniser's fault, no speaker's
+            case = f"words by {ear.engine}"
+            heard = Verdict(SUBJECT, case, "words", Status.UNJUDGED, str(error))
+        found.append(heard)
+    if anchor is not None:
+        found.append(judge_anchor(anchor, told, transcript=transcript))
+    return found
+
+
+def published(checkpoint: Checkpoint, utterance: Utterance) -> Anchor | None:
     """Published figures of `utterance` with this checkpoint, None if there are none."""
-    checkpoint = speaker.parity.checkpoint
     try:
         anchors = read_anchors(default_root())
     except InputError:
@@ -198,14 +256,18 @@ def poor_frames(frames: int, codec_frames: int, chunks: Chunks, lookback: int) -
 
 def judge_repeat(first: Speech, again: Speech) -> Verdict:
     """Whether the same wish gave the same bytes twice: decisions, waveform and WAV."""
-    case = "said twice"
-    pairs: Sequence[tuple[str, Array, Array]] = (
+    pairs = (
         ("codes", first.codes, again.codes),
         ("semantic margins", first.argmax_margins, again.argmax_margins),
         ("acoustic margins", first.rounding_margins, again.rounding_margins),
         ("samples", first.waveform, again.waveform),
         ("16-bit codes", to_pcm16(first.waveform), to_pcm16(again.waveform)),
     )
+    return judge_equal("said twice", pairs)
+
+
+def judge_equal(case: str, pairs: Sequence[tuple[str, Array, Array]]) -> Verdict:
+    """Whether arrays of two speeches that should be the same one are equal, byte for byte."""
     different = [name for name, a, b in pairs if a.shape != b.shape or a.tobytes() != b.tobytes()]
     elements = sum(a.size for _, a, _ in pairs)
     gate = Gate("arrays that differ", len(different), 0, "arrays")

@@ -6,6 +6,8 @@
 `frames`    the loop that makes frames of codes
 `decoding`  codes to waveform, of a whole speech or as it grows
 `speech`    all of it
+`timing`    how long it took
+`warmup`    what only the first speech would pay
 `wav`       16-bit WAV files
 `dump`      codes as text, frame by frame
 `record`    keep every call of a run, for teacher-forced replays

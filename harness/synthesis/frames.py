@@ -15,7 +15,7 @@ from harness.synthesis.noise import FlowNoise
 from harness.synthesis.record import Runner
 from harness.synthesis.sampling import Choice, SemanticSampler
 
-__all__ = ["Frames", "Rounding", "round_codes"]
+__all__ = ["Frames", "Rounding", "check_capacity", "round_codes"]
 
 Float32 = NDArray[np.float32]
 
@@ -81,7 +81,7 @@ class Frames:
         rounding: Rounding,
         state: str,
     ) -> None:
-        _check_capacity(prompt.shape[1] + seed_step, max_seq_len)
+        check_capacity(prompt.shape[1] + seed_step, max_seq_len)
         self._config = config
         self._decoder = _Decoder(run, state, dtype)
         self._prompt, self._voice_rows, self._seed_step = prompt, voice_rows, seed_step
@@ -198,7 +198,14 @@ def round_codes(
     return rounded.astype(np.int64), margin
 
 
-def _check_capacity(needed: int, max_seq_len: int) -> None:
+def check_capacity(needed: int, max_seq_len: int) -> None:
+    """Refuse a prompt of `needed` positions that leaves none for speech.
+
+    Raises
+    ------
+    InputError
+        It does.
+    """
     if needed >= max_seq_len:
         raise InputError(
             f"the prompt takes {needed} positions and the KV cache has {max_seq_len}, which "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.checkpoint import DEFAULT_VOICE, Checkpoint
 from harness.errors import CheckpointError, InputError
 
-__all__ = ["build_prompt"]
+__all__ = ["build_prompt", "check_text", "open_tokenizer"]
 
 _BOS = 1
 
@@ -49,8 +49,8 @@ def build_prompt(
         or makes a token that the model has no embedding for.
     """
     config = checkpoint.config
-    tokenizer = _tokenizer(checkpoint.tokenizer)
-    _check_text(text)
+    tokenizer = open_tokenizer(checkpoint.tokenizer)
+    check_text(text)
     spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
     documented = [
         _BOS,
@@ -79,7 +79,14 @@ def build_prompt(
     return np.array([ids], np.int64)
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Refuse what nobody can say.
+
+    Raises
+    ------
+    InputError
+        There is no text, or it cannot be written as UTF-8.
+    """
     if not text.strip():
         raise InputError("there is nothing to say: the text is empty")
     try:
@@ -105,7 +112,14 @@ def _speech_request(tokenizer: Any, text: str, voice: str) -> list[int]:
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(path: Path) -> Any:
+def open_tokenizer(path: Path) -> Any:
+    """mistral-common's tokenizer of a `tekken.json`.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be opened as one.
+    """
     from mistral_common.exceptions import MistralCommonException
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 

@@ -14,7 +14,7 @@ from harness.compare import to_pcm16
 from harness.errors import InputError
 from harness.runtime.protocol import Array
 
-__all__ = ["check_target", "read_wav", "write_wav"]
+__all__ = ["check_target", "read_wav", "write_pcm", "write_wav"]
 
 
 def check_target(path: Path) -> None:
@@ -37,9 +37,19 @@ def write_wav(path: Path, samples: Array, sampling_rate: int) -> None:
     InputError
         The waveform holds NaN, or the file cannot be written.
     """
+    write_pcm(path, to_pcm16(samples), sampling_rate)
+
+
+def write_pcm(path: Path, codes: NDArray[np.int16], sampling_rate: int) -> None:
+    """Write 16-bit codes, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
     from scipy.io import wavfile
 
-    codes = to_pcm16(samples)
     check_target(path)
     try:
         with replace_file(path) as scratch:

@@ -2,17 +2,21 @@
 
 `normalise`    text to the words that a recogniser would write
 `judge`        word error rate, and whether anybody spoke at all
+`listen`       both, of a WAV file
 `recognisers`  Apple's, PocketSphinx, Whisper, or any command
 """
 
 from harness.words.judge import Errors, judge_words, speaks, word_errors
+from harness.words.listen import Ear, judge_wav
 from harness.words.normalise import normalise
 from harness.words.recognisers import ENGINES, Recogniser, recogniser
 
 __all__ = [
     "ENGINES",
+    "Ear",
     "Errors",
     "Recogniser",
+    "judge_wav",
     "judge_words",
     "normalise",
     "recogniser",

@@ -47,10 +47,10 @@ def recogniser(engine: str, command: str | None = None) -> Recogniser:
     UnavailableError
         This machine does not have it.
     """
-    if engine not in ENGINES:
-        raise InputError(f"asr must be one of {', '.join(ENGINES)} (got {engine!r})")
     if (engine == "command") != (command is not None):
         raise InputError("--asr command and --asr-command go together; give both or neither")
+    if engine not in ENGINES:
+        raise InputError(f"asr must be one of {', '.join(ENGINES)} (got {engine!r})")
     if engine == "command":
         return _command(command or "")
     return {"apple": _apple, "pocketsphinx": _pocketsphinx, "whisper": _whisper}[engine]()

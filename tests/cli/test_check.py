@@ -50,6 +50,11 @@ def test_the_main_job_of_one_method_is_green(
         (("check", "--without", "typo"), "correction must be one of adjacent-indices"),
         (("check", "--codec-form", "fold"), "codec form must be one of conv, unfold"),
         (("check", "codec", "--artifacts", "nowhere"), "codec_decoder.pte is not in nowhere"),
+        (("check", "--asr", "ear"), "asr must be one of apple, pocketsphinx, whisper, command"),
+        (("check", "--asr-command", "cat"), "--asr command and --asr-command go together"),
+        (("check", "codec", "--asr", "pocketsphinx"), "--asr listens to the whole path"),
+        (("check", "--text", ""), "there is nothing to say: the text is empty"),
+        (("check", "--text", "word " * 2000), "positions and the KV cache has 128"),
         (("golden", "bless", "--reason", "ok"), "a golden needs a reason of at least 10"),
     ],
 )
@@ -64,6 +69,35 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     last = err.strip().splitlines()[-1]
     assert last.startswith("voxtral-parity: ")
     assert sentence in last
+
+
+def test_another_text_is_evidence_and_no_golden(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Parity
+) -> None:
+    parity.artifact("model.pte")
+    report = tmp_path / "report.json"
+    said = ("--text", "Hi.", "--executor", "portable", "--json", str(report))
+
+    assert run(monkeypatch, "check", "audio_token_embedding", "codec", *said) == 0
+
+    verdicts = json.loads(report.read_text())["verdicts"]
+    (codec,) = (v for v in verdicts if (v["subject"], v["case"]) == ("codec", "speech"))
+    assert codec["metrics"]["shapes"] == [[1, 1, 40 * 1920]]
+    assert not any(verdict["kind"] == "golden" for verdict in verdicts)
+    (calls,) = (v["metrics"]["calls"] for v in verdicts
+                if (v["subject"], v["case"]) == ("audio_token_embedding", "speech"))  # fmt: skip
+    assert calls == 39
+
+
+def test_a_text_of_which_eager_says_nothing_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, parity: Parity
+) -> None:
+    parity.artifact("model.pte")
+    silent = "Hello " + "word " * 60
+
+    assert run(monkeypatch, "check", "token_embedding", "--text", silent) == 2
+
+    assert "eager ends before its first frame of 'Hello word" in capsys.readouterr().err
 
 
 @pytest.mark.skipif("sys.platform == 'darwin'", reason="a Mac may have the native runtime")

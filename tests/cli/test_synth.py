@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from harness import cli
 from harness.parity import Parity
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
+from harness.words import listen
 
 Capture = pytest.CaptureFixture[str]
 
@@ -148,6 +150,12 @@ def test_a_seed_and_a_temperature_decide_what_is_drawn(
         (("--text", "Hi", "--artifacts", "nowhere"), "is not in nowhere"),
         (("--text", "Hi", "--streaming", "--max-codec-frames", "40"), "windows of up to 50 frames"),
         (("--text", "Hi", "--executor", "gpu"), "executor must be one of"),
+        (("--text", "Hi", "--asr", "ear"), "asr must be one of apple, pocketsphinx, whisper"),
+        (("--text", "Hi", "--asr", "command"), "--asr command and --asr-command go together"),
+        (("--text", "Hi", "--asr-command", "cat"), "--asr command and --asr-command go together"),
+        (("--text", "Hi", "--asr", "pocketsphinx", "--speaker"), "--asr listens to the WAV file"),
+        (("--text", "Hi", "--json", "/dev/null"), "it is a directory or a device"),
+        (("--text", "Hi", "--executor", "runner"), "--runner-path go together"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -170,3 +178,56 @@ def test_any_script_can_be_said(
 ) -> None:
     arguments = ["--text", "🎧👩‍👩‍👧 日本語", "--max-new-tokens", "1", "--executor", "portable"]
     assert run(monkeypatch, *arguments, "--output", str(tmp_path / "o.wav")) == 0
+
+
+def hears(words: str) -> tuple[str, ...]:
+    """Flags of a recogniser that prints `words`, whatever it is given."""
+    script = f'{sys.executable} -c "print({words!r})" {{}}'
+    return ("--executor", "portable", "--asr", "command", "--asr-command", script)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "status"),
+    [("Hello how are you today", 0, "pass"), ("Something else was said", 1, "fail")],
+)
+def test_the_words_that_are_heard_are_judged(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None,
+    words: str, code: int, status: str,
+) -> None:  # fmt: skip
+    # a synthetic checkpoint makes no words; whether it could be speech is the judge's own test
+    monkeypatch.setattr(listen, "speaks", lambda codes, rate: True)
+    figures, said = tmp_path / "s.json", ("--text", "Hello, how are you today?")
+    short = ("--max-new-tokens", "2", "--output", str(tmp_path / "o.wav"), "--json", str(figures))
+
+    assert run(monkeypatch, *said, *short, *hears(words)) == code
+
+    out, _ = capfd.readouterr()
+    assert "words by command" in out
+    assert words.lower() in out
+    found = json.loads(figures.read_text())
+    assert found["words"]["status"] == status
+    assert found["words"]["heard"] == words
+    assert (found["executor"], found["run"]["frames"]) == ("portable", 2)
+    assert found["subject"]["digest"]
+
+
+def test_no_recogniser_is_asked_what_cannot_be_speech(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None
+) -> None:
+    said = ("--text", "Hi", "--max-new-tokens", "1", "--output", str(tmp_path / "o.wav"))
+    assert run(monkeypatch, *said, *hears("Hi")) == 1
+    assert "no speech: the sound is too short" in capfd.readouterr().out
+
+
+def test_what_can_never_be_said_is_refused_before_an_export(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path
+) -> None:
+    def exported(*arguments: object, **options: object) -> None:
+        raise AssertionError("exported")
+
+    monkeypatch.setattr(Parity, "artifact", exported)
+    monkeypatch.chdir(tmp_path)
+    for text in ("", " \n", "word " * 2000):
+        assert run(monkeypatch, "--text", text) == 2
+        assert "voxtral-parity: " in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []

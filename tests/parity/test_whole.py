@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness.compare import Status
+from harness.compare import Status, statistics, to_pcm16
+from harness.errors import ExecutionError
+from harness.golden import default_root
+from harness.golden.anchor import read_anchors
 from harness.parity import Parity
 from harness.parity.speaking import Speaker, Utterance
 from harness.parity.whole import (
     decisions,
     judge_against_eager,
+    judge_heard,
     judge_repeat,
     judge_stream,
     judge_whole_path,
@@ -21,6 +26,7 @@ from harness.parity.whole import (
 )
 from harness.runtime.protocol import Array
 from harness.synthesis import Chunks, Runner, Speech
+from harness.words import Ear, listen
 
 WISH = Utterance(max_new_tokens=6)
 
@@ -129,3 +135,44 @@ def test_margins_and_codes_become_decisions(spoken: Speech) -> None:
     found = decisions(spoken)
     assert found.frames == 6
     assert not found.ended
+
+
+def listening(words: str) -> Ear:
+    return Ear("ear", lambda path: words)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [("Hello how are you today", Status.PASS), ("Something else was said", Status.FAIL)],
+)
+def test_words_are_heard_in_the_sound_and_held_against_what_was_published(
+    spoken: Speech, monkeypatch: pytest.MonkeyPatch, words: str, status: Status
+) -> None:
+    monkeypatch.setattr(listen, "speaks", lambda codes, rate: True)
+    told = statistics(spoken.waveform, 24000, spoken.frames)
+    (anchor,) = read_anchors(default_root())
+
+    heard, published = judge_heard(to_pcm16(spoken.waveform), told, WISH, anchor, listening(words))
+
+    assert heard.status is status
+    (gate,) = (gate for gate in published.gates if gate.name == "transcript")
+    assert gate.passed is (status is Status.PASS)
+    assert published.metrics["transcript.new"] == words.lower()
+
+
+def test_a_recogniser_that_fails_is_no_fault_of_the_speaker(
+    spoken: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> str:
+        raise ExecutionError("the ear is deaf")
+
+    monkeypatch.setattr(listen, "speaks", lambda codes, rate: True)
+    told = statistics(spoken.waveform, 24000, spoken.frames)
+    (verdict,) = judge_heard(to_pcm16(spoken.waveform), told, WISH, None, Ear("ear", broken))
+    assert verdict.status is Status.UNJUDGED
+    assert verdict.summary == "the ear is deaf"
+
+
+def test_the_whole_path_listens(parity: Parity) -> None:
+    words, *_ = judge_whole_path(Speaker(parity), WISH, None, None, listening("Hello"))
+    assert words.case == "words by ear"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UnavailableError
+from harness.threads import wait_asleep
 
 __all__ = ["BLAS", "mx", "require_own"]
 
@@ -40,6 +41,7 @@ def _lend_torch_blas() -> str:
     if spec is None or spec.origin is None:
         return "BLAS: MLX's own (torch is not installed)"
     library = Path(spec.origin).parent / "lib" / "libtorch_cpu.so"
+    wait_asleep()
     try:
         loaded = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:

@@ -4,6 +4,6 @@
 `preset`  the CMake preset that builds it with MLX
 """
 
-from harness.runtime.runner.drive import Figures, Heard, Order, run_runner
+from harness.runtime.runner.drive import Figures, Heard, Order, check_program, run_runner
 
-__all__ = ["Figures", "Heard", "Order", "run_runner"]
+__all__ = ["Figures", "Heard", "Order", "check_program", "run_runner"]

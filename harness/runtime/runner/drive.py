@@ -22,7 +22,7 @@ from harness.errors import ExecutionError, InputError, UnavailableError
 from harness.synthesis.dump import DUMP_VARIABLE, read_codes
 from harness.synthesis.wav import read_wav
 
-__all__ = ["Figures", "Heard", "Order", "run_runner"]
+__all__ = ["Figures", "Heard", "Order", "check_program", "run_runner"]
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,7 @@ def run_runner(program: Path, order: Order, *, frame_samples: int, timeout: floa
         It crashed or hung; its WAV is missing, damaged, or not as long as the frames it
         reports; or standard output holds something else than the samples.
     """
-    if not program.is_file():
-        raise UnavailableError(
-            f"there is no runner at {program}; `voxtral-parity runner-preset` says how to build it"
-        )
+    check_program(program)
     with tempfile.TemporaryDirectory(prefix="voxtral-runner-") as directory:
         wav, dump = Path(directory) / "output.wav", Path(directory) / "codes.txt"
         out, err, loaded, wall = _run(program, order.flags(wav), dump, timeout)
@@ -175,6 +172,24 @@ def run_runner(program: Path, order: Order, *, frame_samples: int, timeout: floa
         ended=_ENDED in err.text,
     )
     return Heard(pcm, rate, codes, figures)
+
+
+def check_program(program: Path) -> None:
+    """Refuse a path at which nothing can be started.
+
+    Raises
+    ------
+    UnavailableError
+        There is no file, or one that is no program.
+    """
+    if not program.is_file():
+        raise UnavailableError(
+            f"there is no runner at {program}; `voxtral-parity runner-preset` says how to build it"
+        )
+    if not os.access(program, os.X_OK):
+        raise UnavailableError(
+            f"the runner {program} cannot be started: it is not executable (chmod +x)"
+        )
 
 
 class _Reader(threading.Thread):

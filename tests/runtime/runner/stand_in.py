@@ -36,9 +36,13 @@ if fault == "silent":
     print("No audio frames generated.", file=sys.stderr)
     sys.exit(0)
 if fault == "other codes":
-    codes[5, 2] += 1
-if fault == "other sound":
+    codes[5, 2] += 2 if codes[5, 2] < 12 else -2
+if fault == "other sound" or (fault == "other stream" and streaming):
     samples *= 0.5
+if fault == "late sound":
+    samples = np.roll(samples, 1)
+if fault == "moody":
+    samples[:200] += np.random.default_rng().uniform(0, 0.01, 200).astype(np.float32)
 if ended:
     print(f"END_AUDIO at frame {frames}", file=sys.stderr)
 if streaming:
@@ -57,8 +61,9 @@ else:
     print(f"Generated {frames} frames ({frames * 0.08:g}s audio) in 95ms\nRTF: 0.06",
           file=sys.stderr)  # fmt: skip
 data = (np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2").tobytes()
-header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVEfmt ", 16, 1, 1, 24000,
-                     48000, 2, 16, b"data", len(data))  # fmt: skip
+rate = 16000 if fault == "other rate" else 24000
+header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVEfmt ", 16, 1, 1, rate,
+                     2 * rate, 2, 16, b"data", len(data))  # fmt: skip
 if fault == "empty WAV":
     data = header = b""
 if fault == "unfinished WAV":

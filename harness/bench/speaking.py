@@ -1,0 +1,175 @@
+"""Upstream's benchmark: say a sentence several times, each time in a new process.
+
+A run loads, speaks and writes a WAV file, as one of upstream's runner does; the first one also
+warms the machine's caches, so that averages are told with and without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.bench.figures import Benchmark, Contender, Run, Subject, read_speech, run_of_timing
+from harness.errors import ExecutionError, InputError
+from harness.methods import CODEC, MODEL
+from harness.parity import Parity, Request
+from harness.parity.request import RUNNER
+from harness.parity.runner import RunnerSpeaker
+from harness.parity.speaking import EAGER, Utterance, check_utterance, room_for_chunks
+from harness.process import call_self, complaint
+from harness.runtime.select import NAMES
+
+__all__ = ["TARGET", "bench_speaking", "contestants", "subject_of"]
+
+TARGET = 2.0
+"""How many times eager's time in fp32 the portable executor may take, both on one machine."""
+
+Work = Callable[[], tuple[str, Run]]
+"""Speaks once; the executor's name and its figures."""
+
+
+def bench_speaking(
+    contestants: Mapping[str, Request],
+    utterance: Utterance,
+    runs: int,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Benchmark:
+    """Time every executor `runs` times; all take their turn before any speaks again.
+
+    Parameters
+    ----------
+    contestants
+        What each executor speaks with, by the executor's name as `synth` takes it.
+    utterance
+        What is said.
+    runs
+        How often each speaks.
+    progress
+        Called with one line a run.
+
+    Raises
+    ------
+    HarnessError
+        Something cannot be made; `ExecutionError` if a run failed.
+    """
+    works = [_ready(*contestant, utterance, progress) for contestant in contestants.items()]
+    told: list[list[tuple[str, Run]]] = [[] for _ in works]
+    for number in range(runs):
+        # Who goes first changes, so that what one leaves behind falls to each alike.
+        order = list(range(len(works)))[:: -1 if number % 2 else 1]
+        for index in order:
+            executor, run = works[index]()
+            told[index].append((executor, run))
+            progress(
+                f"run {number + 1} of {runs} on {executor}: {run.audio_seconds:.2f} s of audio in "
+                f"{run.generate_ms:.0f} ms"
+            )
+    contenders = [Contender(found[0][0], tuple(run for _, run in found)) for found in told]
+    subject = subject_of(Parity(next(iter(contestants.values()))), utterance)
+    return Benchmark(subject, f"{platform.machine()} {platform.system()}", tuple(contenders))
+
+
+def contestants(
+    executors: Sequence[str], runner: Path | None, options: Mapping[str, Any]
+) -> dict[str, Request]:
+    """What each executor speaks with, by its name as `synth` takes it.
+
+    Parameters
+    ----------
+    executors
+        Their names.
+    runner
+        Where upstream's runner is, if it is one of them.
+    options
+        The rest of a `Request`.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or the runner without its path or the reverse.
+    """
+    known = (*NAMES, EAGER, RUNNER)
+    for name in executors:
+        if name not in known:
+            raise InputError(f"executor must be one of {', '.join(known)} (got {name!r})")
+    if runner is not None and RUNNER not in executors:
+        raise InputError("--executor runner and --runner-path go together; give both")
+    return {
+        name: Request(
+            executor="auto" if name == EAGER else name,
+            runner=runner if name == RUNNER else None,
+            **options,
+        )
+        for name in executors
+    }
+
+
+def subject_of(parity: Parity, utterance: Utterance) -> Subject:
+    """What is said, with which weights."""
+    return Subject(
+        **dataclasses.asdict(utterance),
+        checkpoint=parity.checkpoint.name,
+        digest=parity.checkpoint.digest,
+        precision=parity.precision.name,
+    )
+
+
+def _ready(
+    name: str, request: Request, utterance: Utterance, progress: Callable[[str], None]
+) -> Work:
+    """Make what the runs need, so that none of them exports, and say how one is run."""
+    flags = _flags(name, request, utterance)
+    if utterance.streaming:
+        request = room_for_chunks(request, utterance.max_new_tokens)
+    parity = Parity(request, progress)
+    check_utterance(parity, utterance)
+    if name == RUNNER:
+        runner = RunnerSpeaker(parity)
+        runner.prepare()
+
+        def hear() -> tuple[str, Run]:
+            spoken = runner.speak(utterance)
+            wall = spoken.timing.total_ms
+            return RUNNER, run_of_timing(spoken.timing, ended=spoken.ended, wall_ms=wall)
+
+        return hear
+    if name != EAGER:
+        for artifact in (MODEL, CODEC):
+            parity.artifact(artifact)
+    return lambda: _in_a_process(name, flags)
+
+
+def _flags(name: str, request: Request, utterance: Utterance) -> list[str]:
+    told: dict[str, object] = {
+        "text": utterance.text,
+        "voice": utterance.voice,
+        "seed": utterance.seed,
+        "temperature": utterance.temperature,
+        "max-new-tokens": utterance.max_new_tokens,
+        "checkpoint": request.checkpoint,
+        "precision": request.precision,
+        "executor": name,
+        "artifacts": request.artifacts,
+        "max-seq-len": request.max_seq_len,
+        "max-codec-frames": request.max_codec_frames,
+    }
+    # One word each: a text may begin with a dash.
+    flags = [f"--{flag}={value}" for flag, value in told.items() if value is not None]
+    return [*flags, *(["--streaming"] if utterance.streaming else [])]
+
+
+def _in_a_process(name: str, flags: list[str]) -> tuple[str, Run]:
+    with tempfile.TemporaryDirectory(prefix="voxtral-parity-") as directory:
+        wav, figures = Path(directory) / "speech.wav", Path(directory) / "speech.json"
+        started = time.perf_counter()
+        done = call_self(["synth", *flags, "--output", wav, "--json", figures])
+        wall = (time.perf_counter() - started) * 1e3
+        if done.returncode:
+            raise ExecutionError(f"the {name} executor did not speak: {complaint(done)}")
+        executor, run = read_speech(figures)
+    return executor, dataclasses.replace(run, wall_ms=wall)

@@ -1,0 +1,43 @@
+"""`voxtral-parity` once more, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import harness
+
+__all__ = ["call_self", "complaint"]
+
+
+def call_self(
+    arguments: Sequence[str | Path], *, quietly: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run ``voxtral-parity`` with these arguments and wait for its end.
+
+    Parameters
+    ----------
+    quietly
+        Keep what it prints instead of showing it.
+    """
+    source = str(Path(harness.__file__).parents[1])
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=quietly,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The sentence with which it failed."""
+    lines = done.stderr.strip().splitlines()
+    said = lines[-1] if lines else f"it ended with exit code {done.returncode} and said nothing"
+    return said.removeprefix("voxtral-parity: ")

@@ -1,0 +1,107 @@
+"""``voxtral-parity bench --runs``: speeches in processes of their own, timed and compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.parity import Parity
+
+Capture = pytest.CaptureFixture[str]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["voxtral-parity", "bench", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture
+def exported(parity: Parity) -> None:
+    """Both artifacts are in the cache."""
+    for name in ("model.pte", "codec_decoder.pte"):
+        parity.artifact(name)
+
+
+def test_executors_are_timed_and_compared_with_a_saved_run(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None, runner: Path
+) -> None:
+    saved = tmp_path / "saved.json"
+    short = ("--runs", "1", "--max-new-tokens", "2")
+    program = ("--executor", "runner", "--runner-path", str(runner))
+
+    assert run(monkeypatch, *short, "--executor", "portable", *program, "--json", str(saved)) == 0
+
+    capfd.readouterr()
+    found = {entry["executor"]: entry for entry in json.loads(saved.read_text())["contenders"]}
+    portable, spoken = found["portable"]["runs"][0], found["runner"]["runs"][0]
+    assert (portable["frames"], portable["audio_seconds"]) == (2, 0.16)
+    assert portable["wall_ms"] > portable["first_audio_ms"] > portable["generate_ms"] > 0
+    assert (spoken["frames"], spoken["generate_ms"]) == (2, 95.0)
+    assert spoken["wall_ms"] > 0
+
+    assert run(monkeypatch, *short, *program, "--against", str(saved)) == 0
+    assert "runner takes 1.00 times as long as in" in capfd.readouterr().out
+
+    assert run(monkeypatch, *short, *program, "--text", "Other", "--against", str(saved)) == 2
+    assert "its text is 'Hello, how are you today?', this one's 'Other'" in capfd.readouterr().err
+
+
+def test_streams_tell_the_time_to_their_first_chunk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path
+) -> None:
+    program = ("--executor", "runner", "--runner-path", str(runner))
+    figures = tmp_path / "b.json"
+
+    assert run(monkeypatch, "--runs", "2", "--streaming", *program, "--json", str(figures)) == 0
+
+    (contender,) = json.loads(figures.read_text())["contenders"]
+    assert all(0 <= one["first_audio_ms"] < one["wall_ms"] for one in contender["runs"])
+    assert contender["warm"]["generate_ms"] == 95.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--streaming",), "--streaming goes with --runs"),
+        (("--executor", "eager"), "--executor goes with --runs"),
+        (("--runs", "1", "--export"), "--runs goes with one --checkpoint"),
+        (("--runs", "1", "codec"), "--runs goes with one --checkpoint"),
+        (("--json", "b.json"), "go with --export or --runs"),
+        (("--runs", "1", "--executor", "gpu"), "executor must be one of auto, native"),
+        (("--runs", "1", "--runner-path", "p"), "--executor runner and --runner-path go together"),
+        (("--runs", "1", "--executor", "runner"), "--executor runner and --runner-path go"),
+        (("--runs", "1", "--executor", "runner", "--runner-path", "p"), "there is no runner at p"),
+        (("--runs", "1", "--against", "nowhere.json"), "cannot read nowhere.json"),
+        (("--runs", "1", "--executor", "portable", "--text", ""), "the text is empty"),
+    ],
+)
+def test_bad_input_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None,
+    arguments: tuple[str, ...], sentence: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+
+    assert run(monkeypatch, *arguments) == 2
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert sentence in " ".join(err.replace("│", " ").split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_crash_is_one_sentence_and_leaves_no_figures(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, runner: Path
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "crash")
+    program = ("--executor", "runner", "--runner-path", str(runner))
+    figures = tmp_path / "b.json"
+
+    assert run(monkeypatch, "--runs", "1", *program, "--json", str(figures)) == 2
+
+    assert "the runner crashed with signal SIGABRT" in capfd.readouterr().err
+    assert not figures.exists()

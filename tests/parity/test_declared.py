@@ -1,0 +1,52 @@
+"""Sizes and chunks that a file declares, whatever would run it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import InputError, ProgramError
+from harness.parity import Parity, Request
+from harness.parity.declared import declared_chunks, declared_size
+from harness.synthesis import Chunks
+
+
+@pytest.fixture
+def given(tmp_path: Path, parity: Parity) -> Path:
+    """A directory with the two files, as somebody else would give them."""
+    for name in ("model.pte", "codec_decoder.pte"):
+        shutil.copyfile(parity.artifact(name).path, tmp_path / name)
+    return tmp_path
+
+
+def test_given_files_say_their_sizes(given: Path) -> None:
+    sizes = Parity(Request(artifacts=given)).sizes
+    assert (sizes.max_seq_len, sizes.max_codec_frames) == (128, 40)
+
+
+def test_what_is_asked_for_outdoes_what_a_file_says(given: Path) -> None:
+    assert Parity(Request(artifacts=given, max_seq_len=64)).sizes.max_seq_len == 64
+
+
+def test_chunks_are_upstreams_where_the_file_says_nothing(parity: Parity) -> None:
+    assert declared_chunks(parity.artifact("codec_decoder.pte").path) == Chunks(5, 25, 25)
+    assert declared_chunks(parity.artifact("model.pte").path) == Chunks(5, 25, 25)
+
+
+def test_a_file_that_does_not_say_is_one_sentence(
+    tmp_path: Path, exported: Callable[[str], Any]
+) -> None:
+    shutil.copyfile(exported("linear").path, tmp_path / "model.pte")
+    with pytest.raises(InputError, match=r"model\.pte has no metadata method max_seq_len"):
+        declared_size(tmp_path, "model.pte", "max_seq_len")
+
+
+def test_a_damaged_file_is_one_sentence(given: Path) -> None:
+    whole = (given / "model.pte").read_bytes()
+    (given / "model.pte").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ProgramError, match=r"model\.pte"):
+        declared_size(given, "model.pte", "max_seq_len")

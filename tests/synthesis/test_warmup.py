@@ -1,0 +1,43 @@
+"""What upstream's runner calls while it loads, and nothing that leaves a trace in the speech."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.checkpoint import Checkpoint
+from harness.parity import Parity
+from harness.parity.speaking import Speaker, Utterance
+from harness.synthesis import Recorder
+from harness.synthesis.warmup import warm_up
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_methods_that_upstream_warms(tiny: Checkpoint, dtype: str) -> None:
+    asked = []
+
+    class Ends:
+        def reset(self, state: str = "default") -> None:
+            raise AssertionError("nothing was written")
+
+        def call(self, method: str, inputs: list[np.ndarray], *, state: str) -> list[np.ndarray]:
+            asked.append((method, [(value.dtype.name, value.shape) for value in inputs], state))
+            return [np.zeros(1)]
+
+    warm_up(Recorder(Ends()), tiny, dtype)
+
+    dim = tiny.config.decoder.dim
+    assert asked == [
+        ("token_embedding", [("int64", (1, 1))], "speech"),
+        ("audio_token_embedding", [("int64", (1, 37, 1))], "speech"),
+        ("semantic_head", [(dtype, (1, dim))], "speech"),
+        ("predict_velocity", [(dtype, (1, 36)), ("int64", (1,)), (dtype, (1, dim))], "speech"),
+    ]
+
+
+def test_speech_is_the_same_after_it(parity: Parity) -> None:
+    wish = Utterance(max_new_tokens=2)
+    cold = Speaker(parity).say(wish)
+    speaker = Speaker(parity)
+    speaker.prepare()
+    assert np.array_equal(speaker.say(wish).waveform, cold.waveform)
