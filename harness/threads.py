@@ -12,8 +12,8 @@ def wait_asleep() -> None:
 
     Speech is a thousand small products a second. Threads that spin while they wait for one
     another are taken from the processor, still spinning, wherever something else wants to run: 12
-    frames of `small` took the portable executor 48 s on two busy cores, and take 1.9 s asleep,
-    which is no more than spinning takes on idle ones (2.2 s).
+    frames of `small` took the portable executor 2 to 48 s on two cores, by what else ran there, and
+    take 1.2 to 2.0 s asleep. Eager takes as long either way.
 
     OpenMP reads this once, when torch's library is loaded; what the user has set stays.
     """
