@@ -13,7 +13,7 @@ from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict
 from harness.compare.sqnr import judge_sqnr
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
-from harness.methods import CODEC, METHODS, MODEL, Dimensions, Method, select_methods
+from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import FP32, Precision, parse_precision
 from harness.methods.tolerances import FLOOR_SOURCE, floor
 from harness.parity import facts
@@ -27,8 +27,7 @@ from harness.parity.judge import (
     unlowered,
 )
 from harness.parity.keep import kept_run
-from harness.parity.kept_sound import KeptSound
-from harness.parity.quantization import judge_file_size, judge_quantization
+from harness.parity.quantization import judge_quantization
 from harness.parity.request import (
     CAPACITIES,
     MOST_FRAMES,
@@ -39,7 +38,7 @@ from harness.parity.request import (
 )
 from harness.report import Report
 from harness.runtime.portable.coverage import delegation
-from harness.runtime.protocol import Executor, Fingerprint
+from harness.runtime.protocol import Executor
 from harness.runtime.select import choose
 from harness.synthesis import Speech
 from harness.upstream import quiet
@@ -64,6 +63,11 @@ class Parity:
         What to judge.
     progress
         Called with one line a step.
+
+    Attributes
+    ----------
+    made, loaded
+        The artifacts and the executors so far, by the file's name.
     """
 
     def __init__(
@@ -71,8 +75,8 @@ class Parity:
     ) -> None:
         self.request = request
         self.progress = progress
-        self._artifacts: dict[str, Artifact] = {}
-        self._executors: dict[str, Executor] = {}
+        self.made: dict[str, Artifact] = {}
+        self.loaded: dict[str, Executor] = {}
         self.methods = select_methods(request.methods)
         self.precision = parse_precision(request.precision)
 
@@ -218,12 +222,12 @@ class Parity:
 
     def artifact(self, name: str) -> Artifact:
         """One of the two files, given or exported."""
-        if name not in self._artifacts:
+        if name not in self.made:
             request = self.request
             if request.artifacts is not None:
-                self._artifacts[name] = given_artifact(request.artifacts, name)
+                self.made[name] = given_artifact(request.artifacts, name)
             else:
-                self._artifacts[name] = export_artifact(
+                self.made[name] = export_artifact(
                     name,
                     self._to_export(name),
                     self.sizes,
@@ -235,7 +239,7 @@ class Parity:
                     fresh=request.fresh,
                     progress=self.progress,
                 )
-        return self._artifacts[name]
+        return self.made[name]
 
     def _to_export(self, name: str) -> Callable[[], VoxtralTTSModel]:
         if name == CODEC and self.precision == FP32:
@@ -248,18 +252,18 @@ class Parity:
 
     def executor(self, name: str) -> Executor:
         """An executor with artifact `name` loaded."""
-        if name not in self._executors:
+        if name not in self.loaded:
             executor = choose(self.request.executor, self.request.require)
             self.progress(f"loading {name} on the {executor.fingerprint.executor} executor")
             executor.load(self.artifact(name).path)
-            self._executors[name] = executor
-        return self._executors[name]
+            self.loaded[name] = executor
+        return self.loaded[name]
 
     def close(self) -> None:
         """Release the executors, child processes and all."""
-        for executor in self._executors.values():
+        for executor in self.loaded.values():
             executor.close()
-        self._executors.clear()
+        self.loaded.clear()
 
     def judge(self, method: Method) -> list[Verdict]:
         """Every verdict on one method."""
@@ -304,10 +308,9 @@ class Parity:
         """Judge every requested method, and the golden where one is kept."""
         started = datetime.datetime.now(datetime.timezone.utc)
         _ = self.ear  # a recogniser that is not here is told before the work
-        if self.request.runner is None:
-            verdicts, executor = self._judge_methods()
-        else:
-            verdicts, executor = self._judge_runner()
+        from harness.parity.everything import judge_everything
+
+        verdicts, executor = judge_everything(self)
         return Report(
             tool_version=facts.tool_version(),
             started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -316,54 +319,7 @@ class Parity:
             checkpoint=facts.checkpoint_facts(self.checkpoint),
             precision=self.precision.name,
             executor=executor,
-            artifacts=tuple(map(facts.artifact_facts, self._artifacts.values())),
+            artifacts=tuple(map(facts.artifact_facts, self.made.values())),
             reference=facts.reference(self.request.codec_form, self.request.without),
             verdicts=tuple(verdicts),
         )
-
-    def _judge_methods(self) -> tuple[list[Verdict], Fingerprint]:
-        verdicts = [verdict for method in self.methods for verdict in self.judge(method)]
-        verdicts += self._judge_integrity()
-        # Others may export other forms of the same methods, and XNNPACK packs weights otherwise.
-        if self.request.artifacts is None and self.backend == "mlx":
-            verdicts += self._judge_sizes()
-        if self.request.triangulate:
-            from harness.parity.triangulate import third_opinion
-
-            verdicts += third_opinion(self)
-        verdicts += self._judge_whole_path()
-        sound = KeptSound(self)
-        if sound.expected():
-            verdicts += sound.judge()
-        executor = next(iter(self._executors.values()), None) or choose(
-            self.request.executor, self.request.require
-        )
-        return verdicts, executor.fingerprint
-
-    def _judge_runner(self) -> tuple[list[Verdict], Fingerprint]:
-        """Let upstream's runner speak, which is all that can be asked of it."""
-        from harness.parity.runner import RunnerSpeaker, judge_runner
-
-        speaker = RunnerSpeaker(self)
-        verdicts = judge_runner(speaker)
-        return [*verdicts, *self._judge_integrity()], speaker.fingerprint
-
-    def _judge_whole_path(self) -> list[Verdict]:
-        """Let the executor speak, if all six methods are asked for and could be exported."""
-        from harness.parity.whole import judge_speech
-
-        whole = len(self.methods) == len(METHODS) and self.request.whole_path
-        if not whole or any(artifact.failures for artifact in self._artifacts.values()):
-            return []
-        self.progress("speaking by itself, twice")
-        return judge_speech(self)
-
-    def _judge_integrity(self) -> list[Verdict]:
-        return list(filter(None, map(facts.judge_integrity, self._artifacts.values())))
-
-    def _judge_sizes(self) -> list[Verdict]:
-        return [
-            judge_file_size(name, artifact.path, self.checkpoint, self.sizes, self.precision)
-            for name, artifact in self._artifacts.items()
-            if not artifact.failures
-        ]
