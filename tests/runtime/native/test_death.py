@@ -164,9 +164,14 @@ def test_an_interruption_does_not_leave_an_answer_behind(programs: Path) -> None
     executor = stand_in("time.sleep(60)")
     executor.load(programs / "portable.pte")
     pid = executor.pid
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        executor.call("waves", [])
+    # What runs in the background of a shell ignores the signal, unless told otherwise.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            executor.call("waves", [])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert gone(pid)
 
 
