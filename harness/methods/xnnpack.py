@@ -35,8 +35,8 @@ _FP32: Mapping[str, Mapping[str, Allowance]] = {
     "codec": _fp32(2.6e-5, 2e-5, 4.2e-7, "2.7e-6"),
 }
 
-# The most that bf16 differs by on two x86-64 CPUs, with and without bf16 instructions, over all
-# cases of tiny and small: max abs, RMS and gain, the last two also of the worst single call. A
+# The most that bf16 differs by on x86-64 CPUs, one of them with bf16 instructions, over all cases
+# of tiny and small: max abs, RMS and gain, the last two also of the worst single call. A
 # quantised export has eager's own quantised values in bf16. The codec is the same file in both;
 # in the form with native convolutions it differed five times as much, for the reason that
 # `harness.export.kernels` gives.
