@@ -72,11 +72,7 @@ class Memory:
         if not isinstance(value, TensorValue):
             raise ExecutionError("a tensor is made where the plan has none")
         sizes = value.sizes if shape is None else tuple(shape)
-        # The runtime resizes a dynamic tensor to any shape of its rank that fits its memory.
-        fits = len(sizes) == len(value.sizes) and (
-            prod(sizes) <= prod(value.sizes) if value.dynamic else sizes == value.sizes
-        )
-        if not fits:
+        if not value.takes(sizes):
             raise ExecutionError(
                 f"a tensor of shape {sizes} is made, expected "
                 f"{'at most ' if value.dynamic else ''}{value.sizes}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 __all__ = [
@@ -71,6 +73,15 @@ class TensorValue:
     data: Span | bytes | None
     place: Place | None = None
     external: str | None = None
+
+    def takes(self, shape: Sequence[int]) -> bool:
+        """Whether the runtime would give it this shape.
+
+        It resizes a dynamic tensor to any shape of its rank that fits its memory.
+        """
+        if len(shape) != len(self.sizes):
+            return False
+        return prod(shape) <= prod(self.sizes) if self.dynamic else tuple(shape) == self.sizes
 
 
 @dataclass(frozen=True)

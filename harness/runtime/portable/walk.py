@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -197,11 +196,7 @@ class Walk:
             raise ExecutionError("its delegate makes a tensor where the plan has none")
         _require_rows(declared, "an output")
         shape = tuple(made.shape)
-        # The runtime resizes a dynamic tensor to any shape of its rank that fits its memory.
-        fits = len(shape) == len(declared.sizes) and (
-            prod(shape) <= prod(declared.sizes) if declared.dynamic else shape == declared.sizes
-        )
-        if not fits:
+        if not declared.takes(shape):
             raise ExecutionError(
                 f"its delegate makes a tensor of shape {shape}, expected "
                 f"{'at most ' if declared.dynamic else ''}{declared.sizes}"
