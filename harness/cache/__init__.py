@@ -8,7 +8,7 @@ the process that held them; `room` counts, evicts and clears.
 from __future__ import annotations
 
 from harness.cache.facts import digest_of, source_facts
-from harness.cache.files import cache_dir, replace_directory, replace_file
+from harness.cache.files import cache_dir, file_digest, replace_directory, replace_file
 from harness.cache.room import KeptEntry, bound, clear, entries, evict
 from harness.cache.store import Entry, borrowed, fetch, find
 
@@ -23,6 +23,7 @@ __all__ = [
     "entries",
     "evict",
     "fetch",
+    "file_digest",
     "find",
     "replace_directory",
     "replace_file",

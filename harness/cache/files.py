@@ -1,7 +1,8 @@
-"""Where derived files live, and how they get there whole or not at all."""
+"""Where derived files live, how they get there whole or not at all, and what is in a file."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_dir", "replace_directory", "replace_file"]
+__all__ = ["cache_dir", "file_digest", "replace_directory", "replace_file"]
 
 
 def cache_dir() -> Path:
@@ -20,6 +21,15 @@ def cache_dir() -> Path:
     root = Path(override) if override else Path(platformdirs.user_cache_dir("voxtral-parity"))
     root.mkdir(parents=True, exist_ok=True)
     return root
+
+
+def file_digest(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.cache import cache_dir, fetch, replace_file
+from harness.cache import cache_dir, fetch, file_digest, replace_file
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
@@ -239,7 +239,7 @@ def _check_tensors(
 
 
 def _file_digest(path: Path) -> str:
-    return _remembered("sha256", path, _hash)
+    return _remembered("sha256", path, file_digest)
 
 
 def _remembered(what: str, path: Path, find: Callable[[Path], str]) -> str:
@@ -259,11 +259,3 @@ def _remembered(what: str, path: Path, find: Callable[[Path], str]) -> str:
 
 def _non_finite(path: Path) -> str:
     return json.dumps(non_finite_tensor(path))
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()

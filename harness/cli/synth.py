@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -90,6 +89,7 @@ def synth(
     """
     from harness.bench.figures import run_of_timing, write_speech
     from harness.bench.speaking import subject_of
+    from harness.cache import file_digest
     from harness.parity import Parity, Request
     from harness.parity.request import RUNNER
     from harness.parity.runner import RunnerSpeaker
@@ -161,7 +161,7 @@ def synth(
         f"RTF {timing.rtf:.3f}"
     )
     if target is not None and not speaker:
-        digest = hashlib.sha256(target.read_bytes()).hexdigest()
+        digest = file_digest(target)
         typer.echo(f"{target}  {target.stat().st_size:,} bytes  {digest}")
     if words is not None:
         print_verdicts([words], console.stdout())

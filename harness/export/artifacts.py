@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -13,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.cache import fetch, source_facts
+from harness.cache import fetch, file_digest, source_facts
 from harness.errors import InputError
 from harness.export.quantization import KernelQuantization
 from harness.methods import METHODS, Dimensions
 from harness.methods.precision import FP32, Precision
 from harness.upstream import package_directory, quiet
 
-__all__ = ["BACKENDS", "Artifact", "ExportOptions", "export_artifact", "given_artifact", "sha256"]
+__all__ = ["BACKENDS", "Artifact", "ExportOptions", "export_artifact", "given_artifact"]
 
 STACK = ("torch", "executorch", "torchao", "flatbuffers")
 """Distributions whose version changes the bytes of an export."""
@@ -154,7 +153,7 @@ def export_artifact(
     entry = fetch(
         "artifacts",
         name,
-        _facts(sizes, options, weights, sha256(voice)),
+        _facts(sizes, options, weights, file_digest(voice)),
         lambda scratch: _export(scratch, name, model(), sizes, options, voice),
         brief=f"{options.precision.name} on {options.backend}, max_seq_len {sizes.max_seq_len}, "
         f"max_codec_frames {sizes.max_codec_frames}, weights {weights[:12]}"
@@ -181,16 +180,7 @@ def given_artifact(directory: Path, name: str) -> Artifact:
             f"{name} is not in {directory}; --artifacts names a directory that holds "
             "model.pte and codec_decoder.pte"
         )
-    return Artifact(name, path, path.stat().st_size, sha256(path), 0.0, True, {})
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
+    return Artifact(name, path, path.stat().st_size, file_digest(path), 0.0, True, {})
 
 
 def _export(
@@ -249,7 +239,7 @@ def _export(
     file = directory / name
     about = {
         "bytes": file.stat().st_size if file.exists() else 0,
-        "sha256": sha256(file) if file.exists() else "",
+        "sha256": file_digest(file) if file.exists() else "",
         "seconds": round(time.perf_counter() - started, 3),
         "failures": failures,
     }

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cache import replace_file
+from harness.cache import file_digest, replace_file
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -69,7 +69,7 @@ class NodeNames:
                 "kernels": list(_kernels(plan, manager.exported_program(plan.name))),
             }
         with replace_file(names_file(pte)) as scratch:
-            content = {"schema": SCHEMA, "sha256": _sha256(pte), "methods": methods}
+            content = {"schema": SCHEMA, "sha256": file_digest(pte), "methods": methods}
             scratch.write_text(json.dumps(content))
 
     def add(self, payload: bytes, seen: _Delegate) -> None:
@@ -146,14 +146,6 @@ class _Delegate:
             ],
             "values": [[name, *place] for name, place in values.items() if name is not None],
         }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _outputs(op: Any) -> list[Any]:

@@ -7,9 +7,10 @@ import datetime
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
+from harness.cache import file_digest
 from harness.checkpoint import Checkpoint
 from harness.compare import Status, Verdict
-from harness.export.artifacts import Artifact, sha256
+from harness.export.artifacts import Artifact
 from harness.report import ArtifactFacts, CheckpointFacts, Choice, Reference
 from harness.runtime.protocol import Fingerprint
 
@@ -78,7 +79,7 @@ def judge_integrity(artifact: Artifact) -> Verdict | None:
     """A failed verdict if the file is no longer what was exported; None if it is."""
     if not artifact.path.exists():
         return None
-    now = sha256(artifact.path)
+    now = file_digest(artifact.path)
     if now == artifact.sha256:
         return None
     return Verdict(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.cache import file_digest
 from harness.compare import Status, Verdict, statistics, to_pcm16
 from harness.compare.decisions import Decisions, common_frames, judge_decisions
 from harness.compare.pcm import judge_pcm
 from harness.errors import ExecutionError, InputError
-from harness.export.artifacts import sha256
 from harness.methods import CODEC, MODEL, select_methods
 from harness.parity.declared import declared_chunks
 from harness.parity.request import RUNNER
@@ -73,7 +73,7 @@ class RunnerSpeaker:
     def fingerprint(self) -> Fingerprint:
         """Which program, on what machine."""
         notes = (
-            f"{self._program.name}, sha256 {sha256(self._program)[:12]}…",
+            f"{self._program.name}, sha256 {file_digest(self._program)[:12]}…",
             "the runner calls no method by itself: the whole path alone is judged",
         )
         return Fingerprint(RUNNER, f"{platform.machine()} {platform.system()}", {}, notes)

@@ -148,7 +148,7 @@ def test_a_large_file_is_hashed_once_and_again_when_it_changes(
 
     monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("harness.checkpoint.opening._REMEMBER_ABOVE", 1 << 20)
-    monkeypatch.setattr("harness.checkpoint.opening._hash", count)
+    monkeypatch.setattr("harness.checkpoint.opening.file_digest", count)
     first = open_checkpoint(directory).digest
     assert open_checkpoint(directory).digest == first
     assert hashed.count(WEIGHTS) == 1

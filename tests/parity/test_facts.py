@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.cache import file_digest
 from harness.compare import Status
-from harness.export.artifacts import Artifact, sha256
+from harness.export.artifacts import Artifact
 from harness.parity.facts import REFERENCE, judge_integrity, reference
 
 
 def artifact(path: Path) -> Artifact:
     path.write_bytes(b"exported")
-    return Artifact(path.name, path, 8, sha256(path), 1.0, True, {})
+    return Artifact(path.name, path, 8, file_digest(path), 1.0, True, {})
 
 
 def test_a_file_as_exported_needs_no_verdict(tmp_path: Path) -> None:

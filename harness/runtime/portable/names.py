@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.cache import file_digest
 from harness.errors import InputError
 from harness.runtime.portable.plan import DelegateCall
 from harness.runtime.portable.program import Program
@@ -64,11 +65,7 @@ def as_exported(pte: Path) -> bool | None:
         wanted = json.loads(names_file(pte).read_bytes())["sha256"]
     except (LookupError, OSError, TypeError, ValueError):
         return None
-    digest = hashlib.sha256()
-    with pte.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest() == wanted
+    return bool(file_digest(pte) == wanted)
 
 
 def read_names(program: Program) -> Mapping[str, StepNames]:
