@@ -1,4 +1,4 @@
-"""`voxtral-parity` once more, in a process of its own."""
+"""Processes of our own: the same harness, and `voxtral-parity` once more."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from pathlib import Path
 
 import harness
 
-__all__ = ["call_self", "complaint"]
+__all__ = ["call_self", "complaint", "environment"]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """What a child that is to import this very harness runs with, wherever it was started."""
+    source = str(Path(harness.__file__).parents[1])
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **changes}
 
 
 def call_self(
-    arguments: Sequence[str | Path], *, quietly: bool = True
+    arguments: Sequence[str | Path], *, quietly: bool = True, **changes: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``voxtral-parity`` with these arguments and wait for its end.
 
@@ -22,16 +29,16 @@ def call_self(
     ----------
     quietly
         Keep what it prints instead of showing it.
+    changes
+        Of the environment.
     """
-    source = str(Path(harness.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
     return subprocess.run(
         [sys.executable, "-m", "harness.cli", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=quietly,
         text=True,
         errors="replace",
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(**changes),
         check=False,
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.memory import peak_memory
+from harness.process import environment
 
 __all__ = ["Loading", "measure_loading"]
 
@@ -40,6 +41,7 @@ def measure_loading(path: Path) -> Loading:
         check=True,
         capture_output=True,
         text=True,
+        env=environment(),
     )
     return Loading(**json.loads(done.stdout))
 

@@ -6,7 +6,6 @@ its own. It is called over a pipe, an empty line a call, and answers each with a
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from harness.errors import ExecutionError
+from harness.process import environment
 from harness.runtime.protocol import Array
 
 __all__ = ["StockMLX"]
@@ -45,7 +45,7 @@ class StockMLX:
         types = ",".join(x.dtype.name for x in inputs)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.bench.stock", str(path), method, str(given), types],
-            env={**os.environ, "VOXTRAL_PARITY_STOCK_BLAS": "1"},
+            env=environment(VOXTRAL_PARITY_STOCK_BLAS="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ExecutionError
+from harness.process import call_self, complaint
 from harness.runtime.portable.plan import Span, TensorValue
 from harness.runtime.portable.program import Program, read_program
 
@@ -63,23 +62,14 @@ def exported_again(arguments: Sequence[str], *, hash_seed: str | None = None) ->
     with tempfile.TemporaryDirectory(prefix="voxtral-parity-") as name:
         output = Path(name) / "output"
         seed = hash_seed or ("2" if os.environ.get("PYTHONHASHSEED") == "1" else "1")
-        program = "from harness.cli import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", program, *arguments, "--output-dir", str(output)],
-            env={
-                **os.environ,
-                "PYTHONHASHSEED": seed,
-                "VOXTRAL_PARITY_CACHE": str(Path(name) / "cache"),
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+        done = call_self(
+            [*arguments, "--output-dir", output],
+            PYTHONHASHSEED=seed,
+            VOXTRAL_PARITY_CACHE=str(Path(name) / "cache"),
         )
         if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise ExecutionError(
-                f"the second export ended with exit code {done.returncode}: {last}"
+                f"the second export ended with exit code {done.returncode}: {complaint(done)}"
             )
         yield output
 

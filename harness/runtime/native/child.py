@@ -12,11 +12,10 @@ import tempfile
 import time
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Any
 
-import harness
 from harness.errors import ExecutionError
+from harness.process import environment
 from harness.runtime.native.channel import Channel
 from harness.runtime.protocol import Array
 
@@ -55,8 +54,6 @@ class Child:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
         # The child writes at the end, wherever a truncation puts it.
         fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
-        source = str(Path(harness.__file__).parents[1])
-        path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
         with theirs:
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
@@ -64,7 +61,7 @@ class Child:
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(theirs.fileno(),),
-                env={**DEFAULTS, **os.environ, "PYTHONPATH": path},
+                env={**DEFAULTS, **environment()},
             )
         self._channel = Channel(ours)
         self._started = False
