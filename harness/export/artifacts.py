@@ -19,7 +19,14 @@ from harness.methods import METHODS, Dimensions
 from harness.methods.precision import FP32, Precision
 from harness.upstream import package_directory, quiet
 
-__all__ = ["BACKENDS", "Artifact", "ExportOptions", "export_artifact", "given_artifact"]
+__all__ = [
+    "BACKENDS",
+    "Artifact",
+    "ExportOptions",
+    "export_artifact",
+    "given_artifact",
+    "given_path",
+]
 
 STACK = ("torch", "executorch", "torchao", "flatbuffers")
 """Distributions whose version changes the bytes of an export."""
@@ -166,8 +173,8 @@ def export_artifact(
     return Artifact(name=name, path=entry.path / name, cached=not entry.made, **about)
 
 
-def given_artifact(directory: Path, name: str) -> Artifact:
-    """An artifact that somebody else exported.
+def given_path(directory: Path, name: str) -> Path:
+    """Where an artifact lies that somebody else exported.
 
     Raises
     ------
@@ -180,6 +187,12 @@ def given_artifact(directory: Path, name: str) -> Artifact:
             f"{name} is not in {directory}; --artifacts names a directory that holds "
             "model.pte and codec_decoder.pte"
         )
+    return path
+
+
+def given_artifact(directory: Path, name: str) -> Artifact:
+    """An artifact that somebody else exported; raises as `given_path` does."""
+    path = given_path(directory, name)
     return Artifact(name, path, path.stat().st_size, file_digest(path), 0.0, True, {})
 
 

@@ -9,6 +9,6 @@ from __future__ import annotations
 from harness.inspection.console import print_contents
 from harness.inspection.jsonfile import to_json
 from harness.inspection.model import Contents
-from harness.inspection.reading import read_contents
+from harness.inspection.reading import read_contents, read_metadata
 
-__all__ = ["Contents", "print_contents", "read_contents", "to_json"]
+__all__ = ["Contents", "print_contents", "read_contents", "read_metadata", "to_json"]

@@ -41,7 +41,7 @@ from harness.runtime.portable.plan import (
 )
 from harness.runtime.portable.program import Program, read_program
 
-__all__ = ["read_contents"]
+__all__ = ["read_contents", "read_metadata"]
 
 _OUTPUTS = ("out", "outs", "outputs")
 _QUANTIZED = ("QuantizedMatmulNode", "GatherQmmNode", "DequantizeNode")
@@ -92,18 +92,37 @@ def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = No
                 for name, plan in plans.items()
                 if plan.instructions or plan.inputs
             ),
-            metadata=tuple(
-                MetadataMethod(name, _metadata(plan))
-                for name, plan in plans.items()
-                if not (plan.instructions or plan.inputs)
-            ),
+            metadata=_metadata(plans),
             constants=tuple(_constants(program, plans, graphs)),
         )
     finally:
         program.close()
 
 
-def _metadata(plan: Plan) -> Any:
+def read_metadata(path: Path) -> tuple[MetadataMethod, ...]:
+    """Read the constant methods of a `.pte` and nothing else.
+
+    Raises
+    ------
+    ProgramError
+        See `read_contents`.
+    """
+    program = read_program(path)
+    try:
+        return _metadata(program.plans)
+    finally:
+        program.close()
+
+
+def _metadata(plans: Mapping[str, Plan]) -> tuple[MetadataMethod, ...]:
+    return tuple(
+        MetadataMethod(name, _constant(plan))
+        for name, plan in plans.items()
+        if not (plan.instructions or plan.inputs)
+    )
+
+
+def _constant(plan: Plan) -> Any:
     """What a constant method returns; of a tensor, its type."""
     values = [plan.values[index] for index in plan.outputs]
     plain = [_tensor(v) if isinstance(v, TensorValue) else v for v in values]

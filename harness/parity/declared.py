@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.export.artifacts import given_artifact
-from harness.inspection import read_contents
+from harness.export.artifacts import given_path
+from harness.inspection import read_metadata
 from harness.synthesis import RUNNER_CHUNKS, Chunks
 
 __all__ = ["declared", "declared_chunks", "declared_size"]
@@ -16,7 +16,7 @@ def declared(path: Path) -> dict[str, int]:
     """The whole numbers among the metadata methods of a file."""
     return {
         constant.name: constant.value
-        for constant in read_contents(path).metadata
+        for constant in read_metadata(path)
         if isinstance(constant.value, int)
     }
 
@@ -29,7 +29,7 @@ def declared_size(directory: Path, artifact: str, name: str) -> int:
     InputError
         There is no such file, or it does not say.
     """
-    told = declared(given_artifact(directory, artifact).path)
+    told = declared(given_path(directory, artifact))
     if name not in told:
         raise InputError(
             f"{artifact} has no metadata method {name}, so that its size is not known; export it "
