@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from harness.inspection.console import print_contents
 from harness.inspection.jsonfile import to_json
+from harness.inspection.metadata import read_metadata
 from harness.inspection.model import Contents
-from harness.inspection.reading import read_contents, read_metadata
+from harness.inspection.reading import read_contents
 
 __all__ = ["Contents", "print_contents", "read_contents", "read_metadata", "to_json"]

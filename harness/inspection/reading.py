@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.inspection.metadata import metadata, planned
 from harness.inspection.model import (
     Constant,
     Contents,
     DelegateContents,
-    MetadataMethod,
     MethodContents,
     NodeContents,
     PlanInstruction,
@@ -41,7 +41,7 @@ from harness.runtime.portable.plan import (
 )
 from harness.runtime.portable.program import Program, read_program
 
-__all__ = ["read_contents", "read_metadata"]
+__all__ = ["read_contents"]
 
 _OUTPUTS = ("out", "outs", "outputs")
 _QUANTIZED = ("QuantizedMatmulNode", "GatherQmmNode", "DequantizeNode")
@@ -92,41 +92,11 @@ def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = No
                 for name, plan in plans.items()
                 if plan.instructions or plan.inputs
             ),
-            metadata=_metadata(plans),
+            metadata=metadata(plans),
             constants=tuple(_constants(program, plans, graphs)),
         )
     finally:
         program.close()
-
-
-def read_metadata(path: Path) -> tuple[MetadataMethod, ...]:
-    """Read the constant methods of a `.pte` and nothing else.
-
-    Raises
-    ------
-    ProgramError
-        See `read_contents`.
-    """
-    program = read_program(path)
-    try:
-        return _metadata(program.plans)
-    finally:
-        program.close()
-
-
-def _metadata(plans: Mapping[str, Plan]) -> tuple[MetadataMethod, ...]:
-    return tuple(
-        MetadataMethod(name, _constant(plan))
-        for name, plan in plans.items()
-        if not (plan.instructions or plan.inputs)
-    )
-
-
-def _constant(plan: Plan) -> Any:
-    """What a constant method returns; of a tensor, its type."""
-    values = [plan.values[index] for index in plan.outputs]
-    plain = [_tensor(v) if isinstance(v, TensorValue) else v for v in values]
-    return plain[0] if len(plain) == 1 else tuple(plain)
 
 
 def _method(
@@ -226,15 +196,7 @@ def _value(plan: Plan, index: int) -> Slot:
         kind = "constant"
     else:
         kind = "buffer" if value.data is not None else "temporary"
-    return Slot(index, kind, value.external, _tensor(value))
-
-
-def _tensor(value: TensorValue) -> Tensor:
-    name = SCALAR_TYPES[value.scalar_type].name
-    if not value.dynamic:
-        return Tensor(name, value.sizes)
-    # A plan says that a shape is open, not which of its dimensions are.
-    return Tensor(name, (None,) * len(value.sizes), value.sizes)
+    return Slot(index, kind, value.external, planned(value))
 
 
 def _chains(
