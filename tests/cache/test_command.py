@@ -6,17 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
+from fixtures.command_line import typed
 from harness.cache import borrowed, entries, fetch
 
 Capture = pytest.CaptureFixture[str]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["voxtral-parity", "cache", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
+    return typed(monkeypatch, "cache", *arguments)
 
 
 def keep(kind: str, name: str, brief: str = "") -> Path:

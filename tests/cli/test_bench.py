@@ -7,28 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
-from harness.parity import Parity
+from fixtures.command_line import typed
 
 Capture = pytest.CaptureFixture[str]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["voxtral-parity", "bench", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
-
-
-@pytest.fixture
-def exported(parity: Parity) -> None:
-    """Both artifacts are in the cache."""
-    for name in ("model.pte", "codec_decoder.pte"):
-        parity.artifact(name)
+    return typed(monkeypatch, "bench", *arguments)
 
 
 def test_executors_are_timed_and_compared_with_a_saved_run(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None, runner: Path
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None, runner: Path
 ) -> None:
     saved = tmp_path / "saved.json"
     short = ("--runs", "1", "--max-new-tokens", "2")
@@ -81,7 +70,7 @@ def test_streams_tell_the_time_to_their_first_chunk(
     ],
 )
 def test_bad_input_is_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None,
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None,
     arguments: tuple[str, ...], sentence: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)

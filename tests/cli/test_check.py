@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
+from fixtures.command_line import typed
 from harness.parity import Parity
 
 Capture = pytest.CaptureFixture[str]
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["voxtral-parity", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
 
 
 def test_the_main_job_of_one_method_is_green(
@@ -26,7 +19,7 @@ def test_the_main_job_of_one_method_is_green(
     parity.artifact("model.pte")
     report = tmp_path / "report.json"
 
-    code = run(monkeypatch, "check", "token_embedding", "--executor", "portable",
+    code = typed(monkeypatch, "check", "token_embedding", "--executor", "portable",
                "--json", str(report))  # fmt: skip
 
     out, err = capsys.readouterr()
@@ -61,7 +54,7 @@ def test_the_main_job_of_one_method_is_green(
 def test_bad_input_is_one_sentence_and_exit_code_2(
     arguments: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    code = run(monkeypatch, *arguments)
+    code = typed(monkeypatch, *arguments)
 
     out, err = capsys.readouterr()
     assert code == 2
@@ -78,7 +71,7 @@ def test_another_text_is_evidence_and_no_golden(
     report = tmp_path / "report.json"
     said = ("--text", "Hi.", "--executor", "portable", "--json", str(report))
 
-    assert run(monkeypatch, "check", "audio_token_embedding", "codec", *said) == 0
+    assert typed(monkeypatch, "check", "audio_token_embedding", "codec", *said) == 0
 
     verdicts = json.loads(report.read_text())["verdicts"]
     (codec,) = (v for v in verdicts if (v["subject"], v["case"]) == ("codec", "speech"))
@@ -95,7 +88,7 @@ def test_a_text_of_which_eager_says_nothing_is_one_sentence(
     parity.artifact("model.pte")
     silent = "Hello " + "word " * 60
 
-    assert run(monkeypatch, "check", "token_embedding", "--text", silent) == 2
+    assert typed(monkeypatch, "check", "token_embedding", "--text", silent) == 2
 
     assert "eager ends before its first frame of 'Hello word" in capsys.readouterr().err
 
@@ -104,14 +97,14 @@ def test_a_text_of_which_eager_says_nothing_is_one_sentence(
 def test_a_required_runtime_that_is_missing_is_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    assert run(monkeypatch, "check", "token_embedding", "--require", "native") == 2
+    assert typed(monkeypatch, "check", "token_embedding", "--require", "native") == 2
     assert "native runs need macOS 14+ on Apple Silicon" in capsys.readouterr().err
 
 
 def test_a_stock_lowering_put_back_is_a_mismatch(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    code = run(
+    code = typed(
         monkeypatch, "check", "semantic_head", "token_embedding",
         "--executor", "portable", "--without", "copy-broadcast",
     )  # fmt: skip
@@ -126,7 +119,7 @@ def test_a_stock_lowering_put_back_is_a_mismatch(
 def test_stock_indexing_breaks_the_unfold_form_of_the_codec(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    code = run(
+    code = typed(
         monkeypatch, "check", "codec", "--executor", "portable",
         "--codec-form", "unfold", "--without", "adjacent-indices",
     )  # fmt: skip
@@ -146,14 +139,14 @@ def test_a_fault_of_the_harness_is_no_mismatch(
 
     monkeypatch.setattr(Parity, "report", broken)
 
-    assert run(monkeypatch, "check", "codec") == 2
+    assert typed(monkeypatch, "check", "codec") == 2
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_export_writes_both_files(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
 ) -> None:
-    assert run(monkeypatch, "export", "--output-dir", str(tmp_path / "out")) == 0
+    assert typed(monkeypatch, "export", "--output-dir", str(tmp_path / "out")) == 0
 
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [
@@ -171,7 +164,7 @@ def test_given_artifacts_are_judged_as_they_are(
     path = parity.artifact("model.pte").path
     (tmp_path / "model.pte").write_bytes(path.read_bytes()[:-4096])
 
-    code = run(monkeypatch, "check", "token_embedding", "--artifacts", str(tmp_path))
+    code = typed(monkeypatch, "check", "token_embedding", "--artifacts", str(tmp_path))
 
     assert code == 2
     assert "model.pte" in capsys.readouterr().err
@@ -180,7 +173,7 @@ def test_given_artifacts_are_judged_as_they_are(
 def test_doctor_names_versions_executors_and_corrections(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    assert run(monkeypatch, "doctor") == 0
+    assert typed(monkeypatch, "doctor") == 0
 
     out = capsys.readouterr().out
     assert "==1.5.1" in out

@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness import cli
+from fixtures.command_line import typed
 
 Capture = pytest.CaptureFixture[str]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["voxtral-parity", "inspect", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
+    return typed(monkeypatch, "inspect", *arguments)
 
 
 def test_a_table_on_stdout_and_json_in_a_file(

@@ -9,19 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import cli
+from fixtures.command_line import typed
 from harness.parity import Parity
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
 
 Capture = pytest.CaptureFixture[str]
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["voxtral-parity", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
 
 
 def verdicts(path: Path) -> dict[str, tuple[str, str]]:
@@ -36,7 +29,7 @@ def test_what_says_the_same_as_eager_is_green(
     report = tmp_path / "report.json"
     program = ("--executor", "runner", "--runner-path", str(runner))
 
-    assert run(monkeypatch, "check", *program, "--json", str(report)) == 0
+    assert typed(monkeypatch, "check", *program, "--json", str(report)) == 0
 
     found = verdicts(report)
     assert list(found) == [
@@ -66,7 +59,7 @@ def test_what_says_something_else_is_a_mismatch(
     report = tmp_path / "report.json"
     program = ("--executor", "runner", "--runner-path", str(runner))
 
-    assert run(monkeypatch, "check", *program, "--json", str(report)) == 1
+    assert typed(monkeypatch, "check", *program, "--json", str(report)) == 1
 
     status, summary = verdicts(report)[case]
     assert status == "fail"
@@ -90,7 +83,7 @@ def test_what_does_not_end_well_is_not_judged(
     report = tmp_path / "report.json"
     program = ("--executor", "runner", "--runner-path", str(runner), "--runner-timeout", "3")
 
-    assert run(monkeypatch, "check", *program, "--json", str(report)) == 2
+    assert typed(monkeypatch, "check", *program, "--json", str(report)) == 2
 
     ((status, summary),) = verdicts(report).values()
     assert status == "unjudged"
@@ -102,7 +95,7 @@ def test_it_speaks_and_its_files_are_kept(
 ) -> None:
     wav, codes = tmp_path / "out.wav", tmp_path / "codes.txt"
 
-    code = run(
+    code = typed(
         monkeypatch, "synth", "--text", "Hello, how are you today?", "--max-new-tokens", "8",
         "--executor", "runner", "--runner-path", str(runner),
         "--output", str(wav), "--codes", str(codes),
@@ -123,7 +116,7 @@ def test_it_speaks_with_files_that_somebody_else_exported(
         shutil.copyfile(parity.artifact(name).path, given / name)
     program = ("--executor", "runner", "--runner-path", str(runner), "--artifacts", str(given))
 
-    assert run(monkeypatch, "check", *program, "--json", str(report)) == 0
+    assert typed(monkeypatch, "check", *program, "--json", str(report)) == 0
 
     assert {status for status, _ in verdicts(report).values()} == {"pass"}
     artifacts = json.loads(report.read_text())["artifacts"]
@@ -139,7 +132,7 @@ def test_what_does_not_end_well_leaves_no_file(
     wav = tmp_path / "out.wav"
     program = ("--executor", "runner", "--runner-path", str(runner), "--runner-timeout", "3")
 
-    assert run(monkeypatch, "synth", "--text", "Hi", *program, "--output", str(wav)) == 2
+    assert typed(monkeypatch, "synth", "--text", "Hi", *program, "--output", str(wav)) == 2
 
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("voxtral-parity: ")
@@ -180,7 +173,7 @@ def test_what_cannot_be_asked_of_it_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
 
-    assert run(monkeypatch, *(places.get(word, word) for word in arguments)) == 2
+    assert typed(monkeypatch, *(places.get(word, word) for word in arguments)) == 2
 
     out, err = capfd.readouterr()
     assert out == ""

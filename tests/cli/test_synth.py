@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import harness
-from harness import cli
+from fixtures.command_line import typed
 from harness.parity import Parity
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
@@ -24,21 +24,11 @@ HELLO = ("--text", "Hello, how are you today?", "--executor", "portable", "--max
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["voxtral-parity", "synth", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
-
-
-@pytest.fixture
-def exported(parity: Parity) -> None:
-    """Both artifacts are in the cache."""
-    for name in ("model.pte", "codec_decoder.pte"):
-        parity.artifact(name)
+    return typed(monkeypatch, "synth", *arguments)
 
 
 def test_speech_is_a_wav_file_and_its_codes(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None, parity: Parity
 ) -> None:
     wav, codes = tmp_path / "out.wav", tmp_path / "codes.txt"
 
@@ -68,7 +58,7 @@ def test_the_speaker_gets_samples_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
     tmp_path: Path,
-    exported: None,
+    artifacts: None,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *HELLO, "--speaker") == 0
@@ -126,7 +116,7 @@ with console.raw_stdout() as raw:
 
 
 def test_a_seed_and_a_temperature_decide_what_is_drawn(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exported: None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, artifacts: None
 ) -> None:
     files = []
     for number, seed in enumerate(("1", "1", "2")):
@@ -160,7 +150,7 @@ def test_a_seed_and_a_temperature_decide_what_is_drawn(
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
     arguments: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch, capfd: Capture,
-    exported: None, tmp_path: Path,
+    artifacts: None, tmp_path: Path,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     code = run(monkeypatch, *arguments)
@@ -174,7 +164,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 
 def test_any_script_can_be_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exported: None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, artifacts: None
 ) -> None:
     arguments = ["--text", "🎧👩‍👩‍👧 日本語", "--max-new-tokens", "1", "--executor", "portable"]
     assert run(monkeypatch, *arguments, "--output", str(tmp_path / "o.wav")) == 0
@@ -191,7 +181,7 @@ def hears(words: str) -> tuple[str, ...]:
     [("Hello how are you today", 0, "pass"), ("Something else was said", 1, "fail")],
 )
 def test_the_words_that_are_heard_are_judged(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None,
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None,
     words: str, code: int, status: str,
 ) -> None:  # fmt: skip
     # a synthetic checkpoint makes no words; whether it could be speech is the judge's own test
@@ -212,7 +202,7 @@ def test_the_words_that_are_heard_are_judged(
 
 
 def test_no_recogniser_is_asked_what_cannot_be_speech(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, exported: None
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None
 ) -> None:
     said = ("--text", "Hi", "--max-new-tokens", "1", "--output", str(tmp_path / "o.wav"))
     assert run(monkeypatch, *said, *hears("Hi")) == 1
