@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.compare import words
 from harness.compare.tensors import Allowance
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.compare.waveforms import PCM16_FULL_SCALE, levels
+from harness.compare.waveforms import PCM16_FULL_SCALE, levels, rms
 
 __all__ = ["judge_pcm"]
 
@@ -60,14 +60,13 @@ def judge_pcm(
         return dataclasses.replace(verdict, summary=summary)
     ours, theirs = candidate.astype(np.float64), reference.astype(np.float64)
     error = ours - theirs
-    level = math.sqrt(float(theirs @ theirs) / theirs.size)
+    level = rms(theirs)
     greatest = np.abs(error).max()
     clipped = (np.abs(codes) >= PCM16_FULL_SCALE for codes in (ours, theirs))
     gates = (
         Gate("16-bit codes", float(greatest),
              math.floor(allowance.max_abs * float(np.abs(theirs).max())) + 1, "LSB"),
-        Gate("RMS error", math.sqrt(float(error @ error) / error.size),
-             allowance.rms * level + 1, "LSB"),
+        Gate("RMS error", rms(error), allowance.rms * level + 1, "LSB"),
         Gate("gain error", abs(float(ours @ theirs) / float(theirs @ theirs) - 1),
              allowance.gain + 1 / level),
         Gate("clipped samples", abs(int(np.subtract(*(c.sum() for c in clipped)))), 0, "samples"),
