@@ -27,8 +27,8 @@ from types import ModuleType
 
 from filelock import FileLock
 
-from harness.cache import cache_dir, replace_directory
 from harness.errors import UnavailableError
+from harness.files import cache_dir, replace_directory
 
 __all__ = ["enable_mlx_exporter", "flatc", "overlay_directory", "package_directory", "quiet"]
 

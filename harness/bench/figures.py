@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cache import replace_file
 from harness.compare import Verdict
 from harness.errors import InputError
+from harness.files import check_target, replace_file
 from harness.synthesis.timing import Timing
-from harness.synthesis.wav import check_target
 
 __all__ = [
     "SCHEMA",

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.arrays import Array, as_array
 from harness.bench.loading import measure_loading
 from harness.bench.stock import StockMLX
 from harness.bench.subjects import CODEC_FRAMES, DECODERS, ONE_LAYER, POSITIONS, Subjects
-from harness.runtime.protocol import Array, as_array
 
 __all__ = ["Row", "bench", "best_of"]
 
@@ -137,10 +137,10 @@ def _rows(what: str, best: Mapping[str, float], targets: Mapping[str, float]) ->
 
 def _overhead(path: Path) -> Row:
     """Microseconds a node takes before MLX computes anything: its graph is built, not evaluated."""
+    from harness.pte.coverage import delegate_graph
+    from harness.pte.program import read_program
     from harness.runtime.portable.blas import mx
-    from harness.runtime.portable.coverage import delegate_graph
     from harness.runtime.portable.delegate import MLXDelegate
-    from harness.runtime.portable.program import read_program
 
     program = read_program(path)
     plan = program.plans["codec"]

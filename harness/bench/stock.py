@@ -16,9 +16,9 @@ from types import TracebackType
 import ml_dtypes
 import numpy as np
 
+from harness.arrays import Array
 from harness.errors import ExecutionError
 from harness.process import environment
-from harness.runtime.protocol import Array
 
 __all__ = ["StockMLX"]
 

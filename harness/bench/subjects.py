@@ -10,9 +10,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from harness.cache import cache_dir
 from harness.checkpoint import PRESETS, Checkpoint, open_checkpoint, synthesize
 from harness.checkpoint.generate import recipe_digest
+from harness.files import cache_dir
 from harness.methods import Dimensions
 from harness.upstream import quiet
 

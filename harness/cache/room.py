@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.cache.facts import Facts
-from harness.cache.files import cache_dir
 from harness.cache.locks import release, try_acquire
 from harness.errors import InputError
+from harness.files import cache_dir
 
 __all__ = [
     "FACTS_FILE",

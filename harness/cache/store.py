@@ -25,9 +25,9 @@ from pathlib import Path
 
 from harness.cache import room
 from harness.cache.facts import Facts, differences, key_of, nearest
-from harness.cache.files import replace_directory
 from harness.cache.locks import acquire, holding, release
 from harness.cache.room import FACTS_FILE, Place, Record
+from harness.files import replace_directory
 
 __all__ = ["Entry", "borrowed", "fetch", "find", "release_all"]
 

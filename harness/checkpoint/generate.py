@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cache import replace_directory
 from harness.checkpoint.draws import normal, to_bfloat16_bits
 from harness.checkpoint.presets import Preset
 from harness.checkpoint.safetensors_file import write_bfloat16
@@ -21,6 +20,7 @@ from harness.checkpoint.shapes import tensor_shapes
 from harness.checkpoint.tokenizer import cut_tokenizer
 from harness.checkpoint.voice_file import write_voice
 from harness.checkpoint.weights import tensor_bits
+from harness.files import replace_directory
 
 __all__ = ["recipe_digest", "synthesize"]
 

@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.cache import cache_dir, fetch, file_digest, replace_file
+from harness.cache import fetch
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
 from harness.checkpoint.safetensors_file import TensorEntry, non_finite_tensor, read_header
 from harness.checkpoint.shapes import tensor_shapes
 from harness.errors import CheckpointError, InputError
+from harness.files import cache_dir, file_digest, replace_file
 
 __all__ = ["DEFAULT_VOICE", "Checkpoint", "open_checkpoint"]
 

@@ -148,8 +148,8 @@ def _bench_speech(
     from harness.bench.figures import read_benchmark, write_benchmark
     from harness.bench.speaking import bench_speaking, contestants, subject_of
     from harness.bench.table import print_benchmark
+    from harness.files import check_target
     from harness.parity import Parity
-    from harness.synthesis.wav import check_target
 
     if json_file is not None:
         check_target(json_file)
@@ -174,7 +174,7 @@ def _bench_export(
     from rich.table import Table
 
     from harness.bench.exporting import LIMIT, bench_export
-    from harness.cache import replace_file
+    from harness.files import replace_file
     from harness.methods import select_methods
 
     chosen = select_methods(methods)

@@ -16,8 +16,8 @@ def doctor() -> None:
     """Say what this machine can run, and with which versions."""
     from rich.table import Table
 
-    from harness.cache import cache_dir
     from harness.export.corrections import CORRECTIONS
+    from harness.files import cache_dir
     from harness.runtime.select import availability
 
     console = stdout()

@@ -32,8 +32,8 @@ def inspect(
     ] = None,
 ) -> None:
     """Say what is in a .pte: delegates, coverage, weights, quantisation, metadata, steps."""
-    from harness.cache import replace_file
-    from harness.inspection import print_contents, read_contents, to_json
+    from harness.files import replace_file
+    from harness.pte.inspection import print_contents, read_contents, to_json
 
     contents = read_contents(file, data or (), method)
     if json is not None:

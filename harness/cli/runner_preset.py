@@ -16,7 +16,7 @@ def runner_preset(
     ],
 ) -> None:
     """Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch."""
-    from harness.runtime.runner.preset import BUILD_COMMANDS, write_preset
+    from harness.runner.preset import BUILD_COMMANDS, write_preset
 
     for path in write_preset(executorch):
         typer.echo(str(path))

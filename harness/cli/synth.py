@@ -87,17 +87,17 @@ def synth(
     Exit code 0: the WAV file is written, and with --asr the text was heard in it. 1: other words
     were heard, or none. 2: it could not be made.
     """
+    from harness.asr import Ear
     from harness.bench.figures import run_of_timing, write_speech
     from harness.bench.speaking import subject_of
-    from harness.cache import file_digest
+    from harness.files import check_target, file_digest
     from harness.parity import Parity, Request
     from harness.parity.request import RUNNER
     from harness.parity.runner import RunnerSpeaker
     from harness.parity.speaking import EAGER, Speaker, Utterance, check_utterance, room_for_chunks
     from harness.report import print_verdicts
     from harness.synthesis.dump import write_codes
-    from harness.synthesis.wav import check_target, write_pcm
-    from harness.words import Ear
+    from harness.synthesis.wav import write_pcm
 
     streaming = streaming or speaker
     target = output or (None if speaker else Path("output.wav"))

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import Array
 from harness.compare import words
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.runtime.protocol import Array
 
 __all__ = ["Decisions", "TieAllowance", "common_frames", "judge_decisions"]
 

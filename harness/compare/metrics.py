@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import Array
 from harness.errors import InputError
-from harness.runtime.protocol import Array
 
 __all__ = ["CallSums", "TensorMetrics", "as_float64", "measure", "reduce_call", "total"]
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import Array
 from harness.compare.waveforms import dbfs, levels, longest_run, rms, signal_of, to_pcm16
-from harness.runtime.protocol import Array
 
 __all__ = [
     "BAND_EDGES_HZ",

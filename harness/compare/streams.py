@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.compare import words
 from harness.compare.tensors import Allowance, judge
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.compare.waveforms import dbfs
-from harness.runtime.protocol import Array
 
 __all__ = ["judge_streaming"]
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.compare import words
 from harness.compare.metrics import (
     CallSums,
@@ -25,7 +26,6 @@ from harness.compare.metrics import (
     total,
 )
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.runtime.protocol import Array
 
 __all__ = ["Allowance", "Pair", "TensorMetrics", "judge", "judge_many", "measure"]
 

@@ -23,10 +23,10 @@ from enum import Enum
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.compare import words
 from harness.compare.metrics import as_float64
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.runtime.protocol import Array
 
 __all__ = ["CASE", "Finding", "Opinion", "Sighting", "distance", "find", "headroom", "triangulate"]
 

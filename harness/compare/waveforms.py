@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import Array
 from harness.compare.metrics import as_float64
 from harness.compare.tensors import Allowance, judge
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.errors import InputError
-from harness.runtime.protocol import Array
 
 __all__ = [
     "Levels",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cache import replace_file
 from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Outcome
+from harness.files import replace_file
 
 __all__ = ["SCHEMA", "Report", "to_json", "write_json"]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.cache import fetch, file_digest, source_facts
+from harness.cache import fetch, source_facts
 from harness.errors import InputError
 from harness.export.quantization import KernelQuantization
+from harness.files import file_digest
 from harness.methods import METHODS, Dimensions
 from harness.methods.precision import FP32, Precision
 from harness.upstream import package_directory, quiet

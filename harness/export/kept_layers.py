@@ -13,10 +13,10 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from harness.cache import cache_dir
+from harness.arrays import Array
 from harness.checkpoint.safetensors_file import read_header
 from harness.errors import CheckpointError
-from harness.runtime.protocol import Array
+from harness.files import cache_dir
 
 __all__ = ["TENSORS", "layer_path", "read_layer"]
 

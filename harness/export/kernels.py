@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from harness.cache import replace_file
 from harness.errors import InputError
 from harness.export.programs import PROGRAMS, text_decoder_program
 from harness.export.quantization import DYNAMIC, KernelQuantization
+from harness.files import replace_file
 from harness.methods import Dimensions
 from harness.methods.precision import Precision
 from harness.upstream import quiet

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch.export import ExportedProgram
 
-from harness.cache import replace_file
 from harness.export.corrections import applied
 from harness.export.node_names import recording
+from harness.files import replace_file
 from harness.upstream import enable_mlx_exporter, quiet
 
 __all__ = ["lower_to_mlx"]

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cache import file_digest, replace_file
+from harness.files import file_digest, replace_file
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

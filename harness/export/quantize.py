@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.cache import replace_file
 from harness.errors import InputError
 from harness.export.kept_layers import TENSORS, layer_path, read_layer
+from harness.files import replace_file
 from harness.memory import give_back_freed_memory
 from harness.methods.precision import Precision
 from harness.upstream import quiet

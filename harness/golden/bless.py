@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.arrays import Array
 from harness.compare.sound import WaveformStatistics
 from harness.compare.verdict import Status, Verdict
 from harness.errors import InputError
@@ -21,7 +22,6 @@ from harness.golden.store import (
     read,
     write,
 )
-from harness.runtime.protocol import Array
 
 __all__ = ["Blessed", "bless"]
 

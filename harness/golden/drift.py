@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.compare import words
 from harness.compare.sound import BAND_EDGES_HZ, ENVELOPE_SECONDS, WaveformStatistics
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.errors import InputError
 from harness.golden.store import Golden, GoldenKey, as_codes, codes_digest, read
-from harness.runtime.protocol import Array
 
 __all__ = ["DRIFT", "Change", "Drift", "changes", "check", "check_file", "missing"]
 

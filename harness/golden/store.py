@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 import harness
-from harness.cache import replace_file
+from harness.arrays import Array
 from harness.compare.sound import WaveformStatistics
 from harness.errors import InputError
-from harness.runtime.protocol import Array
+from harness.files import replace_file
 
 __all__ = [
     "Blessing",

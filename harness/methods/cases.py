@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.arrays import Array, as_array
 from harness.methods.spec import Dimensions
-from harness.runtime.protocol import Array, as_array
 
 __all__ = ["Case", "edge_cases"]
 

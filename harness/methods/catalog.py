@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from harness.budget import xnnpack
+from harness.budget.tolerances import allowances
 from harness.compare import Allowance
 from harness.errors import InputError
-from harness.methods import xnnpack
 from harness.methods.spec import Input, Method
-from harness.methods.tolerances import allowances
 
 __all__ = ["ARTIFACTS", "CODEC", "METHODS", "MODEL", "select_methods"]
 

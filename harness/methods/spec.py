@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.checkpoint import Config
 from harness.compare import Allowance
 from harness.errors import InputError
-from harness.runtime.protocol import Array
 
 __all__ = ["Dimensions", "Input", "Method"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.export.artifacts import given_path
-from harness.inspection import read_metadata
+from harness.pte.inspection import read_metadata
 from harness.synthesis import RUNNER_CHUNKS, Chunks
 
 __all__ = ["declared", "declared_chunks", "declared_size"]

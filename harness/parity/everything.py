@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.compare import Verdict
+from harness.fingerprint import Fingerprint
 from harness.methods import METHODS
 from harness.parity import facts
 from harness.parity.kept_sound import KeptSound
@@ -12,7 +13,6 @@ from harness.parity.quantization import judge_file_size
 from harness.parity.runner import RunnerSpeaker, judge_runner
 from harness.parity.triangulate import third_opinion
 from harness.parity.whole import judge_speech
-from harness.runtime.protocol import Fingerprint
 from harness.runtime.select import choose
 
 if TYPE_CHECKING:

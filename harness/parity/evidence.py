@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.arrays import Array
 from harness.checkpoint import Checkpoint
 from harness.errors import InputError
 from harness.methods import METHODS, Dimensions
 from harness.methods.cases import Case, edge_cases
-from harness.runtime.protocol import Array
 from harness.synthesis import Recorder, Speech, speak
 
 if TYPE_CHECKING:

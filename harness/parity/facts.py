@@ -7,12 +7,12 @@ import datetime
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
-from harness.cache import file_digest
 from harness.checkpoint import Checkpoint
 from harness.compare import Status, Verdict
 from harness.export.artifacts import Artifact
+from harness.files import file_digest
+from harness.fingerprint import Fingerprint
 from harness.report import ArtifactFacts, CheckpointFacts, Choice, Reference
-from harness.runtime.protocol import Fingerprint
 
 __all__ = [
     "REFERENCE",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.compare import (
     Allowance,
     Gate,
@@ -22,8 +23,8 @@ from harness.errors import ExecutionError, InputError
 from harness.methods import Dimensions, Method
 from harness.methods.cases import Case
 from harness.parity.evidence import Evidence
-from harness.runtime.portable.coverage import MLX_BACKEND, MethodDelegation
-from harness.runtime.protocol import Array, Executor
+from harness.pte.coverage import MLX_BACKEND, MethodDelegation
+from harness.runtime.protocol import Executor
 
 __all__ = [
     "judge_coverage",

@@ -18,11 +18,12 @@ import ml_dtypes
 import numpy as np
 
 import harness
-from harness.cache import borrowed, replace_file, source_facts
+from harness.arrays import Array
+from harness.cache import borrowed, source_facts
+from harness.files import replace_file
 from harness.methods import Dimensions
 from harness.methods.cases import Case
 from harness.parity.evidence import EagerRun, Evidence, Script
-from harness.runtime.protocol import Array
 from harness.synthesis import Speech
 from harness.upstream import package_directory
 

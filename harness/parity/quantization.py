@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.checkpoint import Checkpoint
 from harness.compare import Gate, Status, Verdict, words
 from harness.export.kept_layers import layer_path, read_layer
 from harness.methods import METHODS, Dimensions, Method
 from harness.methods.precision import Precision
 from harness.parity.expected_layers import FLOW, ExpectedLayer, constant_bytes, expected_layers
-from harness.runtime.portable.coverage import MLX_BACKEND, delegate_graph
-from harness.runtime.portable.payload import MLXGraph, Tid
-from harness.runtime.portable.plan import DelegateCall
-from harness.runtime.portable.program import Program, read_program
-from harness.runtime.protocol import Array
+from harness.pte.coverage import MLX_BACKEND, delegate_graph
+from harness.pte.payload import MLXGraph, Tid
+from harness.pte.plan import DelegateCall
+from harness.pte.program import Program, read_program
 
 __all__ = ["judge_file_size", "judge_quantization"]
 

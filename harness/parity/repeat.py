@@ -12,8 +12,8 @@ from pathlib import Path
 
 from harness.errors import ExecutionError
 from harness.process import call_self, complaint
-from harness.runtime.portable.plan import Span, TensorValue
-from harness.runtime.portable.program import Program, read_program
+from harness.pte.plan import Span, TensorValue
+from harness.pte.program import Program, read_program
 
 __all__ = ["Repeat", "compare_exports", "exported_again"]
 

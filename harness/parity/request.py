@@ -75,7 +75,7 @@ class Request:
     whole_path
         Whether a run of all six methods also lets the executor speak by itself.
     asr, asr_command
-        Who listens to the whole path's sound; see `harness.words.recogniser`.
+        Who listens to the whole path's sound; see `harness.asr.recogniser`.
     runner, runner_timeout
         With executor ``"runner"``: where the program is, and after how many seconds it hangs.
 

@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.asr import Ear
+from harness.budget.tolerances import FLOOR_SOURCE, floor
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict
 from harness.compare.sqnr import judge_sqnr
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
 from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import FP32, Precision, parse_precision
-from harness.methods.tolerances import FLOOR_SOURCE, floor
 from harness.parity import facts
 from harness.parity.declared import declared_size
 from harness.parity.evidence import EagerRun, Evidence, Script, gather, replay_speech
@@ -36,13 +37,12 @@ from harness.parity.request import (
     VOICE,
     Request,
 )
+from harness.pte.coverage import delegation
 from harness.report import Report
-from harness.runtime.portable.coverage import delegation
 from harness.runtime.protocol import Executor
 from harness.runtime.select import choose
 from harness.synthesis import Speech
 from harness.upstream import quiet
-from harness.words import Ear
 
 if TYPE_CHECKING:
     from executorch.examples.models.voxtral_tts.model import VoxtralTTSModel

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.cache import file_digest
 from harness.compare import Status, Verdict, statistics, to_pcm16
 from harness.compare.decisions import Decisions, common_frames, judge_decisions
 from harness.compare.pcm import judge_pcm
 from harness.errors import ExecutionError, InputError
+from harness.files import file_digest
+from harness.fingerprint import Fingerprint
 from harness.methods import CODEC, MODEL, select_methods
 from harness.parity.declared import declared_chunks
 from harness.parity.request import RUNNER
@@ -30,8 +31,7 @@ from harness.parity.whole import (
     poor_frames,
     published,
 )
-from harness.runtime.protocol import Fingerprint
-from harness.runtime.runner import Heard, Order, check_program, run_runner
+from harness.runner import Heard, Order, check_program, run_runner
 from harness.synthesis import Speech, codec_lookback
 from harness.synthesis.timing import Timing
 

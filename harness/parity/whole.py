@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.arrays import Array
+from harness.asr import Ear
 from harness.checkpoint import DEFAULT_VOICE, Checkpoint
 from harness.compare import (
     Gate,
@@ -30,7 +32,6 @@ from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchor
 from harness.methods import select_methods
 from harness.parity.judge import refused
 from harness.parity.speaking import Speaker, Utterance
-from harness.runtime.protocol import Array
 from harness.synthesis import (
     Chunks,
     Speech,
@@ -39,7 +40,6 @@ from harness.synthesis import (
     decode_streaming,
     stream_windows,
 )
-from harness.words import Ear
 
 if TYPE_CHECKING:
     from harness.parity.run import Parity

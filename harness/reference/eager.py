@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.arrays import Array
 from harness.errors import InputError
+from harness.fingerprint import Fingerprint
 from harness.reference.quiet import without_upstream_chatter
-from harness.runtime.protocol import Array, Fingerprint
 
 __all__ = ["EagerModel"]
 

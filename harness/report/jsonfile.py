@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.cache import replace_file
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.errors import InputError
+from harness.files import replace_file
+from harness.fingerprint import Fingerprint
 from harness.report.model import (
     SCHEMA,
     ArtifactFacts,
@@ -22,7 +23,6 @@ from harness.report.model import (
     Reference,
     Report,
 )
-from harness.runtime.protocol import Fingerprint
 
 __all__ = ["from_json", "read_json", "to_json", "write_json"]
 

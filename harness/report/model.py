@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from harness.compare.verdict import Status, Verdict, exit_code
-from harness.runtime.protocol import Fingerprint
+from harness.fingerprint import Fingerprint
 
 __all__ = ["SCHEMA", "ArtifactFacts", "CheckpointFacts", "Choice", "Reference", "Report"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from harness.arrays import Array
 from harness.methods import METHODS
-from harness.runtime.protocol import Array, Executor
+from harness.runtime.protocol import Executor
 
 __all__ = ["ArtifactPair"]
 

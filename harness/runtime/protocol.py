@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from harness.arrays import Array
+from harness.fingerprint import Fingerprint
 
-__all__ = ["Array", "Executor", "Fingerprint", "TensorSpec"]
-
-Array = NDArray[Any]
-"""A tensor at the protocol's boundary; bfloat16 is `ml_dtypes.bfloat16`."""
+__all__ = ["Executor", "TensorSpec"]
 
 
 @dataclass(frozen=True)
@@ -33,16 +30,6 @@ class TensorSpec:
     dtype: str
     shape: tuple[int, ...]
     dynamic: bool = False
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Which executor ran, on what device, with what versions; a report quotes it."""
-
-    executor: str
-    device: str
-    versions: Mapping[str, str]
-    notes: tuple[str, ...] = ()
 
 
 class Executor(Protocol):
@@ -96,12 +83,3 @@ class Executor(Protocol):
     def close(self) -> None:
         """Release the program, its states and any child process."""
         ...
-
-
-def as_array(value: Any, dtype: str) -> Array:
-    """`value` as a C-contiguous array of the numpy or ml_dtypes type named `dtype`."""
-    if dtype == "bfloat16":
-        import ml_dtypes
-
-        return np.ascontiguousarray(value, dtype=ml_dtypes.bfloat16)
-    return np.ascontiguousarray(value, dtype=dtype)

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cache import replace_file
 from harness.errors import InputError
-from harness.synthesis.wav import check_target
+from harness.files import check_target, replace_file
 
 __all__ = ["DUMP_VARIABLE", "read_codes", "write_codes"]
 

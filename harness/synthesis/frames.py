@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import Array, as_array
 from harness.checkpoint import Config
 from harness.errors import InputError
-from harness.runtime.protocol import Array, as_array
 from harness.synthesis.noise import FlowNoise
 from harness.synthesis.record import Runner
 from harness.synthesis.sampling import Choice, SemanticSampler

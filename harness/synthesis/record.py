@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from harness.runtime.protocol import Array
+from harness.arrays import Array
 
 __all__ = ["Call", "Recorder", "Reset", "Runner"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.arrays import as_array
 from harness.checkpoint import Checkpoint
-from harness.runtime.protocol import as_array
 from harness.synthesis.prompt import open_tokenizer
 from harness.synthesis.record import Runner
 

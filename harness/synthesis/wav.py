@@ -9,24 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cache import replace_file
+from harness.arrays import Array
 from harness.compare import to_pcm16
 from harness.errors import InputError
-from harness.runtime.protocol import Array
+from harness.files import check_target, replace_file
 
-__all__ = ["check_target", "read_wav", "write_pcm", "write_wav"]
-
-
-def check_target(path: Path) -> None:
-    """Refuse a path at which renaming a file would put it in the place of something else.
-
-    Raises
-    ------
-    InputError
-        There is a directory, or a device such as ``/dev/null``.
-    """
-    if path.exists() and not path.is_file():
-        raise InputError(f"cannot write {path}: it is a directory or a device, not a file")
+__all__ = ["read_wav", "write_pcm", "write_wav"]
 
 
 def write_wav(path: Path, samples: Array, sampling_rate: int) -> None:

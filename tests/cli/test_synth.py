@@ -13,10 +13,10 @@ import pytest
 
 import harness
 from fixtures.command_line import typed
+from harness.asr import listen
 from harness.parity import Parity
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
-from harness.words import listen
 
 Capture = pytest.CaptureFixture[str]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.arrays import Array
 from harness.compare import Allowance, Status, Verdict, judge_many
 from harness.compare.triangulate import Finding, Opinion, Sighting, distance, find, triangulate
-from harness.runtime.protocol import Array
 
 ALLOWANCE = Allowance(max_abs=1e-5, rms=1e-5, gain=1e-5, source="this test")
 

@@ -21,8 +21,8 @@ from torch import nn
 from harness.errors import ExecutionError, InputError
 from harness.export.corrections import CORRECTIONS, applied
 from harness.export.lower import lower_to_mlx
+from harness.pte.coverage import delegation
 from harness.runtime.portable import PortableExecutor
-from harness.runtime.portable.coverage import delegation
 from harness.upstream import enable_mlx_exporter
 
 

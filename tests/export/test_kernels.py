@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from filelock import FileLock
 from torch import nn
 
-from harness.cache import cache_dir, replace_directory
 from harness.checkpoint import Checkpoint
 from harness.export.kernels import (
     KERNEL_PROGRAMS,
@@ -26,12 +25,13 @@ from harness.export.kernels import (
 )
 from harness.export.programs import PROGRAMS
 from harness.export.quantization import KernelQuantization
+from harness.files import cache_dir, replace_directory
 from harness.methods.precision import Precision
 from harness.parity import Parity
 from harness.parity.triangulate import OnXnnpack
+from harness.pte.plan import TensorValue
+from harness.pte.program import read_program
 from harness.runtime.native import NativeExecutor
-from harness.runtime.portable.plan import TensorValue
-from harness.runtime.portable.program import read_program
 
 FILES = ("model.pte", "codec_decoder.pte")
 

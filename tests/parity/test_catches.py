@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.arrays import Array
 from harness.compare import Status
 from harness.errors import ExecutionError
 from harness.methods import METHODS, Method, select_methods
 from harness.parity import Parity
 from harness.parity.evidence import SPEECH, Evidence
 from harness.parity.judge import judge_delegation, judge_evidence, judge_steps
-from harness.runtime.portable.coverage import MethodDelegation
-from harness.runtime.protocol import Array, Executor
+from harness.pte.coverage import MethodDelegation
+from harness.runtime.protocol import Executor
 
 Damage = Callable[[Array], Array]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cache import file_digest
 from harness.compare import Status
 from harness.export.artifacts import Artifact
+from harness.files import file_digest
 from harness.parity.facts import REFERENCE, judge_integrity, reference
 
 

@@ -19,8 +19,8 @@ from harness.parity import Parity
 from harness.parity.expected_layers import expected_layers
 from harness.parity.judge import judge_evidence
 from harness.parity.quantization import judge_file_size, judge_quantization
+from harness.pte.program import read_program
 from harness.runtime.portable import PortableExecutor
-from harness.runtime.portable.program import read_program
 
 SHIPPED = "bf16-4w8w"
 

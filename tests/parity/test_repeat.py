@@ -11,8 +11,8 @@ from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError
 from harness.parity import Parity
 from harness.parity.repeat import compare_exports, exported_again
-from harness.runtime.portable.plan import Span
-from harness.runtime.portable.program import read_program
+from harness.pte.plan import Span
+from harness.pte.program import read_program
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.arrays import Array
+from harness.asr import Ear, listen
 from harness.compare import Status, statistics, to_pcm16
 from harness.errors import ExecutionError
 from harness.golden import default_root
@@ -24,9 +26,7 @@ from harness.parity.whole import (
     judge_whole_path,
     poor_frames,
 )
-from harness.runtime.protocol import Array
 from harness.synthesis import Chunks, Runner, Speech
-from harness.words import Ear, listen
 
 WISH = Utterance(max_new_tokens=6)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.arrays import Array
 from harness.compare import Status
 from harness.errors import InputError
 from harness.export.kernels import KERNEL_PROGRAMS, lower_to_kernels
@@ -16,8 +17,8 @@ from harness.parity import Parity, Request
 from harness.parity.judge import judge_coverage, judge_evidence
 from harness.parity.matrix import COLUMNS, cells
 from harness.parity.triangulate import OnXnnpack, third_opinion
-from harness.runtime.portable.coverage import MethodDelegation
-from harness.runtime.protocol import Array, Executor
+from harness.pte.coverage import MethodDelegation
+from harness.runtime.protocol import Executor
 from harness.runtime.select import choose
 
 

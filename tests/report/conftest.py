@@ -15,9 +15,9 @@ from harness.compare import (
     judge_waveform,
     statistics,
 )
+from harness.fingerprint import Fingerprint
 from harness.golden import Golden, GoldenKey, Provenance, check, missing
 from harness.report import ArtifactFacts, CheckpointFacts, Choice, Reference, Report
-from harness.runtime.protocol import Fingerprint
 
 ALLOWANCE = Allowance(1e-5, 1e-5, 1e-5, "ten times what was measured on x86-64")
 MASKED = Allowance(1e-5, 1e-5, 1e-5, "ten times what was measured on x86-64", masked=True)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from harness.arrays import Array
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.errors import InputError
 from harness.reference.eager import EagerModel
-from harness.runtime.protocol import Array
 from harness.synthesis import Chunks, codec_lookback, decode_codes, decode_streaming, stream_windows
 from harness.synthesis.decoding import Stream, Window
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from harness.runtime.protocol import Array
+from harness.arrays import Array
 from harness.synthesis import Call, Recorder, Reset
 
 

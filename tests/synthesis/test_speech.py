@@ -9,9 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from harness.arrays import Array
 from harness.checkpoint import Checkpoint
 from harness.errors import InputError
-from harness.runtime.protocol import Array
 from harness.synthesis import Recorder, decode_codes, round_codes, speak
 
 PROMPT = 26  # positions of "Hello, how are you today?" in the voice neutral_female

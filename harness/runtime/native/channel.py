@@ -21,7 +21,7 @@ from typing import Any
 import ml_dtypes  # noqa: F401 - registers "bfloat16" as a numpy type name
 import numpy as np
 
-from harness.runtime.protocol import Array
+from harness.arrays import Array
 
 __all__ = ["Channel"]
 

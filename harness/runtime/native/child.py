@@ -14,10 +14,10 @@ import weakref
 from collections.abc import Sequence
 from typing import IO, Any
 
+from harness.arrays import Array
 from harness.errors import ExecutionError
 from harness.process import environment
 from harness.runtime.native.channel import Channel
-from harness.runtime.protocol import Array
 
 __all__ = ["DEFAULTS", "WORKER", "Child"]
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from harness import errors
+from harness.arrays import Array
 from harness.errors import ExecutionError, HarnessError, InputError, ProgramError, UnavailableError
+from harness.fingerprint import Fingerprint
 from harness.runtime.native.child import WORKER, Child
 from harness.runtime.native.machine import fingerprint
-from harness.runtime.protocol import Array, Fingerprint, TensorSpec
+from harness.runtime.protocol import TensorSpec
 
 __all__ = ["NativeExecutor"]
 

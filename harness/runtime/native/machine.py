@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from harness.errors import ExecutionError
+from harness.fingerprint import Fingerprint
 from harness.runtime.native.child import DEFAULTS, Child
-from harness.runtime.protocol import Fingerprint
 
 __all__ = ["available", "fingerprint", "missing", "why_not", "why_not_xnnpack"]
 

@@ -33,10 +33,10 @@ import torch
 # 6.4 s against 1.7 s. torch must be imported first, it brings the libraries this one links to.
 from executorch.extension.pybindings import _C as runtime  # noqa: N811 - not a constant
 
+from harness.arrays import Array
 from harness.errors import ExecutionError, HarnessError, ProgramError, UnavailableError
 from harness.runtime.native.channel import Channel
 from harness.runtime.native.layout import InputLayout, read_layout
-from harness.runtime.protocol import Array
 
 __all__ = ["Session", "main"]
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from harness.runtime.portable.coverage import MethodDelegation, delegation
+from harness.pte.coverage import MethodDelegation, delegation
 
 if TYPE_CHECKING:
     from harness.runtime.portable.executor import PortableExecutor

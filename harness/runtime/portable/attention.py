@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from harness.errors import ExecutionError
+from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.payload import Node
 from harness.runtime.portable.slots import Slots
 
 __all__ = ["OPS", "banded"]

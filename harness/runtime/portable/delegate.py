@@ -8,12 +8,12 @@ from math import prod
 from typing import Any
 
 from harness.errors import ExecutionError, ProgramError
+from harness.pte.payload import MLXGraph, TensorMeta, Tid
+from harness.pte.program import Program
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import Trace, run_chain
 from harness.runtime.portable.kv_cache import SequenceCache
 from harness.runtime.portable.ops_shape import allocatable
-from harness.runtime.portable.payload import MLXGraph, TensorMeta, Tid
-from harness.runtime.portable.program import Program
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype
 from harness.runtime.portable.weights import read_tensor
 from harness.runtime.portable.wide import Budget, WideWeights

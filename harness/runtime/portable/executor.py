@@ -9,20 +9,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.arrays import Array
 from harness.errors import InputError
+from harness.fingerprint import Fingerprint
+from harness.pte.coverage import MLX_BACKEND, delegate_graph
+from harness.pte.names import StepNames, read_names
+from harness.pte.payload import MLXGraph
+from harness.pte.plan import DelegateCall, Plan
+from harness.pte.program import Program, read_program
 from harness.runtime.portable.blas import BLAS, mx
-from harness.runtime.portable.coverage import MLX_BACKEND, delegate_graph
 from harness.runtime.portable.delegate import check_constants
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
 from harness.runtime.portable.method import Method, State, input_specs
-from harness.runtime.portable.names import StepNames, read_names
-from harness.runtime.portable.payload import MLXGraph
-from harness.runtime.portable.plan import DelegateCall, Plan
 from harness.runtime.portable.probe import Probe
-from harness.runtime.portable.program import Program, read_program
 from harness.runtime.portable.walk import Spot, Watch
 from harness.runtime.portable.wide import Budget
-from harness.runtime.protocol import Array, Fingerprint, TensorSpec
+from harness.runtime.protocol import TensorSpec
 
 __all__ = ["PortableExecutor"]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.errors import ExecutionError, UnsupportedError
+from harness.pte.payload import MLXGraph, Node, Slot, Tid, Vid
 from harness.runtime.portable import (
     attention,
     kv_cache,
@@ -22,7 +23,6 @@ from harness.runtime.portable import (
 )
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_shape import LARGEST_BYTES
-from harness.runtime.portable.payload import MLXGraph, Node, Slot, Tid, Vid
 from harness.runtime.portable.slots import Slots
 
 __all__ = ["OPS", "UNSUPPORTED", "Stop", "Trace", "outputs_of", "run_chain"]

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ExecutionError
-from harness.runtime.portable.dtypes import SCALAR_TYPES
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.plan import IntList, KernelCall, Plan, TensorList, TensorValue
 from harness.runtime.portable.memory import Memory
-from harness.runtime.portable.plan import IntList, KernelCall, Plan, TensorList, TensorValue
 from harness.runtime.portable.prims import NUMBERS, view_shape
 
 __all__ = ["Kernel", "find_kernel"]

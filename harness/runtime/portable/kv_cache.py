@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import ExecutionError, InputError
+from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.payload import Node
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, warn_oddity
 
 __all__ = ["OPS", "CacheConfig", "CacheLayer", "SequenceCache"]

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ExecutionError
-from harness.runtime.portable.dtypes import SCALAR_TYPES
-from harness.runtime.portable.plan import Plan, TensorValue
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.plan import Plan, TensorValue
 
 __all__ = ["Arenas", "Memory", "in_layout"]
 

@@ -8,23 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.errors import ExecutionError, InputError, ProgramError, UnavailableError
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.payload import MLXGraph
+from harness.pte.plan import DelegateCall, KernelCall, Plan, TensorValue, Value
+from harness.pte.program import Program
 from harness.runtime.portable.delegate import Buffers, MLXDelegate
-from harness.runtime.portable.dtypes import SCALAR_TYPES
 from harness.runtime.portable.kernels import Kernel, find_kernel
 from harness.runtime.portable.memory import Arenas, Memory, in_layout
-from harness.runtime.portable.payload import MLXGraph
-from harness.runtime.portable.plan import (
-    DelegateCall,
-    KernelCall,
-    Plan,
-    TensorValue,
-    Value,
-)
-from harness.runtime.portable.program import Program
 from harness.runtime.portable.walk import Walk, Watch, is_rows, located
 from harness.runtime.portable.wide import Budget
-from harness.runtime.protocol import Array, TensorSpec
+from harness.runtime.protocol import TensorSpec
 
 __all__ = ["Method", "State", "input_specs"]
 

@@ -7,9 +7,9 @@ from math import prod
 from typing import Any
 
 from harness.errors import ExecutionError
+from harness.pte.payload import Node, Vid
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_index import checked_indices
-from harness.runtime.portable.payload import Node, Vid
 from harness.runtime.portable.slots import Slots, mlx_dtype
 
 __all__ = ["OPS"]

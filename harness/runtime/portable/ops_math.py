@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ExecutionError
+from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.payload import Node
 from harness.runtime.portable.slots import (
     INT32_MAX,
     INT32_MIN,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.payload import Node
 from harness.runtime.portable.slots import Slots
 
 __all__ = ["OPS"]

@@ -7,8 +7,8 @@ from math import isfinite, prod
 from typing import Any
 
 from harness.errors import ExecutionError
+from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.payload import Node
 from harness.runtime.portable.random_bits import random_bits
 from harness.runtime.portable.slots import Slots, mlx_dtype
 

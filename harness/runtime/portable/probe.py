@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.errors import InputError
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.names import Origin, StepNames
+from harness.pte.plan import DelegateCall, KernelCall
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.dtypes import SCALAR_TYPES
 from harness.runtime.portable.interpreter import Stop
 from harness.runtime.portable.method import Method
-from harness.runtime.portable.names import Origin, StepNames
-from harness.runtime.portable.plan import DelegateCall, KernelCall
 from harness.runtime.portable.slots import to_mlx
 from harness.runtime.portable.walk import Spot
-from harness.runtime.protocol import Array
 
 if TYPE_CHECKING:
     from harness.runtime.portable.executor import PortableExecutor

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import ExecutionError, SilentOddityWarning
+from harness.pte.dtypes import SCALAR_TYPES, ScalarType
+from harness.pte.payload import Slot, Tid, Vid
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.dtypes import SCALAR_TYPES, ScalarType
-from harness.runtime.portable.payload import Slot, Tid, Vid
 from harness.runtime.portable.wide import WideWeights
 
 if TYPE_CHECKING:

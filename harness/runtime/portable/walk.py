@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ExecutionError, HarnessError
-from harness.runtime.portable.blas import mx
-from harness.runtime.portable.delegate import Buffers, MLXDelegate
-from harness.runtime.portable.dtypes import SCALAR_TYPES
-from harness.runtime.portable.kernels import Kernel
-from harness.runtime.portable.memory import Memory
-from harness.runtime.portable.plan import (
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.plan import (
     DelegateCall,
     FreeCall,
     Instruction,
@@ -24,6 +20,10 @@ from harness.runtime.portable.plan import (
     TensorValue,
     Value,
 )
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.delegate import Buffers, MLXDelegate
+from harness.runtime.portable.kernels import Kernel
+from harness.runtime.portable.memory import Memory
 from harness.runtime.portable.slots import mlx_dtype, to_mlx, to_numpy
 
 __all__ = ["Spot", "Walk", "Watch", "is_rows", "located"]

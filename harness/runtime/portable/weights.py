@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import ProgramError
+from harness.pte.dtypes import ScalarType
+from harness.pte.plan import Span
+from harness.pte.program import Program
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.dtypes import ScalarType
-from harness.runtime.portable.plan import Span
-from harness.runtime.portable.program import Program
 from harness.runtime.portable.slots import mlx_dtype, to_mlx
 
 __all__ = ["read_tensor"]

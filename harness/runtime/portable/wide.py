@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.runtime.portable.payload import MLXGraph, Node, Tid
+from harness.pte.payload import MLXGraph, Node, Tid
 
 __all__ = ["Budget", "WideWeights"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.pte.flatbuffer import record
+from harness.pte.payload import Tid, Vid
+from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.flatbuffer import record
 from harness.runtime.portable.interpreter import OPS
-from harness.runtime.portable.payload import Tid, Vid
-from harness.runtime.portable.schema import mlx_schema
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.wide import WideWeights
 

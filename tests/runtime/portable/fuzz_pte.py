@@ -206,8 +206,8 @@ class Subject:
     """One whole file: its bytes, where its structure is, and what its methods give."""
 
     def __init__(self, path: Path) -> None:
+        from harness.pte.program import read_program
         from harness.runtime.portable import PortableExecutor
-        from harness.runtime.portable.program import read_program
 
         self.kind = path.stem
         self.whole = path.read_bytes()
@@ -250,7 +250,7 @@ class Subject:
         from rich.console import Console
 
         from harness.errors import HarnessError
-        from harness.inspection import print_contents, read_contents, to_json
+        from harness.pte.inspection import print_contents, read_contents, to_json
         from harness.runtime.portable import PortableExecutor
 
         contents = read_contents(path, self.data)
@@ -330,7 +330,7 @@ def _inputs(executor: Any, name: str) -> list[np.ndarray]:
         if spec.dtype in ("int64", "int32", "bool"):
             made.append(np.zeros(spec.shape, spec.dtype))
         else:
-            from harness.runtime.protocol import as_array
+            from harness.arrays import as_array
 
             made.append(as_array(0.5 * random.standard_normal(spec.shape), spec.dtype))
     return made

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from harness.errors import ExecutionError
+from harness.pte.flatbuffer import record
+from harness.pte.payload import MLXGraph, Tid
+from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.delegate import MLXDelegate
-from harness.runtime.portable.flatbuffer import record
 from harness.runtime.portable.interpreter import run_chain
-from harness.runtime.portable.payload import MLXGraph, Tid
-from harness.runtime.portable.schema import mlx_schema
 
 CONSTANT, INPUT, BUFFER, TEMPORARY = Tid(0), Tid(1), Tid(2), Tid(3)
 

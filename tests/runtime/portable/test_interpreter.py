@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from harness.errors import ExecutionError, UnsupportedError
+from harness.pte.flatbuffer import record
+from harness.pte.payload import MLXGraph, Tid, Vid
+from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.flatbuffer import record
 from harness.runtime.portable.interpreter import run_chain
-from harness.runtime.portable.payload import MLXGraph, Tid, Vid
-from harness.runtime.portable.schema import mlx_schema
 from harness.runtime.portable.slots import Slots
 
 

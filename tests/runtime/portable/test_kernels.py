@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 from harness.errors import ExecutionError, ProgramError, UnavailableError
-from harness.runtime.portable import PortableExecutor, delegation
-from harness.runtime.portable.kernels import find_kernel
-from harness.runtime.portable.method import Method
-from harness.runtime.portable.plan import (
+from harness.pte.coverage import delegation
+from harness.pte.plan import (
     FreeCall,
     IntList,
     JumpFalseCall,
@@ -23,7 +21,10 @@ from harness.runtime.portable.plan import (
     Plan,
     TensorValue,
 )
-from harness.runtime.portable.program import read_program
+from harness.pte.program import read_program
+from harness.runtime.portable import PortableExecutor
+from harness.runtime.portable.kernels import find_kernel
+from harness.runtime.portable.method import Method
 
 
 def difference(got: np.ndarray, expected: np.ndarray) -> float:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from harness.errors import ExecutionError, InputError, SilentOddityWarning
+from harness.pte.flatbuffer import record
+from harness.pte.payload import Tid
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.flatbuffer import record
 from harness.runtime.portable.interpreter import OPS
 from harness.runtime.portable.kv_cache import CacheConfig, CacheLayer, SequenceCache
-from harness.runtime.portable.payload import Tid
 from harness.runtime.portable.slots import Slots
 
 HEADS, WIDTH, LENGTH = 2, 4, 12

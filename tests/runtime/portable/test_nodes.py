@@ -10,9 +10,9 @@ import pytest
 from scipy import special
 
 from harness.errors import ExecutionError
+from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import OPS, UNSUPPORTED
-from harness.runtime.portable.schema import mlx_schema
 
 Run = Callable[..., Any]
 FLOAT32, INT32, INT64, BFLOAT16 = 6, 3, 4, 15

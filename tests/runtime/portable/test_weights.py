@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from harness.errors import ProgramError
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.mapped_file import MappedFile
+from harness.pte.plan import Span
+from harness.pte.program import Program
 from harness.runtime.portable import weights
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.dtypes import SCALAR_TYPES
-from harness.runtime.portable.mapped_file import MappedFile
-from harness.runtime.portable.plan import Span
-from harness.runtime.portable.program import Program
 from harness.runtime.portable.slots import to_numpy
 
 OFFSET = 4099

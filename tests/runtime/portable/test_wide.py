@@ -11,11 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InputError
+from harness.pte.flatbuffer import record
+from harness.pte.payload import MLXGraph, Tid
 from harness.runtime.portable import PortableExecutor
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.flatbuffer import record
 from harness.runtime.portable.ops_linear import OPS
-from harness.runtime.portable.payload import MLXGraph, Tid
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.wide import Budget, WideWeights
 

@@ -1,0 +1,1 @@
+"""What may differ: allowances by method and precision, with where each number comes from."""

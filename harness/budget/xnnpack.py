@@ -1,0 +1,78 @@
+"""What counts as equal on XNNPACK and ExecuTorch's CPU kernels, by method and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.budget import tolerances
+from harness.compare import Allowance
+
+__all__ = ["allowances"]
+
+_MEASURED = "ten times what XNNPACK in fp32 differs by on an x86-64 CPU, over all cases of tiny: {}"
+
+
+def _fp32(
+    max_abs: float, rms: float, gain: float, measured: str, masked: bool = False
+) -> dict[str, Allowance]:
+    return {
+        "xnnpack/fp32": Allowance(
+            max_abs=max_abs, rms=rms, gain=gain, source=_MEASURED.format(measured), masked=masked
+        )
+    }
+
+
+_FP32: Mapping[str, Mapping[str, Allowance]] = {
+    "token_embedding": {
+        "xnnpack/fp32": Allowance(
+            max_abs=0.0, rms=0.0, gain=0.0, source="a table lookup copies bits; none may differ"
+        )
+    },
+    "audio_token_embedding": _fp32(2.5e-7, 6e-8, 7e-9, "2.8e-8"),
+    "text_decoder": _fp32(2e-5, 1.6e-5, 2.7e-6, "2.2e-6"),
+    "semantic_head": _fp32(5.5e-6, 3.2e-6, 3e-7, "6.1e-7", masked=True),
+    "predict_velocity": _fp32(1.5e-5, 4e-5, 1.1e-5, "1.6e-6"),
+    "codec": _fp32(2.6e-5, 2e-5, 4.2e-7, "2.7e-6"),
+}
+
+# The most that bf16 differs by on x86-64 CPUs, one of them with bf16 instructions, over all cases
+# of tiny and small: max abs, RMS and gain, the last two also of the worst single call. A
+# quantised export has eager's own quantised values in bf16. The codec is the same file in both;
+# in the form with native convolutions it differed five times as much, for the reason that
+# `harness.export.kernels` gives.
+_BF16: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
+    "bf16": {
+        "text_decoder": (1.7e-2, 1.4e-2, 5.9e-4),
+        "predict_velocity": (6.0e-3, 1.8e-2, 5.5e-3),
+        "codec": (3.2e-2, 2.5e-2, 5.6e-4),
+    },
+    "bf16-4w8w": {
+        "text_decoder": (2.0e-2, 1.5e-2, 5.0e-4),
+        "predict_velocity": (5.6e-3, 2.1e-2, 4.5e-3),
+        "codec": (3.2e-2, 2.5e-2, 5.6e-4),
+    },
+}
+_BF16_TIMES = 4
+_BF16_SOURCE = (
+    "four times what XNNPACK in {} differs by from eager of that precision on x86-64 CPUs, over "
+    "all cases of tiny and small: {:.1e}; both round every intermediate result to 8 bits, in "
+    "another order"
+)
+
+# Here nothing differed by more than float32 can tell, so that what MLX is allowed in bf16, by
+# reason and not by measurement, is allowed here too: of a lookup not one bit, of a sum two units
+# in the last place.
+_BF16_AS_MLX = ("token_embedding", "audio_token_embedding", "semantic_head")
+
+
+def allowances(method: str) -> dict[str, Allowance]:
+    """Allowances of `method` by ``xnnpack/PRECISION``; what was not measured has none."""
+    found = dict(_FP32[method])
+    for precision, measured in _BF16.items():
+        if method in _BF16_AS_MLX:
+            found[f"xnnpack/{precision}"] = tolerances.allowances(method)["bf16"]
+            continue
+        max_abs, rms, gain = (_BF16_TIMES * value for value in measured[method])
+        source = _BF16_SOURCE.format(precision, measured[method][0])
+        found[f"xnnpack/{precision}"] = Allowance(max_abs, rms, gain, source=source)
+    return found

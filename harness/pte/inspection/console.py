@@ -1,0 +1,299 @@
+"""What is in a `.pte`, for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.pte.inspection.model import (
+    Constant,
+    Contents,
+    DelegateContents,
+    MethodContents,
+    NodeContents,
+    PlanInstruction,
+    QuantizedLayer,
+    Slot,
+    Tensor,
+)
+
+__all__ = ["print_contents"]
+
+_SHORT = {"float": "f", "bfloat": "bf", "uint": "u", "int": "i", "bool": "bool"}
+_SIGNS = {"constant": "c", "input": "in", "output": "out", "buffer": "buf", "temporary": "t"}
+
+_INTACT = {
+    True: "yes, by the sha256 kept beside it",
+    False: "NO: its sha256 is not the one kept beside it; it was damaged, changed or replaced",
+}
+
+_MOST_ROWS = 40
+"""Rows of a table of weights, beyond which it says how many more there are."""
+
+
+def print_contents(
+    contents: Contents,
+    console: Console | None = None,
+    *,
+    instructions: bool = False,
+    every: bool = False,
+) -> None:
+    """Print `contents` on `console` (standard output by default).
+
+    Parameters
+    ----------
+    instructions
+        Also every step of every method.
+    every
+        Also the rows of long tables that are left out otherwise.
+    """
+    console = console or Console()
+    most = None if every else _MOST_ROWS
+    parts: list[RenderableType] = [_header(contents), _methods(contents)]
+    parts += _optional(_metadata(contents))
+    parts += _optional(_quantization(contents, most))
+    parts += _optional(_buffers(contents))
+    parts += _optional(_constants(contents.constants, most))
+    with console.capture() as capture:
+        console.print(Group(*(Padding(part, (0, 0, 1, 0)) for part in parts)))
+        for method in contents.methods if instructions else ():
+            # A line a step, however long, as in any listing of a program.
+            console.print(_program(method), "", soft_wrap=True, sep="\n")
+    text = capture.get()
+    if console.options.ascii_only:
+        text = text.translate(_ASCII).encode("ascii", "replace").decode()
+    console.file.write("\n".join(line.rstrip() for line in text.rstrip().splitlines()) + "\n")
+
+
+_ASCII = str.maketrans({"≤": "<=", "→": "->", "–": "-", "·": "-", "×": "x", "…": "...", "─": "-"})
+
+
+def _optional(part: RenderableType | None) -> list[RenderableType]:
+    return [] if part is None else [part]
+
+
+def _header(contents: Contents) -> RenderableType:
+    backends = Counter(d.backend for method in contents.methods for d in method.delegates)
+    kernels = sum(method.kernel_calls for method in contents.methods)
+    does = [f"{backend} ×{count}" for backend, count in sorted(backends.items())]
+    if kernels:
+        does.append(f"{kernels} kernel calls")
+    weights = sum(constant.bytes for constant in contents.constants if constant.file == 0)
+    rows = [
+        ("size", f"{contents.bytes:,} bytes, of which constants {weights:,}"),
+        *(("data", path.name) for path in contents.data),
+        *(("as exported", _INTACT[known]) for known in (contents.intact,) if known is not None),
+        ("runs on", ", ".join(does) or "nothing: constant methods only"),
+    ]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in rows:
+        grid.add_row(label, Text(text))
+    return Group(Text(contents.path.name, style="bold"), grid)
+
+
+def _methods(contents: Contents) -> RenderableType:
+    table = _table("method", "inputs", "outputs", "delegates", "nodes", "kernels", "delegated")
+    for method in contents.methods:
+        backends = Counter(delegate.backend for delegate in method.delegates)
+        table.add_row(
+            Text(method.name),
+            Text("\n".join(_typed(slot.tensor) for slot in method.inputs) or "–"),
+            Text("\n".join(_typed(slot.tensor) for slot in method.outputs) or "–"),
+            Text("\n".join(f"{name} ×{count}" for name, count in backends.items()) or "–"),
+            "–" if method.opaque else f"{method.nodes:,}",
+            Text("\n".join(f"{name} ×{count}" for name, count in method.kernels.items()) or "–"),
+            _share(method),
+        )
+    return table if contents.methods else Text("no method that computes")
+
+
+def _share(method: MethodContents) -> str:
+    if method.coverage is None:
+        return "all" if method.delegates and not method.kernels else "–"
+    if method.coverage == 1.0:
+        return "100%"
+    # Never rounded up to all of it.
+    return f"{min(method.coverage, 0.9999):.2%}"
+
+
+def _metadata(contents: Contents) -> RenderableType | None:
+    if not contents.metadata:
+        return None
+    table = _table("constant method", "value")
+    for method in contents.metadata:
+        value = method.value
+        table.add_row(
+            Text(method.name), Text(_typed(value) if isinstance(value, Tensor) else repr(value))
+        )
+    return table
+
+
+def _quantization(contents: Contents, most: int | None) -> RenderableType | None:
+    rows = [(method.name, layer) for method in contents.methods for layer in method.quantized]
+    if not rows:
+        return None
+    kinds = Counter((layer.bits, layer.group, layer.mode) for _, layer in rows)
+    summary = ", ".join(
+        f"{count} × {bits}-bit {mode}, groups of {group}"
+        for (bits, group, mode), count in sorted(kinds.items())
+    )
+    table = _table("quantised weight", "shape", "bits", "group", "mode", "by", "method")
+    for method, layer in rows[:most]:
+        table.add_row(*_quantized_cells(layer), Text(method))
+    return Group(Text(f"quantised: {summary}"), table, *_rest(len(rows), most))
+
+
+def _quantized_cells(layer: QuantizedLayer) -> list[RenderableType]:
+    shape = "×".join(map(str, layer.shape))
+    numbers = (str(layer.bits), str(layer.group))
+    op = layer.op.removesuffix("Node")
+    return [Text(layer.name), Text(shape), *numbers, Text(layer.mode), Text(op)]
+
+
+def _buffers(contents: Contents) -> RenderableType | None:
+    rows = [
+        (method.name, delegate.index, slot)
+        for method in contents.methods
+        for delegate in method.delegates
+        for slot in delegate.buffers
+    ]
+    if not rows:
+        return None
+    table = _table("mutable buffer", "type", "method", "delegate")
+    for method, delegate, slot in rows:
+        name = slot.name or f"tensor {slot.number}"
+        table.add_row(Text(name), Text(_typed(slot.tensor)), Text(method), str(delegate))
+    return table
+
+
+def _constants(constants: tuple[Constant, ...], most: int | None) -> RenderableType | None:
+    if not constants:
+        return None
+    table = _table("constant", "type", "bytes", "methods", right=("bytes",))
+    for constant in constants[:most]:
+        where = {0: "", None: "in a data file that was not given"}
+        place = where.get(constant.file, f"data file {constant.file}")
+        table.add_row(
+            Text(constant.name),
+            Text(_typed(constant.tensor)),
+            f"{constant.bytes:,}",
+            Text(", ".join((*constant.methods, *filter(None, (place,)))) or "–"),
+        )
+    total = sum(constant.bytes for constant in constants)
+    title = Text(f"{len(constants):,} constants, {total:,} bytes")
+    return Group(title, table, *_rest(len(constants), most))
+
+
+def _rest(count: int, most: int | None) -> list[RenderableType]:
+    if most is None or count <= most:
+        return []
+    return [Text(f"… {count - most:,} more; --all lists them, --json has them too", style="dim")]
+
+
+def _program(method: MethodContents) -> Text:
+    lines: list[Text] = [Text(method.name, style="bold")]
+    for instruction in method.instructions:
+        lines.append(Text(f"{instruction.index:4}  {_plan_line(instruction)}"))
+        if instruction.kind == "delegate" and isinstance(instruction.what, int):
+            delegate = method.delegates[instruction.what]
+            lines += (Text(f"      {line}") for line in _delegate_lines(delegate))
+    return Text("\n").join(lines)
+
+
+def _plan_line(instruction: PlanInstruction) -> str:
+    slots = ", ".join(
+        f"v{slot.number} {_typed(slot.tensor)}"
+        if slot.tensor
+        else f"v{slot.number}={_listed(slot)}"
+        for slot in instruction.arguments
+    )
+    what = "" if instruction.what is None else f" {instruction.what}"
+    return f"{instruction.kind}{what} ({slots})"
+
+
+def _listed(slot: Slot) -> str:
+    if slot.kind != "list":
+        return repr(slot.literal)
+    return "[" + ",".join("none" if item == -1 else f"v{item}" for item in slot.literal) + "]"
+
+
+def _delegate_lines(delegate: DelegateContents) -> Iterator[str]:
+    if delegate.chains is None:
+        yield f"{delegate.backend}, {delegate.bytes:,} bytes that only it can read"
+        return
+    for role, nodes in delegate.chains.items():
+        yield f"{delegate.backend}, {role}: {len(nodes)} instructions"
+        for node in nodes:
+            yield f"{node.index:6}  {_node_line(node)}"
+
+
+def _node_line(node: NodeContents) -> str:
+    made = ", ".join(_named(slot) for slot in node.outputs)
+    arguments = [f"{field}={_argument(slot)}" for field, slot in node.inputs.items()] + [
+        f"{field}={_attribute(value)}" for field, value in node.attributes.items()
+    ]
+    origin = "  # " + " ".join(filter(None, (node.origin, node.module))) if node.origin else ""
+    head = f"{made} = " if made else ""
+    return f"{head}{node.op.removesuffix('Node')}({', '.join(arguments)}){origin}"
+
+
+def _argument(slot: Slot | tuple[Slot, ...]) -> str:
+    if isinstance(slot, tuple):
+        return "[" + ", ".join(_named(item) for item in slot) + "]"
+    return _named(slot)
+
+
+def _named(slot: Slot) -> str:
+    """Kind and number of a slot, then its type: ``t5 f32[1,16]``; of a weight its name too."""
+    if slot.kind == "value":
+        return f"v{slot.number}"
+    name = f" {slot.name}" if slot.name else ""
+    return f"{_SIGNS[slot.kind]}{slot.number}{name} {_typed(slot.tensor)}"
+
+
+def _attribute(value: object) -> str:
+    if isinstance(value, dict):
+        return f"v{value['value']}"
+    if isinstance(value, tuple):
+        return "[" + ",".join(_attribute(item) for item in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
+def _typed(tensor: Tensor | None) -> str:
+    """``f32[1,≤8,16]``; a question mark stands for what the file does not tell."""
+    if tensor is None:
+        return "number"
+    dtype = tensor.dtype or "?"
+    for long, short in _SHORT.items():
+        if dtype.startswith(long):
+            dtype = short + dtype.removeprefix(long)
+            break
+    if tensor.shape is None:
+        return f"{dtype}[?]"
+    most = tensor.most or (None,) * len(tensor.shape)
+    sizes: Iterable[str] = (
+        str(size) if size is not None else "?" if bound is None else f"≤{bound}"
+        for size, bound in zip(tensor.shape, most, strict=True)
+    )
+    return f"{dtype}[{','.join(sizes)}]"
+
+
+def _table(*headers: str, right: tuple[str, ...] = ("nodes", "bits", "group")) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="dim",
+    )
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    return table

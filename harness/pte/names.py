@@ -1,0 +1,121 @@
+"""The names of instructions, as `harness.export.node_names` wrote them beside a `.pte`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.files import file_digest
+from harness.pte.plan import DelegateCall
+from harness.pte.program import Program
+
+__all__ = ["Origin", "StepNames", "as_exported", "names_file", "read_names"]
+
+_SCHEMA = 1
+Place = tuple[int, int | None, int | None]
+"""Plan instruction; chain and index in a delegate, or None and None for a kernel."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an instruction was made for.
+
+    Attributes
+    ----------
+    edge, node
+        Node of the graph that was lowered, and of the exported graph it came from.
+    module
+        Path of the module that called it, e.g. ``layers.0.attention``.
+    """
+
+    edge: str
+    node: str | None
+    module: str | None
+
+
+@dataclass(frozen=True)
+class StepNames:
+    """Names in one method.
+
+    Attributes
+    ----------
+    origins
+        Place → what was computed there.
+    values
+        Exported node → place, and number of the output there, that is its value.
+    """
+
+    origins: Mapping[Place, Origin] = field(default_factory=dict)
+    values: Mapping[str, tuple[Place, int]] = field(default_factory=dict)
+
+
+def names_file(pte: Path) -> Path:
+    """Where the names of an export lie: ``model.nodes.json`` for ``model.pte``."""
+    return pte.with_suffix(".nodes.json")
+
+
+def as_exported(pte: Path) -> bool | None:
+    """Whether a file still is what was exported; None where no digest was kept beside it."""
+    try:
+        wanted = json.loads(names_file(pte).read_bytes())["sha256"]
+    except (LookupError, OSError, TypeError, ValueError):
+        return None
+    return bool(file_digest(pte) == wanted)
+
+
+def read_names(program: Program) -> Mapping[str, StepNames]:
+    """Names by method; empty where the export left none.
+
+    Raises
+    ------
+    InputError
+        The file belongs to another export, or is damaged.
+    """
+    path = names_file(program.path)
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != _SCHEMA:
+            raise InputError(
+                f"{path} has schema {content['schema']}, expected {_SCHEMA}; export again"
+            )
+        return {
+            name: _of_method(program, name, method, path)
+            for name, method in content["methods"].items()
+            if name in program.plans
+        }
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error!r}); export again, or delete it") from error
+
+
+def _of_method(program: Program, name: str, content: Any, path: Path) -> StepNames:
+    plan = program.plans[name]
+    digests = []
+    for delegate in plan.delegates:
+        with program.data(delegate.payload) as data:
+            digests.append(hashlib.sha256(data).hexdigest())
+    if digests != [delegate["payload"] for delegate in content["delegates"]]:
+        raise InputError(
+            f"{path} belongs to another export than {program.path.name}; export again, or delete it"
+        )
+    origins: dict[Place, Origin] = {}
+    values: dict[str, tuple[Place, int]] = {}
+    kernels = {kernel[0]: Origin(*kernel[1:]) for kernel in content["kernels"]}
+    for position, call in enumerate(plan.instructions):
+        if isinstance(call, DelegateCall):
+            found = content["delegates"][call.delegate]
+            for chain, index, *origin in found["instructions"]:
+                origins[position, chain, index] = Origin(*origin)
+            for node, chain, index, output in found["values"]:
+                values[node] = ((position, chain, index), output)
+        elif position in kernels:
+            origins[position, None, None] = kernel_origin = kernels[position]
+            if kernel_origin.node is not None:
+                values[kernel_origin.node] = ((position, None, None), 0)
+    return StepNames(origins, values)
