@@ -18,7 +18,8 @@ PARTS, PART = 20, 50_000
 EXPORTER = """
 import hashlib, os, sys, time
 from pathlib import Path
-from harness.cache import fetch, replace_file
+from harness.cache import fetch
+from harness.files import replace_file
 
 def make(scratch):
     # As an export does: a file of many parts, renamed, then a note about it.
