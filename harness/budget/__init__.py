@@ -1,1 +1,23 @@
-"""What may differ: allowances by method and precision, with where each number comes from."""
+"""What may differ, with where each number comes from.
+
+`tolerances` exports to MLX, by method and precision, and what a precision may cost
+`xnnpack`    the same methods on XNNPACK and ExecuTorch's CPU kernels
+`decisions`  how far rounding may move what a code is decided on
+`budget`     all of them as one value, so that an Observation can be judged under another
+"""
+
+from __future__ import annotations
+
+from harness.budget.budget import ANYTHING, COMMITTED, MEASURING, Budget
+from harness.budget.decisions import DecisionAllowance
+from harness.budget.tolerances import FLOOR_SOURCE, floor
+
+__all__ = [
+    "ANYTHING",
+    "COMMITTED",
+    "FLOOR_SOURCE",
+    "MEASURING",
+    "Budget",
+    "DecisionAllowance",
+    "floor",
+]

@@ -7,32 +7,18 @@ from collections.abc import Mapping
 from harness.budget import tolerances
 from harness.compare import Allowance
 
-__all__ = ["allowances"]
+__all__ = ["ALLOWANCES"]
 
 _MEASURED = "ten times what XNNPACK in fp32 differs by on an x86-64 CPU, over all cases of tiny: {}"
 
 
-def _fp32(
-    max_abs: float, rms: float, gain: float, measured: str, masked: bool = False
-) -> dict[str, Allowance]:
-    return {
-        "xnnpack/fp32": Allowance(
-            max_abs=max_abs, rms=rms, gain=gain, source=_MEASURED.format(measured), masked=masked
-        )
-    }
-
-
-_FP32: Mapping[str, Mapping[str, Allowance]] = {
-    "token_embedding": {
-        "xnnpack/fp32": Allowance(
-            max_abs=0.0, rms=0.0, gain=0.0, source="a table lookup copies bits; none may differ"
-        )
-    },
-    "audio_token_embedding": _fp32(2.5e-7, 6e-8, 7e-9, "2.8e-8"),
-    "text_decoder": _fp32(2e-5, 1.6e-5, 2.7e-6, "2.2e-6"),
-    "semantic_head": _fp32(5.5e-6, 3.2e-6, 3e-7, "6.1e-7", masked=True),
-    "predict_velocity": _fp32(1.5e-5, 4e-5, 1.1e-5, "1.6e-6"),
-    "codec": _fp32(2.6e-5, 2e-5, 4.2e-7, "2.7e-6"),
+# max abs, RMS, gain, and the max abs that was measured.
+_FP32: Mapping[str, tuple[float, float, float, str]] = {
+    "audio_token_embedding": (2.5e-7, 6e-8, 7e-9, "2.8e-8"),
+    "text_decoder": (2e-5, 1.6e-5, 2.7e-6, "2.2e-6"),
+    "semantic_head": (5.5e-6, 3.2e-6, 3e-7, "6.1e-7"),
+    "predict_velocity": (1.5e-5, 4e-5, 1.1e-5, "1.6e-6"),
+    "codec": (2.6e-5, 2e-5, 4.2e-7, "2.7e-6"),
 }
 
 # The most that bf16 differs by on x86-64 CPUs, one of them with bf16 instructions, over all cases
@@ -65,14 +51,25 @@ _BF16_SOURCE = (
 _BF16_AS_MLX = ("token_embedding", "audio_token_embedding", "semantic_head")
 
 
-def allowances(method: str) -> dict[str, Allowance]:
-    """Allowances of `method` by ``xnnpack/PRECISION``; what was not measured has none."""
-    found = dict(_FP32[method])
-    for precision, measured in _BF16.items():
-        if method in _BF16_AS_MLX:
-            found[f"xnnpack/{precision}"] = tolerances.allowances(method)["bf16"]
-            continue
-        max_abs, rms, gain = (_BF16_TIMES * value for value in measured[method])
-        source = _BF16_SOURCE.format(precision, measured[method][0])
-        found[f"xnnpack/{precision}"] = Allowance(max_abs, rms, gain, source=source)
-    return found
+def _measured(precision: str, figures: tuple[float, float, float]) -> Allowance:
+    source = _BF16_SOURCE.format(precision, figures[0])
+    return Allowance(*(_BF16_TIMES * value for value in figures), source=source)
+
+
+ALLOWANCES: Mapping[str, Mapping[str, Allowance]] = {
+    "fp32": {
+        "token_embedding": tolerances.ALLOWANCES["fp32"]["token_embedding"],
+        **{
+            method: Allowance(*numbers[:3], source=_MEASURED.format(numbers[3]))
+            for method, numbers in _FP32.items()
+        },
+    },
+    **{
+        precision: {
+            **{method: tolerances.ALLOWANCES["bf16"][method] for method in _BF16_AS_MLX},
+            **{method: _measured(precision, figures) for method, figures in table.items()},
+        }
+        for precision, table in _BF16.items()
+    },
+}
+"""By precision, then by method; what was not measured has none."""

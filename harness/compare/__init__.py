@@ -5,7 +5,6 @@
 `waveforms`  sound: levels before and after the 16-bit cast, and their judgement
 `pcm`        two WAV files, code by code
 `sound`      what a golden keeps of a sound: statistics of the signal and of its WAV
-`decisions`  the codes of two free-running speeches, ties told from faults
 `streams`    streamed against offline sound
 `sqnr`       what a narrower arithmetic costs against a wider one
 `words`      how numbers, indices and shapes are spelt in messages

@@ -24,7 +24,7 @@ def judge_streaming(
     allowance: Allowance,
     *,
     frame_samples: int,
-    poor_frames: Sequence[int],
+    short_of_context: Sequence[int],
 ) -> Verdict:
     """Judge a streamed waveform against the same codes decoded offline.
 
@@ -36,7 +36,7 @@ def judge_streaming(
         Of the codec's samples, for those whose context both decodings had.
     frame_samples
         Samples of one frame.
-    poor_frames
+    short_of_context
         Frames to which one of the two gave less context than the codec looks back. These
         cannot be equal; elsewhere nothing may differ.
 
@@ -51,16 +51,16 @@ def judge_streaming(
     if streamed.size != offline.size or not offline.size:
         summary = f"{streamed.size:,} samples streamed, {offline.size:,} offline"
         return Verdict(subject, case, "waveform", Status.FAIL, summary)
-    poor = np.zeros(offline.size // frame_samples, bool)
-    poor[list(poor_frames)] = True
-    samples = np.repeat(poor, frame_samples)
-    rich = ~samples
-    if not rich.any():
+    short = np.zeros(offline.size // frame_samples, bool)
+    short[list(short_of_context)] = True
+    samples = np.repeat(short, frame_samples)
+    enough = ~samples
+    if not enough.any():
         summary = "no sample has its context in both decodings"
         return Verdict(subject, case, "waveform", Status.UNJUDGED, summary)
-    verdict = judge(subject, case, streamed[rich], offline[rich], allowance)
+    verdict = judge(subject, case, streamed[enough], offline[enough], allowance)
     gates, metrics = list(verdict.gates), dict[str, Metric](verdict.metrics)
-    metrics |= {"frames": len(poor), "frames_without_context": int(poor.sum())}
+    metrics |= {"frames": len(short), "frames_without_context": int(short.sum())}
     summary = verdict.summary
     if samples.any():
         error = np.abs(streamed[samples].astype(np.float64) - offline[samples])
@@ -71,7 +71,7 @@ def judge_streaming(
         rms = float(np.sqrt((error**2).mean()))
         metrics |= {"seam.max_abs": float(error.max()), "seam.rms_dbfs": dbfs(rms)}
         summary += (
-            f"; {words.count(int(poor.sum()), 'frame')} without context in one of them differ by "
+            f"; {words.count(int(short.sum()), 'frame')} without context in one of them differ by "
             f"up to {words.number(float(error.max()))} of full scale"
         )
     status = verdict.status

@@ -7,11 +7,11 @@ agrees              agrees          `Finding.AGREE`: pass
 differs             agrees          `Finding.MLX`: the lowering to MLX, or what ran it
 differs             differs alike   `Finding.EXPORT`: what both have in common, the export
 differs             differs else    `Finding.APART`: more than one cause; fail, names no owner
-agrees              differs         `Finding.XNNPACK`: no fault of MLX, but no third opinion
+agrees              differs         `Finding.XNNPACK`: MLX is right, and nothing confirms it
 ==================  ==============  =======================================================
 
-The last one is *unjudged*: a green verdict would hide that nobody seconded it, a red one would
-blame an MLX export that was proved equal to eager.
+The last one is *unjudged*: a green verdict would claim a confirmation that there is not, a red one
+would blame an MLX export that was proved equal to eager.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.compare import words
 from harness.compare.metrics import as_float64
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 
-__all__ = ["CASE", "Finding", "Opinion", "Sighting", "distance", "find", "headroom", "triangulate"]
+__all__ = ["CASE", "Finding", "BackendResult", "CaseResult", "distance", "find", "headroom", "triangulate"]
 
 CASE = "MLX vs XNNPACK vs eager"
 
@@ -51,7 +51,7 @@ class Finding(Enum):
 
 
 @dataclass(frozen=True)
-class Opinion:
+class BackendResult:
     """What one lowering made of a case.
 
     Attributes
@@ -72,7 +72,7 @@ class Opinion:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class CaseResult:
     """One case seen by all three.
 
     Attributes
@@ -82,13 +82,13 @@ class Sighting:
     eager
         The reference's outputs, one a call.
     mlx, xnnpack
-        The two opinions.
+        What each lowering made of it.
     """
 
     label: str
     eager: Sequence[Array]
-    mlx: Opinion
-    xnnpack: Opinion
+    mlx: BackendResult
+    xnnpack: BackendResult
 
 
 def distance(some: Sequence[Array] | None, others: Sequence[Array] | None, unit: float) -> float:
@@ -123,25 +123,25 @@ def headroom(verdict: Verdict) -> float:
     return max(used, key=lambda x: (x != x, x), default=0.0)
 
 
-def find(sighting: Sighting) -> Finding:
+def find(result: CaseResult) -> Finding:
     """Who stands apart in one case."""
-    mlx, xnnpack = sighting.mlx, sighting.xnnpack
+    mlx, xnnpack = result.mlx, result.xnnpack
     if mlx.agrees:
         return Finding.AGREE if xnnpack.agrees else Finding.XNNPACK
     if xnnpack.agrees:
         return Finding.MLX
-    mutual, nearer = _mutual(sighting), min(_to_eager(sighting))
+    mutual, nearer = _mutual(result), min(_to_eager(result))
     return Finding.EXPORT if mutual <= ALIKE * nearer and mutual < math.inf else Finding.APART
 
 
-def triangulate(subject: str, sightings: Sequence[Sighting], notes: Sequence[str] = ()) -> Verdict:
+def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str] = ()) -> Verdict:
     """One verdict on all cases of a method; the gravest finding decides.
 
     Parameters
     ----------
     subject
         Name of the method.
-    sightings
+    results
         Its cases; those whose reference cannot judge anything are left out.
     notes
         Shown where the finding is not agreement.
@@ -153,9 +153,9 @@ def triangulate(subject: str, sightings: Sequence[Sighting], notes: Sequence[str
         alone differs from eager.
     """
     judged = [
-        sighting
-        for sighting in sightings
-        if Status.UNJUDGED not in (sighting.mlx.verdict.status, sighting.xnnpack.verdict.status)
+        result
+        for result in results
+        if Status.UNJUDGED not in (result.mlx.verdict.status, result.xnnpack.verdict.status)
     ]
     verdict = Verdict(
         subject, CASE, "triangulation", Status.UNJUDGED, "nothing was compared: no judgeable case"
@@ -163,7 +163,7 @@ def triangulate(subject: str, sightings: Sequence[Sighting], notes: Sequence[str
     if not judged:
         return verdict
     gravest = list(Finding)
-    findings = [find(sighting) for sighting in judged]
+    findings = [find(result) for result in judged]
     finding = min(findings, key=gravest.index)
     concerned = [s for s, found in zip(judged, findings, strict=True) if found is finding]
     worst = max(concerned, key=lambda s: max(_used(s.mlx), _used(s.xnnpack)))
@@ -186,32 +186,32 @@ def triangulate(subject: str, sightings: Sequence[Sighting], notes: Sequence[str
     )
 
 
-def _used(opinion: Opinion) -> float:
-    """Headroom that an opinion used; infinite where it failed and no number says by how much."""
-    used = headroom(opinion.verdict)
-    return used if opinion.agrees or used > 1.0 else math.inf
+def _used(backend: BackendResult) -> float:
+    """Headroom that a backend used; infinite where it failed and no number says by how much."""
+    used = headroom(backend.verdict)
+    return used if backend.agrees or used > 1.0 else math.inf
 
 
-def _unit(sighting: Sighting) -> float:
+def _unit(result: CaseResult) -> float:
     """RMS of eager's outputs; 1 where that is 0."""
-    values = np.concatenate([as_float64(output) for output in sighting.eager])
+    values = np.concatenate([as_float64(output) for output in result.eager])
     finite = values[np.isfinite(values)]
     return math.sqrt(float(np.mean(np.square(finite)))) if np.any(finite) else 1.0
 
 
-def _to_eager(sighting: Sighting) -> tuple[float, float]:
-    unit = _unit(sighting)
+def _to_eager(result: CaseResult) -> tuple[float, float]:
+    unit = _unit(result)
     return (
-        distance(sighting.mlx.outputs, sighting.eager, unit),
-        distance(sighting.xnnpack.outputs, sighting.eager, unit),
+        distance(result.mlx.outputs, result.eager, unit),
+        distance(result.xnnpack.outputs, result.eager, unit),
     )
 
 
-def _mutual(sighting: Sighting) -> float:
-    return distance(sighting.mlx.outputs, sighting.xnnpack.outputs, _unit(sighting))
+def _mutual(result: CaseResult) -> float:
+    return distance(result.mlx.outputs, result.xnnpack.outputs, _unit(result))
 
 
-def _facts(finding: Finding, worst: Sighting, concerned: int, cases: int) -> dict[str, Metric]:
+def _facts(finding: Finding, worst: CaseResult, concerned: int, cases: int) -> dict[str, Metric]:
     mlx, xnnpack = _to_eager(worst)
     return {
         "owner": finding.value,
@@ -224,7 +224,7 @@ def _facts(finding: Finding, worst: Sighting, concerned: int, cases: int) -> dic
     }
 
 
-def _summary(finding: Finding, worst: Sighting, concerned: int, cases: int) -> str:
+def _summary(finding: Finding, worst: CaseResult, concerned: int, cases: int) -> str:
     mlx, xnnpack = map(words.number, _to_eager(worst))
     mutual = words.number(_mutual(worst))
     if finding is Finding.AGREE:
@@ -240,6 +240,6 @@ def _summary(finding: Finding, worst: Sighting, concerned: int, cases: int) -> s
         Finding.APART: f"MLX ({mlx} of the RMS) and XNNPACK ({xnnpack}) both differ from eager, "
         f"and from each other ({mutual}): more than one cause",
         Finding.XNNPACK: f"MLX agrees with eager ({mlx} of the RMS) and XNNPACK does not "
-        f"({xnnpack}): no fault of MLX, and no third opinion",
+        f"({xnnpack}): MLX is right here, and XNNPACK cannot confirm it",
     }[finding]
     return f"{what}; {worst.label}, {concerned} of {words.count(cases, 'case')}"

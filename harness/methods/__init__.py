@@ -5,7 +5,7 @@
 `cases`   the inputs each one is judged on besides the recorded speech
 """
 
-from harness.methods.catalog import ARTIFACTS, CODEC, METHODS, MODEL, select_methods
+from harness.methods.catalog import ARTIFACTS, CODEC, METHODS, MODEL, SOUND, select_methods
 from harness.methods.spec import Dimensions, Input, Method
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "CODEC",
     "METHODS",
     "MODEL",
+    "SOUND",
     "Dimensions",
     "Input",
     "Method",

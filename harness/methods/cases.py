@@ -27,11 +27,22 @@ class Case:
         What the inputs are, e.g. ``"S=1, first and last id"``.
     calls
         For each call, its inputs in call order.
+    states
+        For each call, the name of the state that it runs in; empty: one state for all.
     """
 
     method: str
     label: str
     calls: tuple[tuple[Array, ...], ...]
+    states: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.states and len(self.states) != len(self.calls):
+            raise ValueError(f"{self.label}: {len(self.states)} states, {len(self.calls)} calls")
+
+    def in_states(self) -> Iterator[tuple[str, tuple[Array, ...]]]:
+        """Each call with the name of its state, in order."""
+        return zip(self.states or ("default",) * len(self.calls), self.calls, strict=True)
 
 
 def edge_cases(method: str, sizes: Dimensions, float_type: str = "float32") -> tuple[Case, ...]:
@@ -53,7 +64,14 @@ def edge_cases(method: str, sizes: Dimensions, float_type: str = "float32") -> t
         states and embeddings.
     """
     make = _MAKERS[method](sizes, _Draw(method, float_type))
-    return tuple(Case(method, label, tuple(calls)) for label, calls in make)
+    cases = [Case(method, label, tuple(calls)) for label, calls in make]
+    if method == "text_decoder":
+        cases.append(_interleaved(sizes, _Draw(f"{method}/interleaved", float_type)))
+    return tuple(cases)
+
+
+_MOST_STEPS, _FEW_STEPS, _WIDE = 64, 4, 1024
+"""Single steps of a decoder, and of one whose width makes each take seconds on a CPU."""
 
 
 class _Draw:
@@ -131,6 +149,26 @@ def _text_decoder(sizes: Dimensions, draw: _Draw) -> _Made:
     yield f"S={some} then {more} then 1, random", steps(some, more, 1)
     yield "S=max, random", steps(capacity)
     yield "S=max−1 then the last slot, random", steps(capacity - 1, 1)
+    # Positions that neither speech nor a prefill reaches one by one: a wrong rotation or slot of
+    # the cache shows only where it is used.
+    singles = min(capacity // 2, _MOST_STEPS if sizes.dim < _WIDE else _FEW_STEPS)
+    yield (
+        f"S={capacity - singles} then {singles} single steps",
+        steps(capacity - singles, *[1] * singles),
+    )
+
+
+def _interleaved(sizes: Dimensions, draw: _Draw) -> Case:
+    """Two sequences by turns, each in a KV cache of its own; one shared by both shows."""
+    lengths = (max(1, sizes.max_seq_len // 3), 1, 1)
+    calls, states, start = [], [], 0
+    for length in lengths:
+        position = np.arange(start, start + length, dtype=np.int64)
+        for state in ("first", "second"):
+            calls.append((draw.reals(1, length, sizes.dim), position))
+            states.append(state)
+        start += length
+    return Case("text_decoder", "two states by turns", tuple(calls), tuple(states))
 
 
 def _semantic_head(sizes: Dimensions, draw: _Draw) -> _Made:

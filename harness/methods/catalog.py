@@ -5,93 +5,58 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from harness.budget import xnnpack
-from harness.budget.tolerances import allowances
-from harness.compare import Allowance
 from harness.errors import InputError
 from harness.methods.spec import Input, Method
 
-__all__ = ["ARTIFACTS", "CODEC", "METHODS", "MODEL", "select_methods"]
+__all__ = ["ARTIFACTS", "CODEC", "METHODS", "MODEL", "SOUND", "select_methods"]
 
 MODEL = "model.pte"
 CODEC = "codec_decoder.pte"
 ARTIFACTS = (MODEL, CODEC)
 
-_MEASURED = (
-    "ten times what fp32 differs by on CPUs, over all cases of tiny: {}; "
-    "small uses a fifth of it, and eager itself is {} from float64"
-)
-
-
-def _method(
-    name: str,
-    *inputs: Input,
-    fp32: Allowance,
-    artifact: str = MODEL,
-    entry: str | None = None,
-    stateful: bool = False,
-) -> Method:
-    kept = {"fp32": fp32, **allowances(name), **xnnpack.allowances(name)}
-    return Method(name, artifact, entry or name, inputs, kept, stateful)
-
-
 METHODS: tuple[Method, ...] = (
-    _method(
-        "token_embedding",
-        Input("token_ids", "int64", lambda d: (1, "S")),
-        fp32=Allowance(
-            max_abs=0.0, rms=0.0, gain=0.0, source="a table lookup copies bits; none may differ"
-        ),
-    ),
-    _method(
+    Method("token_embedding", MODEL, inputs=(Input("token_ids", "int64", lambda d: (1, "S")),)),
+    Method(
         "audio_token_embedding",
-        Input("codes", "int64", lambda d: (1, d.n_codebooks, 1)),
-        # A sum of 37 rows, in an order that may differ.
-        fp32=Allowance(
-            max_abs=2.5e-7, rms=6e-8, gain=7e-9, source=_MEASURED.format("2.8e-8", "1.4e-8")
-        ),
+        MODEL,
+        inputs=(Input("codes", "int64", lambda d: (1, d.n_codebooks, 1)),),
     ),
-    _method(
+    Method(
         "text_decoder",
-        Input("input_embeds", "model", lambda d: (1, "S", d.dim)),
-        Input("cache_position", "int64", lambda d: ("S",)),
-        fp32=Allowance(
-            max_abs=2e-5, rms=1.4e-5, gain=3e-6, source=_MEASURED.format("2.1e-6", "1.0e-6")
+        MODEL,
+        inputs=(
+            Input("input_embeds", "model", lambda d: (1, "S", d.dim)),
+            Input("cache_position", "int64", lambda d: ("S",)),
         ),
         stateful=True,
     ),
-    _method(
+    Method(
         "semantic_head",
-        Input("hidden", "model", lambda d: (1, d.dim)),
-        fp32=Allowance(
-            max_abs=2.2e-6,
-            rms=1.6e-6,
-            gain=1.6e-7,
-            source=_MEASURED.format("2.2e-7", "2.1e-7"),
-            masked=True,
-        ),
+        MODEL,
+        inputs=(Input("hidden", "model", lambda d: (1, d.dim)),),
+        masked=True,
     ),
-    _method(
+    Method(
         "predict_velocity",
-        Input("x_t", "model", lambda d: (1, d.acoustic_dim)),
-        Input("t_idx", "int64", lambda d: (1,)),
-        Input("hidden", "model", lambda d: (1, d.dim)),
-        # RMS and gain are of the worst call; some velocities are small sums of large terms.
-        fp32=Allowance(
-            max_abs=7e-6, rms=2.6e-5, gain=9e-6, source=_MEASURED.format("7.1e-7", "4.8e-7")
+        MODEL,
+        inputs=(
+            Input("x_t", "model", lambda d: (1, d.acoustic_dim)),
+            Input("t_idx", "int64", lambda d: (1,)),
+            Input("hidden", "model", lambda d: (1, d.dim)),
         ),
     ),
-    _method(
+    Method(
         "codec",
-        Input("codes", "int64", lambda d: (1, d.n_codebooks, d.max_codec_frames)),
-        artifact=CODEC,
+        CODEC,
         entry="forward",
-        fp32=Allowance(
-            max_abs=2e-5, rms=1.8e-5, gain=6e-7, source=_MEASURED.format("2.1e-6", "1.2e-6")
-        ),
+        inputs=(Input("codes", "int64", lambda d: (1, d.n_codebooks, d.max_codec_frames)),),
+        sound=True,
     ),
 )
-"""Allowances stand on what ``nox -s tolerances -- tiny small`` measures."""
+"""In their fixed order."""
+
+SOUND = next(method for method in METHODS if method.sound)
+"""The method whose output is the waveform."""
 
 
 def select_methods(names: Sequence[str]) -> tuple[Method, ...]:

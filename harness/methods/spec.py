@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.arrays import Array
 from harness.checkpoint import Config
-from harness.compare import Allowance
 from harness.errors import InputError
 
 __all__ = ["Dimensions", "Input", "Method"]
@@ -83,28 +82,37 @@ class Input:
 
 @dataclass(frozen=True)
 class Method:
-    """One of the six methods.
+    """One of the six methods, and how it is judged.
 
     Attributes
     ----------
     name
         The name users type.
-    artifact, entry
-        File that carries it, and its name inside that file.
+    artifact
+        File that carries it.
     inputs
         In call order; ``"model"`` as dtype means the model's floating-point type.
+    entry
+        Its name inside that file; the method's own where none is given.
     stateful
-        Whether calls share a KV cache.
-    allowances
-        What counts as equal, by precision.
+        Whether calls share a KV cache, which is then judged too: one prefill against as many
+        single steps.
+    masked
+        Whether outputs hold −inf where a logit is masked, which must match exactly.
+    sound
+        Whether outputs are a waveform, judged as floats and as the 16-bit codes of a WAV file.
     """
 
     name: str
     artifact: str
-    entry: str
     inputs: tuple[Input, ...]
-    allowances: Mapping[str, Allowance]
+    entry: str = ""
     stateful: bool = False
+    masked: bool = False
+    sound: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entry", self.entry or self.name)
 
     def check_inputs(self, inputs: Sequence[Array], sizes: Dimensions) -> None:
         """Refuse inputs that the runtime would misread or silently drop.

@@ -1,16 +1,19 @@
-"""The main job: an export's every method, proved against the eager model.
+"""The line: plan → evidence → artifacts → observation → verdicts.
 
-`evidence`  what eager PyTorch did: the recorded speech and the edge cases, with their outputs
-`judge`     replays the evidence on an executor and turns what comes back into verdicts
-`run`       checkpoint → evidence → artifacts → executor → verdicts → report
-`everything`  every verdict that a run asks for
-`whole`     what an executor says by itself; `runner`, what upstream's C++ runner says
-`kept_sound`  the codec's waveform against its golden
-`triangulate`  XNNPACK's third opinion; `matrix`, all of it for every precision
+`plan`        what is judged, resolved to facts; `request` what was asked
+`record`      Plan → `evidence`: what eager did
+`artifacts`   Plan → the two `.pte`, exported or given, and what they say
+`observe`     Plan, Evidence, Artifacts → `observation`: what an executor did
+`judge`       all of them → Verdicts, by pure functions in `judges`
+`check`       the whole line, and its report
+`archive`     any of these values as a file
+
+`matrix`, `measure`, `speaking` and `runner` use the same values.
 """
 
-from harness.parity.kept_sound import KeptSound
-from harness.parity.request import Request
-from harness.parity.run import Parity
+from __future__ import annotations
 
-__all__ = ["KeptSound", "Parity", "Request"]
+from harness.parity.check import Checked, check, report
+from harness.parity.request import Request
+
+__all__ = ["Checked", "Request", "check", "report"]

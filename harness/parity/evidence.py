@@ -1,49 +1,25 @@
-"""What eager PyTorch did: the recorded speech and the edge cases, with their outputs."""
+"""The second value of the line: what eager PyTorch did, and what the checkpoint says must be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from harness.arrays import Array
-from harness.checkpoint import Checkpoint
-from harness.errors import InputError
-from harness.methods import METHODS, Dimensions
-from harness.methods.cases import Case, edge_cases
-from harness.synthesis import Recorder, Speech, speak
+from harness.methods.cases import Case
+from harness.synthesis import Followed, Prompt, Speech
 
-if TYPE_CHECKING:
-    from harness.reference.eager import EagerModel
-
-__all__ = ["SPEECH", "EagerRun", "Evidence", "Script", "gather", "replay_speech"]
+__all__ = ["SPEECH", "STEPS", "CaseEvidence", "Evidence"]
 
 SPEECH = "speech"
 """Label of the recorded calls."""
 
-
-@dataclass(frozen=True)
-class Script:
-    """What the eager model is asked to say.
-
-    Attributes
-    ----------
-    text, voice
-        What, and in whose voice.
-    seed
-        Of the flow's noise.
-    frames
-        After which to stop, whether or not speech has ended.
-    """
-
-    text: str
-    voice: str
-    seed: int
-    frames: int
+STEPS = "prefill ≡ single steps"
+"""Label of the recorded prefill, made in single steps."""
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CaseEvidence:
     """A case and what eager made of it, one output a call."""
 
     case: Case
@@ -51,78 +27,27 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class EagerRun:
-    """Everything the eager model did.
+class Evidence:
+    """What an Observation is compared with.
 
     Attributes
     ----------
+    prompt
+        Of the utterance, for whoever says it by itself.
     speech
-        What it said, and how near each decision was to another.
-    evidence
+        What eager said, and how near each decision was to another.
+    cases
         For each method, the recorded calls first, then the edge cases.
+    fp32
+        For each method, what eager in fp32 makes of the recorded calls; none where that is the
+        precision judged.
+    followed
+        What eager decides along the codes that an executor chose by itself, added once these are
+        known; None before, or where they are eager's own.
     """
 
+    prompt: Prompt
     speech: Speech
-    evidence: Mapping[str, tuple[Evidence, ...]]
-
-
-def gather(
-    eager: EagerModel,
-    checkpoint: Checkpoint,
-    sizes: Dimensions,
-    script: Script,
-    float_type: str = "float32",
-) -> EagerRun:
-    """Let the eager model speak, then run every method's edge cases.
-
-    Replaying the recorded calls feeds an executor eager's own inputs at every call (teacher
-    forcing), so that one flipped code cannot cascade.
-
-    Raises
-    ------
-    InputError
-        Eager says nothing of this text, which would be nothing to compare with.
-    """
-    recorder = Recorder(eager)
-    speech = speak(
-        recorder,
-        checkpoint,
-        script.text,
-        script.voice,
-        seed=script.seed,
-        max_frames=script.frames,
-        max_seq_len=sizes.max_seq_len,
-        codec_frames=sizes.max_codec_frames,
-        dtype=float_type,
-    )
-    if not speech.frames:
-        raise InputError(
-            f"eager ends before its first frame of {script.text[:60]!r}; give another text"
-        )
-    evidence = {}
-    for method in METHODS:
-        calls = recorder.calls(method.name)
-        spoken = Evidence(
-            Case(method.name, SPEECH, tuple(call.inputs for call in calls)),
-            tuple(call.output for call in calls),
-        )
-        edges = [_run(eager, case) for case in edge_cases(method.name, sizes, float_type)]
-        evidence[method.name] = (spoken, *edges)
-    return EagerRun(speech, evidence)
-
-
-def replay_speech(eager: EagerModel, run: EagerRun) -> EagerRun:
-    """What another eager model makes of the recorded calls of `run`, fed with `run`'s inputs."""
-    return EagerRun(
-        run.speech,
-        {name: (_run(eager, evidence[0].case),) for name, evidence in run.evidence.items()},
-    )
-
-
-def _run(eager: EagerModel, case: Case) -> Evidence:
-    eager.reset()
-    outputs = []
-    for call in case.calls:
-        (output,) = eager.call(case.method, call)
-        outputs.append(output)
-    return Evidence(case, tuple(outputs))
+    cases: Mapping[str, tuple[CaseEvidence, ...]]
+    fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    followed: Followed | None = None

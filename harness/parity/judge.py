@@ -1,247 +1,129 @@
-"""Replay what eager did on an executor, and turn what comes back into verdicts."""
+"""Plan, Evidence, Artifacts, Observation → Verdicts: pure functions of what was seen.
+
+Needs neither torch nor executorch nor mlx, so that an Observation of another machine can be
+judged here, and again under another budget.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-
-from harness.arrays import Array
-from harness.compare import (
-    Allowance,
-    Gate,
-    Status,
-    Verdict,
-    judge_many,
-    judge_waveform,
-    words,
-)
-from harness.compare.waveforms import PCM16_FULL_SCALE
-from harness.errors import ExecutionError, InputError
-from harness.methods import Dimensions, Method
-from harness.methods.cases import Case
+from harness.budget import COMMITTED, Budget
+from harness.compare import Gate, Status, Verdict
+from harness.golden import Golden
+from harness.methods import METHODS, Method
+from harness.parity.artifacts import ArtifactContents, Artifacts
 from harness.parity.evidence import Evidence
-from harness.pte.coverage import MLX_BACKEND, MethodDelegation
-from harness.runtime.protocol import Executor
+from harness.parity.judges.contents import (
+    judge_constants,
+    judge_coverage,
+    judge_delegation,
+    judge_file_size,
+    judge_metadata,
+    judge_quantization,
+)
+from harness.parity.judges.golden import judge_golden
+from harness.parity.judges.speech import judge_speech
+from harness.parity.judges.values import judge_precision, judge_values
+from harness.parity.observation import Observation
+from harness.parity.plan import Plan
 
-__all__ = [
-    "judge_coverage",
-    "judge_delegation",
-    "judge_evidence",
-    "judge_outputs",
-    "judge_steps",
-    "refused",
-    "replay",
-    "unlowered",
-]
-
-XNNPACK_BACKEND = "XnnpackBackend"
+__all__ = ["judge", "judge_method", "unlowered"]
 
 
-def judge_evidence(
-    method: Method, evidence: Evidence, executor: Executor, sizes: Dimensions, precision: str
-) -> Verdict:
-    """Judge one case: the executor's outputs against eager's, on the same inputs.
+def judge(
+    plan: Plan,
+    evidence: Evidence,
+    artifacts: Artifacts,
+    observation: Observation,
+    *,
+    golden: Golden | None = None,
+    budget: Budget = COMMITTED,
+) -> tuple[Verdict, ...]:
+    """Every verdict, in the order of the report.
 
     Parameters
     ----------
-    method
-        The method judged.
-    evidence
-        Inputs and eager outputs.
-    executor
-        Has the artifact loaded.
-    sizes
-        Dimensions of the artifact.
-    precision
-        Picks the method's allowance.
-
-    Returns
-    -------
-    Verdict
-        An executor that refuses to run is a failed verdict: the export is wrong.
+    plan, evidence, artifacts, observation
+        What was asked, what should be, what was made, and what came of it.
+    golden
+        What the codec's waveform is compared with, if there is one.
+    budget
+        What may differ.
     """
-    case = evidence.case
-    try:
-        outputs = replay(method, case, executor, sizes)
-    except (ExecutionError, InputError) as error:
-        return refused(method.name, case.label, error)
-    return judge_outputs(method, evidence, outputs, sizes, precision)
+    found: list[Verdict] = []
+    for method in plan.selected:
+        found += judge_method(plan, method, evidence, artifacts, observation, budget)
+    for name, file in artifacts.files.items():
+        found += _judge_file(plan, name, file, evidence)
+    if plan.speaks and artifacts.whole:
+        found += judge_speech(plan, evidence, observation, budget)
+    found += judge_golden(plan, evidence, observation, golden)
+    return tuple(found)
 
 
-def judge_outputs(
+def judge_method(
+    plan: Plan,
     method: Method,
     evidence: Evidence,
-    outputs: Sequence[Array],
-    sizes: Dimensions,
-    precision: str,
-) -> Verdict:
-    """Judge what an executor made of one case; `precision` picks the method's allowance.
+    artifacts: Artifacts,
+    observation: Observation,
+    budget: Budget = COMMITTED,
+) -> list[Verdict]:
+    """Every verdict on one method."""
+    reason = artifacts.failure(method)
+    if reason is not None:
+        return [unlowered(method, reason, plan.lowering)]
+    facts = artifacts.files[method.artifact].facts
+    assert facts is not None
+    delegated = (judge_delegation if plan.lowering == "mlx" else judge_coverage)(method, facts)
+    if method.entry not in facts.methods:
+        return [delegated]
+    observed = observation.cases.get(method.name, {})
+    found = [delegated, *judge_values(plan, method, evidence, dict(observed), budget)]
+    if plan.lowering == "mlx":  # XNNPACK packs weights in its own way
+        here = facts.methods[method.entry]
+        expected = evidence.constants.get(method.name)
+        found.append(judge_constants(method, expected, here))
+        if plan.precision.quantized:
+            found.append(judge_quantization(method, expected, here))
+    return [*found, *judge_precision(plan, method, evidence)]
 
-    Without an allowance the verdict is *unjudged*: nobody measured what counts as equal.
-    """
-    case = evidence.case
-    if precision not in method.allowances:
-        return Verdict(
-            subject=method.name,
-            case=case.label,
-            kind="tensor",
-            status=Status.UNJUDGED,
-            summary=f"no allowance is known for {precision}",
+
+def _judge_file(
+    plan: Plan, name: str, file: ArtifactContents, evidence: Evidence
+) -> list[Verdict]:
+    if file.facts is None:
+        return []  # nothing could be lowered, as the methods' verdicts say
+    found = []
+    made = file.made
+    if file.sha256 != made.sha256:
+        summary = (
+            f"the file changed after its export: sha256 {made.sha256[:12]}… then, "
+            f"{file.sha256[:12]}… now"
         )
-    allowance = method.allowances[precision]
-    if method.name == "codec" and len(outputs) == 1:
-        (candidate,), (reference,) = outputs, evidence.outputs
-        return judge_waveform(
-            method.name,
-            case.label,
-            candidate,
-            reference,
-            allowance,
-            sizes.sampling_rate,
-            pcm_lsb=_pcm_steps(reference, allowance),
+        note = "All verdicts are on the changed file; `--fresh` exports it again."
+        gate = Gate("changed", 1, 0, "files")
+        found.append(
+            Verdict(name, "integrity", "artifact", Status.FAIL, summary, {}, (gate,), 1, (note,))
         )
-    pairs = list(zip(outputs, evidence.outputs, strict=True))
-    return judge_many(method.name, case.label, pairs, allowance)
+    found.append(judge_metadata(name, evidence.metadata.get(name, {}), file.facts))
+    # Others may export other forms of the same methods, and XNNPACK packs weights otherwise.
+    if not plan.given and plan.lowering == "mlx" and not made.failures:
+        expected = [
+            evidence.constants[method.name] for method in METHODS if method.artifact == name
+        ]
+        found.append(judge_file_size(name, expected, file.facts))
+    return found
 
 
-def _pcm_steps(reference: Array, allowance: Allowance) -> int:
-    """How many steps 16-bit codes may differ: what `max_abs` comes to, and one by truncation."""
-    steps = allowance.max_abs * float(np.abs(reference).max()) * PCM16_FULL_SCALE
-    return 1 if steps < 1 else 1 + math.ceil(steps)
-
-
-def replay(
-    method: Method, case: Case, executor: Executor, sizes: Dimensions, state: str = "default"
-) -> list[Array]:
-    """Make a case's calls in order from a fresh state; one output a call."""
-    executor.reset(state)
-    outputs = []
-    for call in case.calls:
-        method.check_inputs(call, sizes)
-        (output,) = executor.call(method.entry, call, state=state)
-        outputs.append(output)
-    return outputs
-
-
-def judge_steps(
-    method: Method, prompt: Case, executor: Executor, sizes: Dimensions, precision: str
-) -> Verdict:
-    """Judge the KV cache by itself: one prefill of S tokens against S single steps.
-
-    Both sides run on `executor`, so that a state fault shows even where eager shares it.
-    """
-    label = "prefill ≡ single steps"
-    (embeds, positions) = prompt.calls[0]
-    singles = Case(
-        method.name,
-        label,
-        tuple((embeds[:, i : i + 1], positions[i : i + 1]) for i in range(len(positions))),
-    )
-    try:
-        (whole,) = replay(method, Case(method.name, label, prompt.calls[:1]), executor, sizes)
-        steps = replay(method, singles, executor, sizes, state="single steps")
-    except (ExecutionError, InputError) as error:
-        return refused(method.name, label, error)
-    whole_case = Evidence(Case(method.name, label, prompt.calls[:1]), (whole,))
-    return judge_outputs(method, whole_case, [np.concatenate(steps, axis=1)], sizes, precision)
-
-
-def judge_coverage(method: Method, delegations: Sequence[MethodDelegation]) -> Verdict:
-    """Say how much of a method XNNPACK takes; unlike MLX it leaves the rest to CPU kernels."""
-    found = {delegation.method: delegation for delegation in delegations}
-    if method.entry not in found:
-        return _missing(method, found)
-    here = found[method.entry]
-    others = {name: n for name, n in here.delegates.items() if name != XNNPACK_BACKEND}
-    gate = Gate("other delegates", float(sum(others.values())), 0.0)
-    taken = here.delegates.get(XNNPACK_BACKEND, 0)
-    left = Counter(here.kernel_calls)
-    most = ", ".join(f"{name} × {n}" for name, n in left.most_common(3))
-    summary = (
-        f"{words.count(taken, 'XNNPACK delegate')}, "
-        f"{words.count(len(here.kernel_calls), 'call')} of CPU kernels{': ' * bool(most)}{most}"
-        f"{', …' if len(left) > 3 else ''}"
-    )
-    if others:
-        got = ", ".join(f"{n} × {name}" for name, n in others.items())
-        summary = f"expected delegates of XNNPACK alone, got {got} besides"
-    return Verdict(
-        subject=method.name,
-        case="delegation",
-        kind="delegation",
-        status=Status.PASS if gate.passed else Status.FAIL,
-        summary=summary,
-        metrics={"delegates": taken, "not delegated": tuple(sorted(left))},
-        gates=(gate,),
-        elements=taken + len(here.kernel_calls),
-    )
-
-
-def judge_delegation(method: Method, delegations: Sequence[MethodDelegation]) -> Verdict:
-    """Judge coverage: one delegate, and nothing outside it."""
-    found = {delegation.method: delegation for delegation in delegations}
-    if method.entry not in found:
-        return _missing(method, found)
-    here = found[method.entry]
-    outside = tuple(sorted(set(here.kernel_calls)))
-    others = {name: n for name, n in here.delegates.items() if name != MLX_BACKEND}
-    gates = (
-        Gate("MLX delegates beside one", float(abs(here.delegates.get(MLX_BACKEND, 0) - 1)), 0.0),
-        Gate("other delegates", float(sum(others.values())), 0.0),
-        Gate("calls outside delegates", float(len(here.kernel_calls)), 0.0),
-    )
-    sound = all(gate.passed for gate in gates)
-    if sound:
-        summary = f"one MLX delegate of {here.nodes} nodes, nothing outside it"
-    else:
-        got = ", ".join(f"{n} × {name}" for name, n in here.delegates.items()) or "no delegate"
-        ops = f"; not delegated: {', '.join(outside)}" if outside else ""
-        summary = f"expected one MLX delegate and nothing outside it, got {got}{ops}"
-    return Verdict(
-        subject=method.name,
-        case="delegation",
-        kind="delegation",
-        status=Status.PASS if sound else Status.FAIL,
-        summary=summary,
-        metrics={"nodes": here.nodes, "not delegated": outside},
-        gates=gates,
-        elements=here.nodes,
-    )
-
-
-def _missing(method: Method, found: Mapping[str, MethodDelegation]) -> Verdict:
-    return Verdict(
-        subject=method.name,
-        case="delegation",
-        kind="delegation",
-        status=Status.UNJUDGED,
-        summary=f"{method.artifact} has no method {method.entry}: it carries "
-        f"{', '.join(found) or 'none'}; export it again",
-    )
-
-
-def unlowered(method: Method, reason: str, backend: str = "MLX") -> Verdict:
+def unlowered(method: Method, reason: str, lowering: str) -> Verdict:
     """Verdict on a method that could not be lowered at all."""
+    names = {"mlx": "MLX", "xnnpack": "XNNPACK"}
     first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
     return Verdict(
         subject=method.name,
         case="lowering",
         kind="execution",
         status=Status.FAIL,
-        summary=f"cannot be lowered to {backend}: {first}",
+        summary=f"cannot be lowered to {names[lowering]}: {first[:300]}",
         notes=(reason,),
-    )
-
-
-def refused(subject: str, case: str, error: Exception) -> Verdict:
-    """Verdict on a program that was lowered and does not run."""
-    return Verdict(
-        subject=subject,
-        case=case,
-        kind="execution",
-        status=Status.FAIL,
-        summary=f"lowered, but does not run: {error}",
     )

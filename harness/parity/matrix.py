@@ -1,4 +1,4 @@
-"""Six methods × precisions × {MLX, XNNPACK}, and the third opinion on each."""
+"""Six methods × precisions × {MLX, XNNPACK}, and whose fault each difference is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from harness.compare import Status, Verdict, exit_code
 from harness.compare.triangulate import headroom
 from harness.errors import HarnessError
-from harness.methods import Method
+from harness.methods import select_methods
+from harness.methods.precision import parse_precision
+from harness.parity.check import Checked, check, open_models, second_lowering
+from harness.parity.judge import judge_method
 from harness.parity.request import Request
-from harness.parity.run import Parity
-from harness.parity.triangulate import OnXnnpack, third_opinion
 
 __all__ = ["COLUMNS", "Cell", "cells"]
 
@@ -51,7 +52,7 @@ def cells(
     precisions: Sequence[str],
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Cell]:
-    """Judge the whole matrix, a method and precision at a time.
+    """Judge the whole matrix, a precision at a time.
 
     Parameters
     ----------
@@ -65,33 +66,47 @@ def cells(
     Raises
     ------
     InputError
-        Something of the request makes no sense. What goes wrong within one precision makes
-        that cell *unjudged* and leaves the others alone.
+        Something of the request makes no sense. What goes wrong within one precision makes its
+        cells *unjudged* and leaves the others alone.
     """
-    runs = [
-        Parity(replace(request, precision=precision), progress) for precision in precisions
-    ]  # a typo in the last is answered before the first is judged
-    for precision, mlx in zip(precisions, runs, strict=True):
-        xnnpack = OnXnnpack(mlx, progress)
-        for method in mlx.methods:
-            yield from _row(precision, method, mlx, xnnpack)
-        mlx.close()
-        xnnpack.close()
+    for precision in precisions:
+        parse_precision(precision)  # a typo in the last is answered before the first is judged
+    names = [method.name for method in select_methods(request.methods)]
+    for precision in precisions:
+        try:
+            columns = _columns(replace(request, precision=precision, speak=False), progress)
+        except HarnessError as error:
+            columns = {
+                (name, column): (
+                    Verdict(name, column, "execution", Status.UNJUDGED, str(error)),
+                )
+                for name in names
+                for column in COLUMNS
+            }
+        for name in names:
+            for column in COLUMNS:
+                yield Cell(precision, name, column, columns[name, column])
 
 
-def _row(precision: str, method: Method, mlx: Parity, xnnpack: Parity) -> Iterator[Cell]:
-    judges: tuple[Callable[[], list[Verdict]], ...] = (
-        lambda: mlx.judge(method),
-        lambda: xnnpack.judge(method),
-        lambda: third_opinion(mlx, xnnpack, [method]),
+def _columns(
+    request: Request, progress: Callable[[str], None]
+) -> dict[tuple[str, str], tuple[Verdict, ...]]:
+    """The verdicts of one precision, by method and column."""
+    models = open_models(request, progress)
+    mlx = check(request, progress, models=models)
+    xnnpack = second_lowering(mlx, models, progress)
+    found: dict[tuple[str, str], tuple[Verdict, ...]] = {}
+    for method in mlx.plan.selected:
+        for column, side in zip(COLUMNS, (mlx, xnnpack), strict=False):
+            found[method.name, column] = _judged(method.name, side)
+        found[method.name, "triangulation"] = tuple(
+            verdict for verdict in xnnpack.verdicts if verdict.subject == method.name
+        )
+    return found
+
+
+def _judged(name: str, side: Checked) -> tuple[Verdict, ...]:
+    (method,) = select_methods([name])
+    return tuple(
+        judge_method(side.plan, method, side.evidence, side.artifacts, side.observation)
     )
-    for column, judge in zip(COLUMNS, judges, strict=True):
-        yield Cell(precision, method.name, column, _judged(column, method, judge))
-
-
-def _judged(column: str, method: Method, judge: Callable[[], list[Verdict]]) -> tuple[Verdict, ...]:
-    try:
-        return tuple(judge())
-    except HarnessError as error:
-        verdict = Verdict(method.name, column, "execution", Status.UNJUDGED, str(error))
-        return (verdict,)

@@ -10,23 +10,18 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
-from harness.compare import Allowance, Gate, Verdict
-from harness.methods import Method
+from harness.budget import ANYTHING, MEASURING
+from harness.compare import Gate, Verdict
 from harness.methods.precision import PRECISIONS
+from harness.parity.check import Checked, check
 from harness.parity.request import Request
-from harness.parity.run import Parity
 
-__all__ = ["Measured", "greatest", "main", "measurable"]
-
-_ANYTHING = 1e9
-_UNMEASURED = Allowance(_ANYTHING, _ANYTHING, _ANYTHING, source="nothing is allowed yet")
-"""Stands in where a method has no allowance, so that its gates are measured all the same."""
-
+__all__ = ["Measured", "greatest", "main"]
 
 @dataclass(frozen=True)
 class Measured:
@@ -46,17 +41,6 @@ def greatest(verdicts: Iterable[Verdict]) -> dict[str, Measured]:
     return {name: max(those, key=lambda one: one.gate.value) for name, those in found.items()}
 
 
-def measurable(method: Method, allowance: str) -> Method:
-    """`method`, with an allowance of that name that nothing exceeds if it has none."""
-    if allowance in method.allowances:
-        return method
-    masked = any(known.masked for known in method.allowances.values())
-    return replace(
-        method,
-        allowances={**method.allowances, allowance: replace(_UNMEASURED, masked=masked)},
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table of each checkpoint in each precision."""
     parser = argparse.ArgumentParser(prog="nox -s tolerances --", description=__doc__)
@@ -66,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", default="", metavar="METHOD,…", help="all six by default")
     given = parser.parse_args(arguments)
     console = Console(width=120)
+
+    def say(text: str) -> None:
+        console.print(f"· {text}", style="dim")
+
     for checkpoint in given.checkpoints:
         for precision in given.precisions.split(","):
             request = Request(
@@ -74,16 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 precision=precision,
                 executor=given.executor,
             )
-            parity = Parity(request, lambda text: console.print(f"· {text}", style="dim"))
-            console.print(_table(f"{checkpoint}, {parity.allowance}", _measure(parity)))
-            parity.close()
+            checked = check(request, say, budget=MEASURING)
+            title = f"{checkpoint}, {checked.plan.lowering} in {checked.plan.precision.allowance}"
+            console.print(_table(title, _measured(checked)))
 
 
-def _measure(parity: Parity) -> Mapping[str, Mapping[str, Measured]]:
-    """Gate by gate for each method of `parity`."""
+def _measured(checked: Checked) -> dict[str, dict[str, Measured]]:
+    """Gate by gate for each method."""
     return {
-        method.name: greatest(parity.judge(measurable(method, parity.allowance)))
-        for method in parity.methods
+        name: greatest(verdict for verdict in checked.verdicts if verdict.subject == name)
+        for name in checked.plan.methods
     }
 
 
@@ -91,7 +79,7 @@ def _table(title: str, measured: Mapping[str, Mapping[str, Measured]]) -> Table:
     table = Table("method", "gate", "measured", "allowed", "used", "case", title=title)
     for method, gates in measured.items():
         for name, one in gates.items():
-            known = one.gate.allowed < _ANYTHING
+            known = one.gate.allowed < ANYTHING
             table.add_row(
                 method,
                 name,

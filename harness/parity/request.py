@@ -1,46 +1,16 @@
-"""What a run is asked for, and what it takes where nothing is said."""
+"""What a run is asked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.methods.precision import Precision
+from harness.synthesis import Utterance
 from harness.synthesis.prompt import check_text
 
-__all__ = [
-    "CAPACITIES",
-    "GOLDEN_CHECKPOINTS",
-    "MOST_FRAMES",
-    "RUNNER",
-    "SEED",
-    "TEXT",
-    "UPSTREAM_CAPACITIES",
-    "VOICE",
-    "Request",
-]
-
-TEXT = "Hello, how are you today?"
-"""The sentence of upstream's own examples; its figures for the real model are published."""
-
-VOICE = "neutral_female"
-"""Upstream's default voice."""
-
-SEED = 42
-"""Noise seed of the same examples."""
-
-CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
-"""max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
-
-MOST_FRAMES = {"full": 3}
-"""Frames after which eager stops speaking; elsewhere it says the sentence to its end. A frame of
-the 4B model takes a CPU some ten seconds, on either side."""
-
-GOLDEN_CHECKPOINTS = ("tiny",)
-
-UPSTREAM_CAPACITIES = (4096, 256)
-"""Those of upstream's exporter."""
+__all__ = ["RUNNER", "Request"]
 
 RUNNER = "runner"
 """The executor that is no library but a program: upstream's ``voxtral_tts_runner``."""
@@ -65,24 +35,25 @@ class Request:
     codec_form, without
         How to export; see `ExportOptions`.
     artifacts
-        Directory with `model.pte` and `codec_decoder.pte` to judge instead of exporting.
+        Directory with given `.pte` files to judge instead of exporting.
     fresh
-        Export again even if the cache has the artifact.
+        Make again what the cache has: eager's evidence, quantised layers and artifacts.
     triangulate
-        Whether to ask XNNPACK for a third opinion on every method.
-    text
-        What eager says for evidence, and the executor on the whole path.
-    whole_path
+        Whether to observe the same evidence on XNNPACK too.
+    utterance
+        What eager says for evidence, and the executor by itself.
+    speak
         Whether a run of all six methods also lets the executor speak by itself.
     asr, asr_command
-        Who listens to the whole path's sound; see `harness.asr.recogniser`.
+        What transcribes the executor's speech; see `harness.asr.recogniser`.
     runner, runner_timeout
-        With executor ``"runner"``: where the program is, and after how many seconds it hangs.
+        Where upstream's runner is, and the seconds after which it is ended. A path alone means
+        the executor ``"runner"``.
 
     Raises
     ------
     InputError
-        There is nothing to say, or what is asked of the runner it cannot do.
+        The text is empty, or the runner is asked for what it cannot do.
     """
 
     checkpoint: str = "tiny"
@@ -97,31 +68,35 @@ class Request:
     artifacts: Path | None = None
     fresh: bool = False
     triangulate: bool = False
-    text: str = TEXT
-    whole_path: bool = True
+    utterance: Utterance = field(default_factory=Utterance)
+    speak: bool = True
     asr: str | None = None
     asr_command: str | None = None
     runner: Path | None = None
     runner_timeout: float = 3600.0
 
     def __post_init__(self) -> None:
-        check_text(self.text)
-        if self.asr is not None and (self.methods or not self.whole_path):
+        check_text(self.utterance.text)
+        if self.asr is not None and (self.methods or not self.speak):
             raise InputError(
-                "--asr listens to the whole path, which takes all six methods; leave --asr out, or "
-                "METHOD and --no-whole-path"
+                "--asr transcribes the executor's speech, which takes all six methods; leave "
+                "--asr out, or METHOD and --no-speak"
             )
+        if self.runner is not None and self.executor == "auto":
+            object.__setattr__(self, "executor", RUNNER)
         if (self.executor == RUNNER) != (self.runner is not None):
             raise InputError("--executor runner and --runner-path go together; give both")
         if self.runner is None:
             return
         if self.methods:
             raise InputError(
-                "the runner cannot call one method at a time and is judged by what it says; "
-                f"leave {', '.join(self.methods)} out"
+                "the runner only speaks and cannot call one method at a time; leave "
+                f"{', '.join(self.methods)} out"
             )
-        for wish, name in ((self.triangulate, "--triangulate"), (self.require, "--require")):
-            if wish:
-                raise InputError(f"{name} makes no sense with --executor runner; leave it out")
-        if not self.whole_path:
-            raise InputError("the whole path is all that the runner is judged by; let it speak")
+        for given, name in ((self.triangulate, "--triangulate"), (self.require, "--require")):
+            if given:
+                raise InputError(f"{name} cannot be combined with the runner; leave it out")
+        if not self.speak:
+            raise InputError("the runner is judged by its speech alone; leave --no-speak out")
+        if self.utterance.temperature > 0:
+            raise InputError("parity is judged at temperature 0; leave the temperature out")

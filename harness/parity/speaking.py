@@ -1,66 +1,51 @@
-"""Speech on any executor, eager's included, with the sizes that its files declare."""
+"""Speech against the clock, on any executor, eager's included, or by upstream's runner."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.checkpoint import Checkpoint
 from harness.compare import to_pcm16
-from harness.errors import ExecutionError
-from harness.methods import CODEC, MODEL
-from harness.parity.declared import declared, declared_chunks
-from harness.parity.evidence import Script
-from harness.parity.request import CAPACITIES, SEED, TEXT, UPSTREAM_CAPACITIES, Request
-from harness.parity.run import Parity
+from harness.errors import ExecutionError, InputError
+from harness.methods import MODEL
+from harness.parity.artifacts import Artifacts, export, open_artifacts
+from harness.parity.check import open_models
+from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES, Plan, resolve
+from harness.parity.request import RUNNER, Request
+from harness.parity.runner import RunnerProgram
+from harness.reference.models import Models
+from harness.runner import check_program
 from harness.runtime.pair import ArtifactPair
-from harness.synthesis import RUNNER_CHUNKS, Chunks, Listener, Runner, Speech, speak, stream_windows
-from harness.synthesis.frames import check_capacity
-from harness.synthesis.prompt import build_prompt, check_text
-from harness.synthesis.speech import Float32
+from harness.runtime.select import choose
+from harness.synthesis import (
+    RUNNER_CHUNKS,
+    Chunks,
+    Runner,
+    Utterance,
+    make_prompt,
+    speak,
+    stream_windows,
+)
 from harness.synthesis.timing import Stopwatch, Timing
 from harness.synthesis.warmup import warm_up
 
-__all__ = [
-    "EAGER",
-    "Speaker",
-    "Spoken",
-    "Utterance",
-    "check_utterance",
-    "room_for_chunks",
-]
+__all__ = ["EAGER", "Speaker", "SpeechResult", "open_speaker", "with_room_for_chunks"]
 
 EAGER = "eager"
 """The executor that is the reference itself."""
 
-MAX_NEW_TOKENS = 2048
-"""Upstream's most frames of one speech."""
+Play = Callable[[NDArray[np.float32]], None]
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """What to say, and how: the flags of upstream's runner."""
-
-    text: str = TEXT
-    voice: str | None = None
-    seed: int = SEED
-    temperature: float = 0.0
-    max_new_tokens: int = MAX_NEW_TOKENS
-    seed_step: bool = True
-    streaming: bool = False
-
-    @classmethod
-    def of(cls, script: Script) -> Utterance:
-        """What eager was asked to say, for another to say it."""
-        return cls(script.text, script.voice, script.seed, max_new_tokens=script.frames)
-
-
-@dataclass(frozen=True)
-class Spoken:
+class SpeechResult:
     """What came of an utterance, whoever spoke.
 
     Attributes
@@ -84,134 +69,244 @@ class Spoken:
     timing: Timing
 
 
-class Speaker:
-    """Says things with a run's artifacts, or with the eager model.
+class Speaker(Protocol):
+    """Says utterances with one model."""
 
-    Parameters
-    ----------
-    parity
-        Gives checkpoint, artifacts and executors.
-    eager
-        Whether to speak with the eager model of the same precision.
-    play
-        Called by `speak` with samples as soon as they are there.
-    """
-
-    def __init__(
-        self,
-        parity: Parity,
-        *,
-        eager: bool = False,
-        play: Callable[[Float32], None] = lambda samples: None,
-    ) -> None:
-        self.parity = parity
-        self._eager, self._play = eager, play
-
-    @cached_property
-    def run(self) -> Runner:
-        """What runs the six methods."""
-        return self.parity.eager if self._eager else ArtifactPair(self.parity.executor)
+    plan: Plan
+    checkpoint: Checkpoint
 
     @property
     def name(self) -> str:
         """Name of the executor."""
-        return EAGER if self._eager else self.parity.executor(MODEL).fingerprint.executor
-
-    @cached_property
-    def _dtype(self) -> str:
-        """What the methods take: a given file knows best."""
-        if self._eager:
-            return self.parity.precision.float_type
-        return self.parity.executor(MODEL).inputs("text_decoder")[0].dtype
-
-    @cached_property
-    def chunks(self) -> Chunks:
-        """How to stream: as upstream does, or as the file says."""
-        if self._eager:
-            return RUNNER_CHUNKS
-        return declared_chunks(self.parity.artifact(MODEL).path)
-
-    @cached_property
-    def _voice_embed_len(self) -> int | None:
-        """Rows of a voice, where the file says it."""
-        return declared(self.parity.artifact(MODEL).path).get("voice_embed_len") or None
+        ...
 
     def prepare(self) -> None:
         """Load everything that speaking needs, so that a stopwatch does not count it."""
-        parity = self.parity
-        if self._eager:
-            _ = parity.eager
-        else:
-            for name in (MODEL, CODEC):
-                parity.executor(name)
-            _ = self.chunks, self._voice_embed_len
-        warm_up(self.run, parity.checkpoint, self._dtype)
+        ...
 
-    def say(self, utterance: Utterance, listener: Listener | None = None) -> Speech:
+    def say(self, utterance: Utterance) -> SpeechResult:
         """Speak.
 
         Raises
         ------
         InputError
-            See `speak`.
+            It cannot do what the utterance asks.
         ExecutionError
             Speech ended before its first frame.
         """
-        parity = self.parity
-        hint = None if self._eager else self._voice_embed_len
-        speech = speak(
-            self.run,
-            parity.checkpoint,
-            utterance.text,
-            utterance.voice,
-            seed=utterance.seed,
-            temperature=utterance.temperature,
-            max_frames=utterance.max_new_tokens,
-            max_seq_len=parity.sizes.max_seq_len,
-            codec_frames=parity.sizes.max_codec_frames,
-            dtype=self._dtype,
-            seed_step=utterance.seed_step,
-            chunks=self.chunks if utterance.streaming else None,
-            voice_embed_len=hint,
-            listener=listener,
-        )
-        if not speech.frames:
-            raise ExecutionError(
-                f"no audio: the {self.name} executor chose END_AUDIO before the first frame"
-            )
-        return speech
+        ...
 
-    def speak(self, utterance: Utterance) -> Spoken:
-        """Speak against the clock."""
-        rate = self.parity.sizes.sampling_rate
-        watch = Stopwatch(rate, self.parity.progress, self._play)
-        speech = self.say(utterance, watch)
-        timing = watch.stop(streaming=utterance.streaming)
-        return Spoken(to_pcm16(speech.waveform), rate, speech.codes, speech.ended, timing)
+    def close(self) -> None:
+        """Release the executors, child processes and all."""
+        ...
 
 
-def check_utterance(parity: Parity, utterance: Utterance) -> None:
-    """Refuse what could never be said, before anything is exported for it.
+def open_speaker(
+    request: Request,
+    *,
+    eager: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+    play: Play = lambda samples: None,
+) -> Speaker:
+    """Who speaks as `request` asks; nothing is exported or loaded before `Speaker.prepare`.
+
+    Parameters
+    ----------
+    request
+        Weights, precision, executor and capacities; its utterance is checked.
+    eager
+        Whether to speak with the eager model of the same precision.
+    progress
+        Called with one line a step.
+    play
+        Called with samples as soon as they are there.
 
     Raises
     ------
     InputError
-        The text is empty or, even without a voice, too long; or there is no such voice.
+        What is asked makes no sense, or could never be said.
     """
-    check_text(utterance.text)
-    parity.checkpoint.find_voice(utterance.voice)
-    least = build_prompt(parity.checkpoint, utterance.text, None, voice_rows=0).shape[1]
-    check_capacity(least + utterance.seed_step, parity.sizes.max_seq_len)
+    if eager and request.require is not None:
+        raise InputError("eager is no executor that --require can name; leave --require out")
+    if request.runner is not None:
+        check_program(request.runner)
+    elif not eager:
+        choose(request.executor, request.require)
+    models = open_models(request, progress)
+    checkpoint = models.checkpoint
+    plan = resolve(request, checkpoint)
+    request.utterance.check(checkpoint, plan.sizes.max_seq_len)
+
+    def artifacts() -> Artifacts:
+        if request.artifacts is not None:
+            return open_artifacts(plan, request.artifacts)
+        return _all_lowered(export(plan, models, progress=progress))
+
+    if eager:
+        return _EagerSpeaker(plan, models, progress, play)
+    if request.executor == RUNNER:
+        return _RunnerSpeaker(plan, checkpoint, request, artifacts)
+    make = partial(choose, request.executor, request.require)
+    return _ExecutorSpeaker(plan, checkpoint, artifacts, make, progress, play)
 
 
-def room_for_chunks(request: Request, frames: int) -> Request:
-    """`request` with a codec long enough to stream `frames`, where a preset's usual one is not.
+def with_room_for_chunks(request: Request) -> Request:
+    """`request` with a codec long enough to stream, where a preset's usual one is not.
 
     `tiny` decodes 40 frames at once: its usual sentence, but no chunk of 25 after 25 of context.
     """
     usual = CAPACITIES.get(request.checkpoint, UPSTREAM_CAPACITIES)[1]
-    windows = stream_windows(min(frames, UPSTREAM_CAPACITIES[1]))
-    needed = max(window.end - window.start for window in windows)
+    frames = min(request.utterance.max_new_tokens, UPSTREAM_CAPACITIES[1])
+    needed = max(window.end - window.start for window in stream_windows(frames))
     if request.max_codec_frames is not None or request.artifacts is not None or usual >= needed:
         return request
     return dataclasses.replace(request, max_codec_frames=needed)
+
+
+class _EagerSpeaker:
+    """Speaks with the eager model."""
+
+    name = EAGER
+
+    def __init__(
+        self, plan: Plan, models: Models, progress: Callable[[str], None], play: Play
+    ) -> None:
+        self.plan, self.checkpoint = plan, models.checkpoint
+        self._models, self._progress, self._play = models, progress, play
+
+    def prepare(self) -> None:
+        warm_up(self._models.eager, self.checkpoint, self.plan.precision.float_type)
+
+    def say(self, utterance: Utterance) -> SpeechResult:
+        watch = Stopwatch(self.plan.sizes.sampling_rate, self._progress, self._play)
+        return _say(self, self._models.eager, utterance, watch)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _ExecutorSpeaker:
+    """Speaks with artifacts, on an executor."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        checkpoint: Checkpoint,
+        artifacts: Callable[[], Artifacts],
+        make: Callable[[], object],
+        progress: Callable[[str], None],
+        play: Play,
+    ) -> None:
+        self.plan, self.checkpoint = plan, checkpoint
+        self._open, self._make = artifacts, make
+        self._progress, self._play = progress, play
+
+    @cached_property
+    def _artifacts(self) -> Artifacts:
+        return self._open()
+
+    @cached_property
+    def _run(self) -> ArtifactPair:
+        paths = {name: file.made.path for name, file in self._artifacts.files.items()}
+        return ArtifactPair(paths, self._make, self._progress)  # type: ignore[arg-type]
+
+    @property
+    def name(self) -> str:
+        return self._run.fingerprint.executor
+
+    def prepare(self) -> None:
+        for artifact in self._artifacts.files:
+            self._run.executor(artifact)
+        warm_up(self._run, self.checkpoint, self._dtype)
+
+    def say(self, utterance: Utterance) -> SpeechResult:
+        facts = self._artifacts.files[MODEL].facts
+        told = None if facts is None else facts.metadata.get("voice_embed_len")
+        watch = Stopwatch(self.plan.sizes.sampling_rate, self._progress, self._play)
+        return _say(
+            self, self._run, utterance, watch,
+            dtype=self._dtype,
+            chunks=self._artifacts.chunks,
+            voice_embed_len=told if isinstance(told, int) and told else None,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self._run.close()
+
+    @property
+    def _dtype(self) -> str:
+        """What the methods take: a given file knows best."""
+        return self._run.executor(MODEL).inputs("text_decoder")[0].dtype
+
+
+class _RunnerSpeaker:
+    """Speaks as upstream's runner, with the figures that it reports of itself."""
+
+    name = RUNNER
+
+    def __init__(
+        self,
+        plan: Plan,
+        checkpoint: Checkpoint,
+        request: Request,
+        artifacts: Callable[[], Artifacts],
+    ) -> None:
+        self.plan, self.checkpoint = plan, checkpoint
+        self._request, self._open = request, artifacts
+
+    @cached_property
+    def _program(self) -> RunnerProgram:
+        assert self._request.runner is not None
+        paths = {name: file.made.path for name, file in self._open().files.items()}
+        return RunnerProgram(
+            self._request.runner, self.plan, self.checkpoint, paths, self._request.runner_timeout
+        )
+
+    def prepare(self) -> None:
+        _ = self._program
+
+    def say(self, utterance: Utterance) -> SpeechResult:
+        result = self._program.say(utterance)
+        figures = result.figures
+        timing = Timing(
+            frames=figures.frames,
+            audio_seconds=result.pcm.size / result.sampling_rate,
+            generate_ms=figures.generate_ms,
+            first_audio_ms=figures.first_audio_ms,
+            total_ms=figures.wall_ms,
+        )
+        return SpeechResult(result.pcm, result.sampling_rate, result.codes, figures.ended, timing)
+
+    def close(self) -> None:
+        """It ends by itself."""
+
+
+def _say(
+    speaker: Speaker,
+    run: Runner,
+    utterance: Utterance,
+    watch: Stopwatch,
+    *,
+    dtype: str | None = None,
+    chunks: Chunks = RUNNER_CHUNKS,
+    voice_embed_len: int | None = None,
+) -> SpeechResult:
+    plan = speaker.plan
+    prompt = make_prompt(speaker.checkpoint, utterance, voice_embed_len=voice_embed_len)
+    limits = dataclasses.replace(plan.limits, dtype=dtype or plan.precision.float_type)
+    speech = speak(run, plan.config, prompt, utterance, limits, chunks=chunks, listener=watch)
+    if not speech.frames:
+        raise ExecutionError(
+            f"no audio: the {speaker.name} executor chose END_AUDIO before the first frame; give "
+            "another text, --seed or --temperature"
+        )
+    timing = watch.stop(streaming=utterance.streaming)
+    rate = plan.sizes.sampling_rate
+    return SpeechResult(to_pcm16(speech.waveform), rate, speech.codes, speech.ended, timing)
+
+
+def _all_lowered(artifacts: Artifacts) -> Artifacts:
+    for file in artifacts.files.values():
+        for method, reason in file.made.failures.items():
+            raise ExecutionError(f"{method} cannot be lowered, so that nothing speaks: {reason}")
+    return artifacts

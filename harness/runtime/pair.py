@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
 
 from harness.arrays import Array
+from harness.fingerprint import Fingerprint
 from harness.methods import METHODS
 from harness.runtime.protocol import Executor
 
@@ -12,24 +16,72 @@ __all__ = ["ArtifactPair"]
 
 
 class ArtifactPair:
-    """Runs any of the six methods on the executor that has its artifact loaded.
+    """Runs any of the six methods on an executor that has its artifact loaded.
+
+    A context manager: leaving it releases the executors, child processes and all.
 
     Parameters
     ----------
-    executor
-        Gives the executor of an artifact, by the artifact's name; asked when first needed.
+    paths
+        Where the artifacts are, by name.
+    make
+        Makes an executor; called once for each artifact, when that is first needed.
+    progress
+        Called with one line for each file that is loaded.
     """
 
-    def __init__(self, executor: Callable[[str], Executor]) -> None:
-        self._executor = executor
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        make: Callable[[], Executor],
+        progress: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._paths, self._make, self._progress = paths, make, progress
         self._methods = {method.name: method for method in METHODS}
+        self._loaded: dict[str, Executor] = {}
+
+    def __enter__(self) -> ArtifactPair:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Which executor runs them."""
+        for executor in self._loaded.values():
+            return executor.fingerprint
+        return self._make().fingerprint
+
+    def executor(self, artifact: str) -> Executor:
+        """The executor that has `artifact` loaded.
+
+        Raises
+        ------
+        ProgramError
+            The file is missing, truncated, damaged or not a program.
+        """
+        if artifact not in self._loaded:
+            executor = self._make()
+            self._progress(f"loading {artifact} on the {executor.fingerprint.executor} executor")
+            executor.load(self._paths[artifact])
+            self._loaded[artifact] = executor
+        return self._loaded[artifact]
 
     def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
         """Run `method` once; see `Executor.call`."""
         found = self._methods[method]
-        return self._executor(found.artifact).call(found.entry, inputs, state=state)
+        return self.executor(found.artifact).call(found.entry, inputs, state=state)
 
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to zero, in the artifacts that have some."""
         for artifact in {method.artifact for method in self._methods.values() if method.stateful}:
-            self._executor(artifact).reset(state)
+            self.executor(artifact).reset(state)
+
+    def close(self) -> None:
+        """Release the executors."""
+        for executor in self._loaded.values():
+            executor.close()
+        self._loaded.clear()

@@ -5,7 +5,8 @@
 `sampling`  the choice of the semantic code
 `frames`    the loop that makes frames of codes
 `decoding`  codes to waveform, of a whole speech or as it grows
-`speech`    all of it
+`utterance` what to say, and the limits of what says it
+`speech`    all of it, free-running or along given codes
 `timing`    how long it took
 `warmup`    what only the first speech would pay
 `wav`       16-bit WAV files
@@ -19,30 +20,48 @@ from harness.synthesis.decoding import (
     codec_lookback,
     decode_codes,
     decode_streaming,
+    frames_short_of_context,
     stream_windows,
 )
-from harness.synthesis.frames import Rounding, round_codes
+from harness.synthesis.frames import (
+    END_AUDIO,
+    N_SPECIAL_CODES,
+    Rounding,
+    round_levels,
+    scaled_levels,
+)
 from harness.synthesis.noise import FlowNoise
 from harness.synthesis.prompt import build_prompt
 from harness.synthesis.record import Call, Recorder, Reset, Runner
-from harness.synthesis.speech import Listener, Speech, speak
+from harness.synthesis.speech import Followed, Listener, Speech, follow, speak
+from harness.synthesis.utterance import Limits, Prompt, Utterance, make_prompt
 
 __all__ = [
+    "END_AUDIO",
+    "N_SPECIAL_CODES",
     "RUNNER_CHUNKS",
     "Call",
     "Chunks",
     "FlowNoise",
+    "Followed",
+    "Limits",
     "Listener",
+    "Prompt",
     "Recorder",
     "Reset",
     "Rounding",
     "Runner",
     "Speech",
+    "Utterance",
     "build_prompt",
     "codec_lookback",
     "decode_codes",
     "decode_streaming",
-    "round_codes",
+    "follow",
+    "frames_short_of_context",
+    "make_prompt",
+    "round_levels",
+    "scaled_levels",
     "speak",
     "stream_windows",
 ]

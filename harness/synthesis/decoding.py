@@ -7,13 +7,14 @@ the same codes agree on every sample that has that much context in both.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checkpoint import Checkpoint, Config
+from harness.checkpoint import Config
 from harness.errors import InputError
 from harness.synthesis.record import Runner
 
@@ -26,6 +27,7 @@ __all__ = [
     "codec_lookback",
     "decode_codes",
     "decode_streaming",
+    "frames_short_of_context",
     "stream_windows",
 ]
 
@@ -182,14 +184,14 @@ def decode_streaming(
     return np.concatenate([np.zeros(0, np.float32), *found])
 
 
-def codec_lookback(checkpoint: Checkpoint) -> int:
+def codec_lookback(config: Config, params: Mapping[str, Any]) -> int:
     """How many frames before its own a sample can depend on, rounded up.
 
     Each convolution and each layer of windowed attention adds its reach at its own rate; an
     attention window of w steps reaches w steps back.
     """
-    codec = checkpoint.config.codec
-    arguments = checkpoint.params["multimodal"]["audio_tokenizer_args"]
+    codec = config.codec
+    arguments = params["multimodal"]["audio_tokenizer_args"]
     window = int(arguments.get("attn_sliding_window_size", 16))
     halved = bool(arguments.get("half_attn_window_upon_downsampling", True))
     if halved:
@@ -204,6 +206,19 @@ def codec_lookback(checkpoint: Checkpoint) -> int:
         window *= 2 if halved and stride > 1 else 1
         reach += layers * window / rate
     return math.ceil(reach + (codec.patch_kernel - 1) / rate)
+
+
+def frames_short_of_context(
+    frames: int, codec_frames: int, chunks: Chunks, lookback: int
+) -> list[int]:
+    """Frames to which offline windows or a stream's give less context than the codec looks back."""
+    short = set()
+    for start in range(codec_frames, frames, codec_frames):  # offline windows have none
+        short |= set(range(start, min(frames, start + lookback)))
+    for window in stream_windows(frames, chunks):
+        if window.start:
+            short |= set(range(window.new, min(window.end, window.start + lookback)))
+    return sorted(short)
 
 
 def _decode_window(

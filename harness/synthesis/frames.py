@@ -10,12 +10,21 @@ from numpy.typing import NDArray
 
 from harness.arrays import Array, as_array
 from harness.checkpoint import Config
-from harness.errors import InputError
 from harness.synthesis.noise import FlowNoise
 from harness.synthesis.record import Runner
 from harness.synthesis.sampling import Choice, SemanticSampler
+from harness.synthesis.utterance import Limits, Prompt, Utterance, check_capacity
 
-__all__ = ["Frames", "Rounding", "check_capacity", "round_codes"]
+__all__ = [
+    "END_AUDIO",
+    "N_SPECIAL_CODES",
+    "Decoder",
+    "Forced",
+    "Frames",
+    "Rounding",
+    "round_levels",
+    "scaled_levels",
+]
 
 Float32 = NDArray[np.float32]
 
@@ -32,30 +41,36 @@ Rounding = Literal["half-away", "half-even"]
 """Ties of acoustic codes: away from zero (upstream's C++ runner) or to even (torch, mlx)."""
 
 
+Forced = tuple[NDArray[np.int64], bool]
+"""Codes to follow, int64, shape (n_codebooks, frames), and whether END_AUDIO comes after them."""
+
+
 class Frames:
     """Frames of one speech, made as they are asked for.
 
     Parameters
     ----------
-    run
-        Has the methods under their names; its `state` is reset first.
+    decoder
+        Runs the methods; its state is reset first.
     config
         The model's sizes.
-    prompt
-        Token ids, int64, shape (1, S).
-    voice_rows
-        Embeddings of the voice, float32, shape (rows, dim), which replace those of [AUDIO].
-    seed, temperature, max_frames, max_seq_len, dtype, seed_step, rounding, state
-        As in `speak`.
+    prompt, utterance
+        What is said.
+    forced
+        Codes that somebody else chose: they are fed back in the place of the model's own choices,
+        which are kept all the same. Speech ends as they do.
 
     Attributes
     ----------
     codes
-        Of the frames made so far, int64, shape (n_codebooks,) each.
+        Of the frames made so far, as fed back, int64, shape (n_codebooks,) each.
     choices
-        How each semantic code was chosen, that of END included.
-    rounding_margins
-        Of the frames made so far, float32, shape (acoustic_dim,) each.
+        How the model itself chose each semantic code, that of END included.
+    behind
+        How far the logit of the code that was fed back lies behind that of the model's own choice.
+    levels
+        What the acoustic codes were rounded from, float32, shape (acoustic_dim,) each; see
+        `scaled_levels`.
     ended
         Whether END_AUDIO came.
 
@@ -67,78 +82,89 @@ class Frames:
 
     def __init__(
         self,
-        run: Runner,
+        decoder: Decoder,
         config: Config,
-        prompt: NDArray[np.int64],
-        voice_rows: Float32,
-        *,
-        seed: int,
-        temperature: float,
-        max_frames: int,
-        max_seq_len: int,
-        dtype: str,
-        seed_step: bool,
-        rounding: Rounding,
-        state: str,
+        prompt: Prompt,
+        utterance: Utterance,
+        forced: Forced | None = None,
     ) -> None:
-        check_capacity(prompt.shape[1] + seed_step, max_seq_len)
-        self._config = config
-        self._decoder = _Decoder(run, state, dtype)
-        self._prompt, self._voice_rows, self._seed_step = prompt, voice_rows, seed_step
-        self._max_frames, self._max_seq_len = max_frames, max_seq_len
-        self._rounding: Rounding = rounding
-        self._sampler = SemanticSampler(seed, temperature)
-        self._noise = FlowNoise(seed)
+        check_capacity(prompt.ids.shape[1] + utterance.seed_step, decoder.max_seq_len)
+        self._decoder, self._config = decoder, config
+        self._prompt, self._utterance, self._forced = prompt, utterance, forced
+        self._sampler = SemanticSampler(utterance.seed, utterance.temperature)
+        self._noise = FlowNoise(utterance.seed)
         self.codes: list[NDArray[np.int64]] = []
         self.choices: list[Choice] = []
-        self.rounding_margins: list[Float32] = []
+        self.behind: list[np.float32] = []
+        self.levels: list[Float32] = []
         self.ended = False
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         """Make the frames, giving each before it is fed back."""
         hidden = self._read_prompt()
         decoder = self._decoder
-        while len(self.codes) < self._max_frames and decoder.position < self._max_seq_len:
+        while len(self.codes) < self._most() and decoder.position < decoder.max_seq_len:
+            frame = len(self.codes)
             logits = decoder.call("semantic_head", hidden).reshape(-1)
             choice = self._sampler.choose(logits)
             self.choices.append(choice)
-            if choice.code == END_AUDIO:
+            code = choice.code if self._forced is None else self._forced_code(frame)
+            self.behind.append(logits[choice.code] - logits[code])
+            if code == END_AUDIO:
                 self.ended = True
                 return
             x = _solve_flow(decoder, self._config, self._noise, hidden)
-            acoustic, margin = round_codes(x, self._config.acoustic_levels, self._rounding)
-            codes = np.concatenate([[choice.code], acoustic + N_SPECIAL_CODES])
-            self.rounding_margins.append(margin)
+            self.levels.append(scaled_levels(x, self._config.acoustic_levels))
+            if self._forced is None:
+                acoustic = round_levels(self.levels[-1])
+                codes = np.concatenate([[code], acoustic + N_SPECIAL_CODES])
+            else:
+                codes = self._forced[0][:, frame]
             self.codes.append(codes)
             yield codes
             embeds = decoder.call("audio_token_embedding", codes.reshape(1, -1, 1))
             hidden = decoder.advance(embeds)
 
+    def _most(self) -> int:
+        """Frames after which to stop; forced codes have a choice after the last one too."""
+        if self._forced is None:
+            return self._utterance.max_new_tokens
+        return self._forced[0].shape[1] + self._forced[1]
+
+    def _forced_code(self, frame: int) -> int:
+        assert self._forced is not None
+        codes, _ = self._forced
+        return int(codes[0, frame]) if frame < codes.shape[1] else END_AUDIO
+
     def _read_prompt(self) -> Float32:
         """Prefill, and the seed step if there is one; the last hidden state."""
         decoder = self._decoder
         decoder.reset()
-        embeds = decoder.call("token_embedding", self._prompt).copy()
-        embeds[0, 2 : 2 + len(self._voice_rows)] = self._voice_rows  # after [BOS] [BEGIN_AUDIO]
+        embeds = decoder.call("token_embedding", self._prompt.ids).copy()
+        rows = self._prompt.voice_rows
+        embeds[0, 2 : 2 + len(rows)] = rows  # after [BOS] [BEGIN_AUDIO]
         hidden = decoder.advance(embeds)
-        if self._seed_step:
+        if self._utterance.seed_step:
             audio_token = np.array([[self._config.audio_token_id]], np.int64)
             hidden = decoder.advance(decoder.call("token_embedding", audio_token))
         return hidden
 
 
-class _Decoder:
-    """The methods of `run` with float32 outside and `dtype` inside, and the next position."""
+class Decoder:
+    """The methods of `run`, with float32 outside and `limits.dtype` inside, and their position."""
 
-    def __init__(self, run: Runner, state: str, dtype: str) -> None:
-        self._run, self._state, self._dtype = run, state, dtype
+    def __init__(self, run: Runner, limits: Limits, state: str) -> None:
+        self._run, self._state, self._dtype = run, state, limits.dtype
+        self.max_seq_len = limits.max_seq_len
         self.position = 0
 
     def reset(self) -> None:
+        """Begin again with an empty KV cache."""
         self._run.reset(self._state)
         self.position = 0
 
     def call(self, method: str, *inputs: Array) -> Float32:
+        """Run `method` once; floating-point inputs take its type, the output is float32."""
         staged = [
             value if value.dtype == np.int64 else as_array(value, self._dtype) for value in inputs
         ]
@@ -153,7 +179,7 @@ class _Decoder:
         return self.call("text_decoder", embeds, positions)[:, -1]
 
 
-def _solve_flow(decoder: _Decoder, config: Config, noise: FlowNoise, hidden: Float32) -> Float32:
+def _solve_flow(decoder: Decoder, config: Config, noise: FlowNoise, hidden: Float32) -> Float32:
     """Carry noise to an acoustic frame, shape (acoustic_dim,), by Euler steps with guidance.
 
     Every step mixes the velocity for `hidden` with that for a zero hidden state, in float32
@@ -172,42 +198,16 @@ def _solve_flow(decoder: _Decoder, config: Config, noise: FlowNoise, hidden: Flo
     return x
 
 
-def round_codes(
-    x: Float32, levels: int, rounding: Rounding = "half-away"
-) -> tuple[NDArray[np.int64], Float32]:
-    """Acoustic values to codes 0..levels-1, and each one's distance from a rounding tie.
-
-    Parameters
-    ----------
-    x
-        float32, shape (acoustic_dim,); clamped to ±1.
-    levels
-        Levels of each codebook.
-    rounding
-        See `Rounding`.
-    """
+def scaled_levels(x: Float32, levels: int) -> Float32:
+    """Acoustic values, clamped to ±1, in units of a codebook's levels: 0 … levels − 1."""
     clamped = np.clip(x, np.float32(-1), np.float32(1))
-    scaled = ((clamped + np.float32(1)) / np.float32(2)) * np.float32(levels - 1)
+    return ((clamped + np.float32(1)) / np.float32(2)) * np.float32(levels - 1)
+
+
+def round_levels(scaled: Float32, rounding: Rounding = "half-away") -> NDArray[np.int64]:
+    """The level nearest to each of `scaled_levels`."""
+    if rounding == "half-even":
+        return np.rint(scaled).astype(np.int64)
+    # Never negative, so away from zero is up; adding 0.5 first could round.
     below = np.floor(scaled)
-    if rounding == "half-away":
-        # `scaled` is never negative, so away from zero is up; adding 0.5 first could round.
-        rounded = below + (scaled - below >= np.float32(0.5))
-    else:
-        rounded = np.rint(scaled)
-    margin = np.abs(scaled - below - np.float32(0.5)).astype(np.float32)
-    return rounded.astype(np.int64), margin
-
-
-def check_capacity(needed: int, max_seq_len: int) -> None:
-    """Refuse a prompt of `needed` positions that leaves none for speech.
-
-    Raises
-    ------
-    InputError
-        It does.
-    """
-    if needed >= max_seq_len:
-        raise InputError(
-            f"the prompt takes {needed} positions and the KV cache has {max_seq_len}, which "
-            "leaves none for speech: shorten the text or raise max_seq_len"
-        )
+    return (below + (scaled - below >= np.float32(0.5))).astype(np.int64)

@@ -8,13 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checkpoint import Checkpoint, Config
-from harness.synthesis.decoding import Chunks, Stream, check_windows, decode_codes, stream_windows
-from harness.synthesis.frames import Frames, Rounding
-from harness.synthesis.prompt import build_prompt
+from harness.checkpoint import Config
+from harness.synthesis.decoding import (
+    RUNNER_CHUNKS,
+    Chunks,
+    Stream,
+    check_windows,
+    decode_codes,
+    stream_windows,
+)
+from harness.synthesis.frames import N_SPECIAL_CODES, Decoder, Forced, Frames
 from harness.synthesis.record import Runner
+from harness.synthesis.utterance import Limits, Prompt, Utterance
 
-__all__ = ["Listener", "Speech", "speak"]
+__all__ = ["Followed", "Listener", "Speech", "follow", "speak"]
 
 Float32 = NDArray[np.float32]
 
@@ -36,8 +43,6 @@ class Speech:
     argmax_margins
         Best semantic logit minus the second best, float32, one a step, that of END included;
         of a draw at a temperature, the distance of its uniform number from the next code's.
-    runners_up
-        The second best semantic code of each step, int64.
     rounding_margins
         Distance of each acoustic value from the nearest rounding tie, in levels, float32,
         shape (acoustic_dim, frames).
@@ -48,13 +53,40 @@ class Speech:
     ended: bool
     waveform: Float32
     argmax_margins: Float32
-    runners_up: NDArray[np.int64]
     rounding_margins: Float32
 
     @property
     def frames(self) -> int:
         """Frames that were made."""
         return self.codes.shape[1]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """How a model would have decided along given codes.
+
+    Attributes
+    ----------
+    codes, ended
+        What was followed: int64, shape (n_codebooks, frames), and whether END_AUDIO came.
+    followed
+        Frames that the model could follow: fewer where its KV cache is full before.
+    behind
+        For each semantic code, that of END included, how far its logit lies behind the model's
+        best, float32; 0 where the model chooses the same.
+    beyond
+        For each acoustic code, how far the model's value lies beyond the bounds that round to it,
+        in levels, float32, shape (acoustic_dim, frames); 0 where the model chooses the same.
+    waveform
+        What the model's codec makes of the codes, float32, shape (frames * downsample_factor,).
+    """
+
+    codes: NDArray[np.int64]
+    ended: bool
+    followed: int
+    behind: Float32
+    beyond: Float32
+    waveform: Float32
 
 
 class Listener:
@@ -72,57 +104,29 @@ class Listener:
 
 def speak(
     run: Runner,
-    checkpoint: Checkpoint,
-    text: str,
-    voice: str | None,
+    config: Config,
+    prompt: Prompt,
+    utterance: Utterance,
+    limits: Limits,
     *,
-    seed: int = 42,
-    temperature: float = 0.0,
-    max_frames: int,
-    max_seq_len: int,
-    codec_frames: int,
-    dtype: str = "float32",
-    seed_step: bool = True,
-    rounding: Rounding = "half-away",
-    chunks: Chunks | None = None,
-    voice_embed_len: int | None = None,
+    chunks: Chunks = RUNNER_CHUNKS,
     state: str = "speech",
     listener: Listener | None = None,
 ) -> Speech:
-    """Say `text` with the methods of `run`.
+    """Say something with the methods of `run`.
 
     Parameters
     ----------
     run
         Has the six methods under their names; its `state` is reset first.
-    checkpoint
-        Gives the tokenizer, the voice and the sizes.
-    text, voice
-        What to say, and in whose voice: a voice's name or the path of its file. None is
-        upstream's default voice, or no voice where the checkpoint does not have that one.
-    seed
-        Of the flow's starting noise and of the draws.
-    temperature
-        Of the semantic code's softmax; 0 takes the greatest logit.
-    max_frames
-        Frames after which to stop without END_AUDIO.
-    max_seq_len
-        Positions of the KV cache; speech stops when it is full, as the runner does.
-    codec_frames
-        Frames that one call of the codec takes.
-    dtype
-        Floating-point type of the methods' inputs, ``"float32"`` or ``"bfloat16"``. Between
-        the calls everything is float32.
-    seed_step
-        Feed one more [AUDIO] token after the prompt and take the first frame from there, as
-        upstream's C++ runner and voxtral-tts.c do. vLLM-Omni and mlx-audio take it from the
-        prompt's last position: False.
-    rounding
-        See `Rounding`.
+    config
+        The model's sizes.
+    prompt, utterance
+        What to say.
+    limits
+        What the model's files take.
     chunks
-        Decode while the frames come, in these chunks; None decodes when all are there.
-    voice_embed_len
-        What `model.pte` says of the voice's rows; see `load_voice`.
+        How to decode while frames come, if the utterance is streamed.
     state
         Name of the KV cache to use.
     listener
@@ -131,57 +135,73 @@ def speak(
     Raises
     ------
     InputError
-        No such voice, a prompt that does not fit the KV cache, or chunks that the codec cannot
-        take.
-    CheckpointError
-        The tokenizer, the voice and the model do not agree.
+        A prompt that does not fit the KV cache, or chunks that the codec cannot take.
 
     References
     ----------
     ``examples/models/voxtral_tts/voxtral_tts_runner.cpp`` (`synthesize_offline`,
     `synthesize_streaming`).
     """
-    from harness.checkpoint.voices import load_voice  # needs torch, which decoding does not
-
-    config = checkpoint.config
-    voice_rows = load_voice(checkpoint, voice, rows_hint=voice_embed_len)
-    prompt = build_prompt(checkpoint, text, voice, len(voice_rows))
-    frames = Frames(
-        run,
-        config,
-        prompt,
-        voice_rows,
-        seed=seed,
-        temperature=temperature,
-        max_frames=max_frames,
-        max_seq_len=max_seq_len,
-        dtype=dtype,
-        seed_step=seed_step,
-        rounding=rounding,
-        state=state,
-    )
+    frames = Frames(Decoder(run, limits, state), config, prompt, utterance)
     listener = listener or Listener()
-    if chunks is None:
+    if not utterance.streaming:
         for _ in frames:
             listener.frame(len(frames.codes))
         listener.generated(len(frames.codes))
-        waveform = decode_codes(run, config, _codes(frames, config), codec_frames, state=state)
+        codes = _codes(frames, config)
+        waveform = decode_codes(run, config, codes, limits.codec_frames, state=state)
         listener.chunk(waveform)
     else:
-        most = min(max_frames, max_seq_len - prompt.shape[1] - seed_step)
-        check_windows(stream_windows(most, chunks), codec_frames)
-        stream = Stream(run, config, codec_frames, chunks, state=state)
+        room = limits.max_seq_len - prompt.ids.shape[1] - utterance.seed_step
+        windows = stream_windows(min(utterance.max_new_tokens, room), chunks)
+        check_windows(windows, limits.codec_frames)
+        stream = Stream(run, config, limits.codec_frames, chunks, state=state)
         waveform = np.concatenate([np.zeros(0, np.float32), *_stream(frames, stream, listener)])
-    acoustic = [np.zeros((0, config.acoustic_dim), np.float32)]
-    margins = np.concatenate([*acoustic, *(row[None] for row in frames.rounding_margins)])
+    levels = _levels(frames, config)
     return Speech(
-        prompt_ids=prompt[0],
+        prompt_ids=prompt.ids[0],
         codes=_codes(frames, config),
         ended=frames.ended,
         waveform=waveform,
         argmax_margins=np.array([choice.margin for choice in frames.choices], np.float32),
-        runners_up=np.array([choice.runner_up for choice in frames.choices], np.int64),
-        rounding_margins=margins.T,
+        rounding_margins=np.abs(levels - np.floor(levels) - np.float32(0.5)),
+    )
+
+
+def follow(
+    run: Runner,
+    config: Config,
+    prompt: Prompt,
+    utterance: Utterance,
+    limits: Limits,
+    forced: Forced,
+    *,
+    state: str = "follow",
+) -> Followed:
+    """What the methods of `run` decide along codes that somebody else chose (teacher forcing).
+
+    Every choice is made on the inputs that the other had, so that one that differs cannot
+    cascade, and all of them can be compared.
+
+    Parameters
+    ----------
+    run, config, prompt, utterance, limits, state
+        As in `speak`.
+    forced
+        The codes, and whether END_AUDIO came after them.
+    """
+    frames = Frames(Decoder(run, limits, state), config, prompt, utterance, forced)
+    for _ in frames:
+        pass
+    codes = _codes(frames, config)
+    distance = np.abs(_levels(frames, config) - (codes[1:] - N_SPECIAL_CODES))
+    return Followed(
+        codes=forced[0],
+        ended=forced[1],
+        followed=len(frames.codes),
+        behind=np.array(frames.behind, np.float32),
+        beyond=np.maximum(distance - np.float32(0.5), 0).astype(np.float32),
+        waveform=decode_codes(run, config, codes, limits.codec_frames, state=state),
     )
 
 
@@ -201,3 +221,8 @@ def _stream(frames: Frames, stream: Stream, listener: Listener) -> Iterator[Floa
 
 def _codes(frames: Frames, config: Config) -> NDArray[np.int64]:
     return np.array(frames.codes, np.int64).reshape(-1, config.n_codebooks).T
+
+
+def _levels(frames: Frames, config: Config) -> Float32:
+    """Shape (acoustic_dim, frames)."""
+    return np.array(frames.levels, np.float32).reshape(-1, config.acoustic_dim).T

@@ -1,4 +1,4 @@
-"""Three opinions on one method: each outcome, and what it says of the owner."""
+"""Three backend results on one method: each outcome, and what it says of the owner."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from harness.arrays import Array
 from harness.compare import Allowance, Status, Verdict, judge_many
-from harness.compare.triangulate import Finding, Opinion, Sighting, distance, find, triangulate
+from harness.compare.triangulate import Finding, BackendResult, CaseResult, distance, find, triangulate
 
 ALLOWANCE = Allowance(max_abs=1e-5, rms=1e-5, gain=1e-5, source="this test")
 
@@ -17,21 +17,21 @@ HALVED = EAGER * np.float32(0.5)
 SHIFTED = np.roll(EAGER, 1, axis=-1)
 
 
-def opinion(outputs: Array) -> Opinion:
-    return Opinion(judge_many("codec", "random", [(outputs, EAGER)], ALLOWANCE), [outputs])
+def backend(outputs: Array) -> BackendResult:
+    return BackendResult(judge_many("codec", "random", [(outputs, EAGER)], ALLOWANCE), [outputs])
 
 
-def refusal() -> Opinion:
+def refusal() -> BackendResult:
     verdict = Verdict("codec", "random", "execution", Status.FAIL, "does not run")
-    return Opinion(verdict, None)
+    return BackendResult(verdict, None)
 
 
-def sighting(mlx: Opinion, xnnpack: Opinion, label: str = "random") -> Sighting:
-    return Sighting(label, [EAGER], mlx, xnnpack)
+def result(mlx: BackendResult, xnnpack: BackendResult, label: str = "random") -> CaseResult:
+    return CaseResult(label, [EAGER], mlx, xnnpack)
 
 
 def test_agreement_of_all_three_passes() -> None:
-    verdict = triangulate("codec", [sighting(opinion(ROUNDED), opinion(EAGER))])
+    verdict = triangulate("codec", [result(backend(ROUNDED), backend(EAGER))])
 
     assert verdict.status is Status.PASS
     assert verdict.kind == "triangulation"
@@ -41,7 +41,7 @@ def test_agreement_of_all_three_passes() -> None:
 
 
 def test_mlx_alone_apart_names_the_mlx_lowering() -> None:
-    verdict = triangulate("codec", [sighting(opinion(HALVED), opinion(ROUNDED))])
+    verdict = triangulate("codec", [result(backend(HALVED), backend(ROUNDED))])
 
     assert verdict.status is Status.FAIL
     assert verdict.metrics["owner"] == "the MLX lowering"
@@ -51,7 +51,7 @@ def test_mlx_alone_apart_names_the_mlx_lowering() -> None:
 
 def test_both_apart_in_the_same_way_names_the_export() -> None:
     same = HALVED + np.float32(1e-7)
-    verdict = triangulate("codec", [sighting(opinion(HALVED), opinion(same))])
+    verdict = triangulate("codec", [result(backend(HALVED), backend(same))])
 
     assert verdict.status is Status.FAIL
     assert verdict.metrics["owner"] == "the export"
@@ -59,7 +59,7 @@ def test_both_apart_in_the_same_way_names_the_export() -> None:
 
 
 def test_xnnpack_alone_apart_is_unjudged_and_no_fault_of_mlx() -> None:
-    verdict = triangulate("codec", [sighting(opinion(ROUNDED), opinion(HALVED))])
+    verdict = triangulate("codec", [result(backend(ROUNDED), backend(HALVED))])
 
     assert verdict.status is Status.UNJUDGED
     assert verdict.metrics["owner"] == "XNNPACK alone"
@@ -67,7 +67,7 @@ def test_xnnpack_alone_apart_is_unjudged_and_no_fault_of_mlx() -> None:
 
 
 def test_both_apart_in_different_ways_names_no_owner() -> None:
-    verdict = triangulate("codec", [sighting(opinion(HALVED), opinion(SHIFTED))])
+    verdict = triangulate("codec", [result(backend(HALVED), backend(SHIFTED))])
 
     assert verdict.status is Status.FAIL
     assert verdict.metrics["owner"] == "more than one cause"
@@ -76,39 +76,39 @@ def test_both_apart_in_different_ways_names_no_owner() -> None:
 def test_errors_that_share_only_half_are_not_the_same_error() -> None:
     further = EAGER * np.float32(0.25)
 
-    assert find(sighting(opinion(HALVED), opinion(further))) is Finding.APART
+    assert find(result(backend(HALVED), backend(further))) is Finding.APART
 
 
 @pytest.mark.parametrize(
     ("mlx", "xnnpack", "finding"),
     [
-        (refusal(), opinion(EAGER), Finding.MLX),
-        (opinion(EAGER), refusal(), Finding.XNNPACK),
+        (refusal(), backend(EAGER), Finding.MLX),
+        (backend(EAGER), refusal(), Finding.XNNPACK),
         (refusal(), refusal(), Finding.APART),
-        (refusal(), opinion(HALVED), Finding.APART),
+        (refusal(), backend(HALVED), Finding.APART),
     ],
 )
 def test_a_program_that_does_not_run_stands_apart(
-    mlx: Opinion, xnnpack: Opinion, finding: Finding
+    mlx: BackendResult, xnnpack: BackendResult, finding: Finding
 ) -> None:
-    assert find(sighting(mlx, xnnpack)) is finding
+    assert find(result(mlx, xnnpack)) is finding
 
 
 def test_the_same_wrong_shape_from_both_is_the_export() -> None:
-    assert find(sighting(opinion(EAGER[:, :-1]), opinion(EAGER[:, :-1]))) is Finding.EXPORT
+    assert find(result(backend(EAGER[:, :-1]), backend(EAGER[:, :-1]))) is Finding.EXPORT
 
 
 def test_the_same_nan_from_both_is_the_export() -> None:
     broken = EAGER.copy()
     broken[0, 5] = np.nan
 
-    assert find(sighting(opinion(broken), opinion(broken.copy()))) is Finding.EXPORT
+    assert find(result(backend(broken), backend(broken.copy()))) is Finding.EXPORT
 
 
 def test_the_gravest_case_decides() -> None:
-    fine = sighting(opinion(ROUNDED), opinion(ROUNDED), "fine")
-    third = sighting(opinion(ROUNDED), opinion(HALVED), "xnnpack off")
-    wrong = sighting(opinion(HALVED), opinion(ROUNDED), "mlx off")
+    fine = result(backend(ROUNDED), backend(ROUNDED), "fine")
+    third = result(backend(ROUNDED), backend(HALVED), "xnnpack off")
+    wrong = result(backend(HALVED), backend(ROUNDED), "mlx off")
 
     verdict = triangulate("codec", [fine, third, wrong])
 
@@ -122,9 +122,9 @@ def test_no_case_is_unjudged() -> None:
 
 
 def test_a_case_without_an_allowance_is_left_out() -> None:
-    unknown = Opinion(Verdict("codec", "random", "tensor", Status.UNJUDGED, "none"), [EAGER])
+    unknown = BackendResult(Verdict("codec", "random", "tensor", Status.UNJUDGED, "none"), [EAGER])
 
-    assert triangulate("codec", [sighting(opinion(EAGER), unknown)]).status is Status.UNJUDGED
+    assert triangulate("codec", [result(backend(EAGER), unknown)]).status is Status.UNJUDGED
 
 
 def test_distance_counts_masked_places_as_equal_where_both_are_masked() -> None:

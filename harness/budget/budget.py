@@ -1,0 +1,49 @@
+"""All allowances as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from harness.budget import tolerances, xnnpack
+from harness.budget.decisions import DECISIONS, DecisionAllowance
+from harness.compare import Allowance
+
+__all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Budget"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an Observation is judged under.
+
+    Attributes
+    ----------
+    values
+        Allowance of a method's outputs, by lowering (``"mlx"``, ``"xnnpack"``), by
+        `Precision.allowance`, by method.
+    decisions
+        Allowance of decisions, by `Precision.allowance`.
+    otherwise
+        What a method without an allowance is given; None leaves it *unjudged*.
+    """
+
+    values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
+    decisions: Mapping[str, DecisionAllowance]
+    otherwise: Allowance | None = None
+
+    def of(self, lowering: str, precision: str, method: str) -> Allowance | None:
+        """The allowance of a method's outputs; None where nobody measured what counts as equal."""
+        return self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
+
+
+COMMITTED = Budget({"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES}, DECISIONS)
+"""The numbers that this repository keeps."""
+
+ANYTHING = 1e9
+"""More than any gate measures."""
+
+MEASURING = replace(
+    COMMITTED,
+    otherwise=Allowance(ANYTHING, ANYTHING, ANYTHING, source="not measured so far"),
+)
+"""Under which a measurement is taken: what has no allowance is measured all the same."""

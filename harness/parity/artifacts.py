@@ -1,0 +1,123 @@
+"""The third value of the line: the two `.pte`, what they say, and what could not be lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
+from harness.files import file_digest
+from harness.methods import CODEC, MODEL, Method
+from harness.methods.precision import Precision
+from harness.parity.plan import Plan
+from harness.pte.facts import ProgramFacts, read_facts
+from harness.reference.models import Models
+from harness.synthesis import RUNNER_CHUNKS, Chunks
+
+__all__ = ["Artifacts", "ArtifactContents", "export", "open_artifacts"]
+
+
+@dataclass(frozen=True)
+class ArtifactContents:
+    """One file as it is now.
+
+    Attributes
+    ----------
+    made
+        How it came: exported, from the cache, or given.
+    sha256
+        Of the file's bytes now, in hex; empty where nothing could be lowered.
+    facts
+        What it says; None likewise.
+    """
+
+    made: Artifact
+    sha256: str
+    facts: ProgramFacts | None
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The files that a Plan needs, by name."""
+
+    files: Mapping[str, ArtifactContents]
+
+    def failure(self, method: Method) -> str | None:
+        """Why a method could not be lowered; None if it could."""
+        return self.files[method.artifact].made.failures.get(method.name)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every method of every file could be lowered."""
+        return not any(file.made.failures for file in self.files.values())
+
+    @property
+    def chunks(self) -> Chunks:
+        """How to stream, as `model.pte` says, or as upstream does where it says nothing."""
+        facts = self.files[MODEL].facts
+        told = {} if facts is None else facts.metadata
+
+        def number(name: str, usual: int) -> int:
+            value = told.get(name)
+            return value if isinstance(value, int) else usual
+
+        return Chunks(
+            number("streaming_initial_chunk", RUNNER_CHUNKS.initial),
+            number("streaming_chunk_frames", RUNNER_CHUNKS.following),
+            number("streaming_left_context", RUNNER_CHUNKS.left_context),
+        )
+
+
+def export(
+    plan: Plan,
+    models: Models,
+    *,
+    fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Artifacts:
+    """Export the files that `plan` needs, or find them in the cache.
+
+    Raises
+    ------
+    InputError
+        The plan's options are none of those that exist.
+    """
+    checkpoint, files = models.checkpoint, {}
+    for name in plan.artifacts:
+        # The codec is never quantised: precisions of one type share one file of it.
+        precision = plan.precision if name == MODEL else Precision(plan.precision.base)
+        options = ExportOptions(precision, plan.codec_form, plan.without, plan.lowering)
+        files[name] = _contents(
+            export_artifact(
+                name,
+                partial(models.to_export, codec=name == CODEC),
+                plan.sizes,
+                options,
+                weights=checkpoint.digest,
+                voice=checkpoint.voice_file(plan.utterance.voice),
+                fresh=fresh,
+                progress=progress,
+            )
+        )
+    return Artifacts(files)
+
+
+def open_artifacts(plan: Plan, directory: Path) -> Artifacts:
+    """The files that `plan` needs, which somebody else exported into `directory`.
+
+    Raises
+    ------
+    InputError
+        One is not there.
+    ProgramError
+        One is no program.
+    """
+    return Artifacts({name: _contents(given_artifact(directory, name)) for name in plan.artifacts})
+
+
+def _contents(made: Artifact) -> ArtifactContents:
+    if not made.path.exists():
+        return ArtifactContents(made, "", None)
+    return ArtifactContents(made, file_digest(made.path), read_facts(made.path))

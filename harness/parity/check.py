@@ -1,0 +1,221 @@
+"""The line from a request to a report: resolve, record, export, observe, judge."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from harness.asr import Transcriber
+from harness.budget import COMMITTED, Budget
+from harness.checkpoint import Checkpoint, open_checkpoint
+from harness.compare import Status, Verdict, statistics, to_pcm16
+from harness.errors import HarnessError, InputError
+from harness.golden import default_root
+from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchors
+from harness.parity import facts
+from harness.parity.artifacts import Artifacts, export, open_artifacts
+from harness.parity.evidence import Evidence
+from harness.parity.judge import judge
+from harness.parity.judges.golden import find_golden
+from harness.parity.judges.lowerings import judge_lowerings
+from harness.parity.judges.speech import SUBJECT
+from harness.parity.observation import Observation, Spoken
+from harness.parity.observe import observe
+from harness.parity.plan import Plan, resolve
+from harness.parity.record import follow_codes, record
+from harness.parity.request import RUNNER, Request
+from harness.parity.runner import RunnerProgram, observe_runner, runner_fingerprint
+from harness.reference.models import Models
+from harness.report import Report
+from harness.runtime.pair import ArtifactPair
+from harness.runtime.select import choose
+
+__all__ = ["Checked", "check", "open_models", "report", "second_lowering"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The five values of one run."""
+
+    plan: Plan
+    evidence: Evidence
+    artifacts: Artifacts
+    observation: Observation
+    verdicts: tuple[Verdict, ...]
+
+
+def check(
+    request: Request,
+    progress: Progress = lambda text: None,
+    *,
+    budget: Budget = COMMITTED,
+    models: Models | None = None,
+) -> Checked:
+    """Walk the whole line.
+
+    Parameters
+    ----------
+    request
+        What to judge, and with what.
+    progress
+        Called with one line a step.
+    budget
+        What may differ.
+    models
+        The eager models, for who needs them afterwards; made if not given.
+
+    Raises
+    ------
+    HarnessError
+        Nothing can be judged: bad input, or a component that this machine does not have.
+    """
+    if request.triangulate and "xnnpack" in (request.executor, request.require):
+        raise InputError(
+            "triangulation compares another executor with xnnpack; leave --executor xnnpack out"
+        )
+    transcriber = Transcriber.of(request.asr, request.asr_command)
+    if request.runner is None:
+        choose(request.executor, request.require)  # what is not here is told before the work
+    if models is None:
+        models = open_models(request, progress)
+    checkpoint = models.checkpoint
+    plan = resolve(request, checkpoint)
+    plan.utterance.check(checkpoint, plan.sizes.max_seq_len)
+    evidence = record(plan, models, fresh=request.fresh, progress=progress)
+    if request.artifacts is None:
+        artifacts = export(plan, models, fresh=request.fresh, progress=progress)
+    else:
+        artifacts = open_artifacts(plan, request.artifacts)
+    observation = _observe(request, plan, checkpoint, evidence, artifacts, progress)
+    if observation.speech is not None:
+        first = observation.speech.first
+        evidence = follow_codes(
+            plan, evidence, models, first.codes, first.ended, fresh=request.fresh, progress=progress
+        )
+    progress("judging")
+    golden = find_golden(plan, observation.executor)
+    verdicts = judge(plan, evidence, artifacts, observation, golden=golden, budget=budget)
+    if request.triangulate:
+        first_lowering = Checked(plan, evidence, artifacts, observation, verdicts)
+        verdicts += second_lowering(first_lowering, models, progress, budget).verdicts
+    if observation.speech is not None:
+        verdicts += _judge_words(plan, observation.speech.first, transcriber)
+    return Checked(plan, evidence, artifacts, observation, verdicts)
+
+
+def second_lowering(
+    checked: Checked, models: Models, progress: Progress, budget: Budget = COMMITTED
+) -> Checked:
+    """The same evidence on XNNPACK, and the verdicts on whose fault a difference is."""
+    plan = checked.plan.on_xnnpack()
+    artifacts = export(plan, models, progress=progress)
+    with _pair(artifacts, "xnnpack", None, progress) as run:
+        observation = observe(plan, checked.evidence, artifacts, run, progress=progress)
+    mlx = (checked.plan, checked.artifacts, checked.observation)
+    verdicts = tuple(
+        judge_lowerings(
+            method, checked.evidence, mlx, (plan, artifacts, observation), budget
+        )
+        for method in plan.selected
+    )
+    return Checked(plan, checked.evidence, artifacts, observation, verdicts)
+
+
+def report(checked: Checked, started: datetime.datetime, command: str = "") -> Report:
+    """The report of a run that began at `started` (UTC)."""
+    plan, artifacts = checked.plan, checked.artifacts
+    return Report(
+        tool_version=facts.tool_version(),
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
+        command=command,
+        checkpoint=plan.checkpoint,
+        precision=plan.precision.name,
+        executor=checked.observation.executor,
+        artifacts=tuple(facts.artifact_facts(file.made) for file in artifacts.files.values()),
+        reference=facts.reference(plan, checked.verdicts),
+        verdicts=checked.verdicts,
+    )
+
+
+def open_models(request: Request, progress: Progress = lambda text: None) -> Models:
+    """The eager models that evidence is recorded with and artifacts are exported from."""
+    progress(f"opening checkpoint {request.checkpoint}")
+    checkpoint = open_checkpoint(request.checkpoint, progress)
+    plan = resolve(request, checkpoint)
+    return Models(
+        checkpoint,
+        plan.precision,
+        plan.sizes.max_seq_len,
+        fresh=request.fresh,
+        progress=progress,
+    )
+
+
+def _observe(
+    request: Request,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    evidence: Evidence,
+    artifacts: Artifacts,
+    progress: Progress,
+) -> Observation:
+    if request.executor == RUNNER:
+        assert request.runner is not None
+        fingerprint = runner_fingerprint(request.runner)
+        paths = {name: file.made.path for name, file in artifacts.files.items()}
+        runner = RunnerProgram(request.runner, plan, checkpoint, paths, request.runner_timeout)
+        return observe_runner(plan, artifacts, runner, fingerprint, progress)
+    with _pair(artifacts, request.executor, request.require, progress) as run:
+        return observe(plan, evidence, artifacts, run, progress=progress)
+
+
+def _pair(
+    artifacts: Artifacts, executor: str, require: str | None, progress: Progress
+) -> ArtifactPair:
+    paths = {name: file.made.path for name, file in artifacts.files.items()}
+    return ArtifactPair(paths, partial(choose, executor, require), progress)
+
+
+def _judge_words(
+    plan: Plan, said: Spoken, transcriber: Transcriber | None
+) -> tuple[Verdict, ...]:
+    """The words in a speech, and its figures beside the published ones."""
+    found, transcript = [], None
+    waveform = said.waveform
+    codes = waveform if waveform.dtype.kind == "i" else to_pcm16(waveform)
+    rate = plan.sizes.sampling_rate
+    if transcriber is not None:
+        try:
+            heard = transcriber.judge(
+                codes, rate, plan.utterance.text, synthetic=plan.preset is not None
+            )
+            transcript = str(heard.metrics.get("transcript", ""))
+        except HarnessError as error:  # the recogniser's fault, not the speaker's
+            case = f"words by {transcriber.engine}"
+            heard = Verdict(SUBJECT, case, "words", Status.UNJUDGED, str(error))
+        found.append(heard)
+    anchor = _published(plan)
+    if anchor is not None:
+        told = statistics(waveform, rate, said.codes.shape[1])
+        found.append(judge_anchor(anchor, told, transcript=transcript))
+    return tuple(found)
+
+
+def _published(plan: Plan) -> Anchor | None:
+    """Published figures of the plan's utterance with its checkpoint, None if there are none."""
+    try:
+        anchors = read_anchors(default_root())
+    except InputError:
+        return None  # installed without a checkout: there are no goldens
+    anchor = find_anchor(anchors, plan.params, plan.voices)
+    said = dataclasses.asdict(plan.utterance)
+    asked = ("text", "seed", "voice")
+    if anchor is None or any(anchor.request[name] != said[name] for name in asked):
+        return None
+    return anchor

@@ -1,0 +1,266 @@
+"""Verdicts on free-running speech: every code fed back, as in use."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.arrays import Array
+from harness.budget import Budget, DecisionAllowance
+from harness.compare import (
+    Allowance,
+    Gate,
+    Status,
+    Verdict,
+    judge_waveform,
+    to_pcm16,
+    words,
+)
+from harness.compare.pcm import judge_pcm
+from harness.compare.streams import judge_streaming
+from harness.compare.verdict import Metric
+from harness.methods import SOUND
+from harness.parity.evidence import Evidence
+from harness.parity.judges.values import refused
+from harness.parity.observation import Observation, Spoken, SpokenTwice
+from harness.parity.plan import Plan
+from harness.synthesis import N_SPECIAL_CODES, Followed, codec_lookback, frames_short_of_context
+
+__all__ = ["SUBJECT", "judge_codes", "judge_repeat", "judge_sound", "judge_speech", "judge_stream"]
+
+SUBJECT = "speech"
+"""What these verdicts are of: no method, but all six."""
+
+
+def judge_speech(
+    plan: Plan, evidence: Evidence, observation: Observation, budget: Budget
+) -> list[Verdict]:
+    """Codes and sound against eager, streamed against offline, and the same twice."""
+    if observation.speech_refusal is not None:
+        return [refused(SUBJECT, "free-running", observation.speech_refusal)]
+    if observation.speech is None:
+        return []
+    said = observation.speech
+    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name)
+    decisions = budget.decisions.get(plan.precision.allowance)
+    followed = _followed(evidence, said.first)
+    return [
+        judge_codes(plan, evidence, said.first, followed, decisions),
+        judge_sound(plan, said.first, followed, allowance),
+        judge_stream(plan, said, allowance),
+        judge_repeat(said.first, said.again),
+    ]
+
+
+def judge_codes(
+    plan: Plan,
+    evidence: Evidence,
+    said: Spoken,
+    followed: Followed | None,
+    allowance: DecisionAllowance | None,
+) -> Verdict:
+    """Every code against what eager decides on the same inputs.
+
+    A code is a decision: a float is rounded, the greatest logit is taken. Eager followed the
+    executor's own codes, so that each decision had the same history on both sides. Where eager
+    decides otherwise, the verdict tells how far its value lies from the bound that the other
+    decision needs: a tie lies within what rounding errors can do, anything else is a fault.
+
+    Returns
+    -------
+    Verdict
+        *fail* for a fault, for a code that no frame can hold (END decoded as one), and for a
+        speech that stops before END and before its limits; *unjudged* where eager did not follow
+        the codes, or where nobody measured how far decisions may move.
+    """
+    case, kind = "codes, free-running", "codes"
+    frames = said.codes.shape[1]
+    metrics: dict[str, Metric] = {"frames": frames, "frames.eager": evidence.speech.codes.shape[1]}
+    invalid = _invalid(plan, said.codes)
+    early = 0 if said.ended else max(0, _frame_limit(plan, evidence) - frames)
+    impossible = (
+        Gate("codes that no frame holds", len(invalid), 0, "codes"),
+        Gate("frames missing before the end", early, 0, "frames"),
+    )
+    if not all(gate.passed for gate in impossible):
+        told = [f"frame {frame}, codebook {book}: {code}" for frame, book, code in invalid[:1]]
+        if early:
+            told.append(f"stops after {words.count(frames, 'frame')} and never chose END_AUDIO")
+        elements = said.codes.size
+        return Verdict(
+            SUBJECT, case, kind, Status.FAIL, "; ".join(told), metrics, impossible, elements
+        )
+    if followed is None or allowance is None:
+        reason = (
+            "eager did not follow the codes that were chosen"
+            if followed is None
+            else f"no allowance of decisions is known for {plan.precision.allowance}"
+        )
+        summary = f"the codes were not compared with eager: {reason}"
+        return Verdict(SUBJECT, case, kind, Status.UNJUDGED, summary, metrics)
+    behind, at = _greatest(followed.behind[None])
+    beyond, place = _greatest(followed.beyond)
+    gates = (
+        *impossible,
+        Gate("frames that eager could not follow", frames - followed.followed, 0, "frames"),
+        Gate("semantic decision", behind, allowance.logits, "logits", f"frame {at[1]}"),
+        Gate(
+            "acoustic decision", beyond, allowance.levels, "levels",
+            f"frame {place[1]}, codebook {place[0] + 1}",
+        ),
+    )  # fmt: skip
+    differ = int((followed.behind != 0).sum()) + int((followed.beyond != 0).sum())
+    metrics["decided otherwise"] = differ
+    compared = followed.behind.size + followed.beyond.size
+    end = "ended by END_AUDIO" if said.ended else "ended by its limits"
+    passed = all(gate.passed for gate in gates)
+    if not differ:
+        summary = f"all {words.count(compared, 'decision')} of {words.count(frames, 'frame')} are"
+        summary += f" eager's, {end}"
+    else:
+        summary = (
+            f"{differ:,} of {words.count(compared, 'decision')} are not eager's, "
+            f"{'all of them ties' if passed else 'and not all of them ties'}: its logits lie up to "
+            f"{words.number(behind)} behind, its values up to {words.number(beyond)} levels beyond"
+        )
+    return Verdict(
+        SUBJECT,
+        case,
+        kind,
+        Status.PASS if passed else Status.FAIL,
+        summary,
+        metrics,
+        gates,
+        compared,
+        () if passed else (f"Allowed: {allowance.source}.",),
+    )
+
+
+def judge_sound(
+    plan: Plan, said: Spoken, followed: Followed | None, allowance: Allowance | None
+) -> Verdict:
+    """The waveform against what eager's codec makes of the same codes."""
+    case = "waveform, free-running"
+    if followed is None or allowance is None:
+        what = "codes" if followed is None else f"allowance for {plan.precision.allowance}"
+        summary = f"the waveform was not compared with eager: there is none of its {what}"
+        return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+    return _judge_samples(plan, case, said.waveform, followed.waveform, allowance)
+
+
+def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> Verdict:
+    """The same codes in chunks and offline, on the executor's own codec.
+
+    The chunks must bring as much context as the codec looks back: with less, a listener hears
+    every seam.
+    """
+    case = "streaming ≡ offline"
+    if allowance is None:
+        summary = f"no allowance is known for {plan.precision.allowance}"
+        return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+    chunks, frames = said.chunks, said.stream_codes.shape[1]
+    lookback = codec_lookback(plan.config, plan.params)
+    short = frames_short_of_context(frames, plan.sizes.max_codec_frames, chunks, lookback)
+    factor = plan.sizes.downsample_factor
+    if said.offline.dtype == np.int16:
+        keep = ~np.repeat(np.isin(np.arange(frames), short), factor)
+        same = said.streamed.size == said.offline.size == keep.size
+        streamed, offline = (x[keep] if same else x for x in (said.streamed, said.offline))
+        rate = plan.sizes.sampling_rate
+        verdict = judge_pcm(SUBJECT, case, streamed, offline, allowance, rate)
+    else:
+        verdict = judge_streaming(
+            SUBJECT, case, said.streamed, said.offline, allowance,
+            frame_samples=factor, short_of_context=short,
+        )  # fmt: skip
+    missing = Gate("left context", max(0, lookback - chunks.left_context), 0, "frames missing")
+    told = (
+        f"{frames} frames in chunks of {chunks.initial}, then {chunks.following}, "
+        f"after {chunks.left_context} of context; the codec looks back {lookback}."
+    )
+    status = verdict.status if missing.passed else Status.FAIL
+    summary = verdict.summary
+    if not missing.passed:
+        summary = f"streams with {missing.value:g} frames of context too few; {summary}"
+    return dataclasses.replace(
+        verdict,
+        status=status,
+        summary=summary,
+        gates=(*verdict.gates, missing),
+        notes=(*verdict.notes, told),
+    )
+
+
+def judge_repeat(first: Spoken, again: Spoken) -> Verdict:
+    """Whether the same request gave the same bytes twice."""
+    pairs: list[tuple[str, Array, Array]] = [
+        ("codes", first.codes, again.codes),
+        ("samples", first.waveform, again.waveform),
+        *(
+            ("margins of decisions", one, other)
+            for one, other in zip(first.margins, again.margins, strict=True)
+        ),
+    ]
+    different = [name for name, a, b in pairs if a.shape != b.shape or a.tobytes() != b.tobytes()]
+    elements = sum(a.size for _, a, _ in pairs)
+    gate = Gate("arrays that differ", len(different), 0, "arrays")
+    if different:
+        named = ", ".join(dict.fromkeys(different))
+        summary = f"the second of two identical requests gave other {named}"
+    else:
+        summary = f"two identical requests gave the same {words.count(elements, 'number')}"
+    status = Status.FAIL if different else Status.PASS
+    return Verdict(SUBJECT, "said twice", "repeat", status, summary, {}, (gate,), elements)
+
+
+def _judge_samples(
+    plan: Plan, case: str, candidate: Array, reference: Array, allowance: Allowance
+) -> Verdict:
+    rate = plan.sizes.sampling_rate
+    if candidate.dtype == np.int16:
+        return judge_pcm(SUBJECT, case, candidate, to_pcm16(reference), allowance, rate)
+    return judge_waveform(SUBJECT, case, candidate, reference, allowance, rate)
+
+
+def _followed(evidence: Evidence, said: Spoken) -> Followed | None:
+    """Eager along the codes that were said; its own speech says it where they are its own."""
+    speech, followed = evidence.speech, evidence.followed
+    if np.array_equal(said.codes, speech.codes) and said.ended == speech.ended:
+        steps = speech.codes.shape[1] + speech.ended
+        return Followed(
+            speech.codes,
+            speech.ended,
+            speech.codes.shape[1],
+            np.zeros(steps, np.float32),
+            np.zeros(speech.codes[1:].shape, np.float32),
+            speech.waveform,
+        )
+    if followed is None or not np.array_equal(said.codes, followed.codes):
+        return None
+    return followed if said.ended == followed.ended else None
+
+
+def _invalid(plan: Plan, codes: Array) -> Sequence[tuple[int, int, int]]:
+    """Frame, codebook and code of every entry that is special, or beyond its codebook."""
+    sizes = plan.sizes
+    most = np.full(codes.shape[0], sizes.acoustic_levels + N_SPECIAL_CODES)
+    most[0] = sizes.semantic_codebook_size + N_SPECIAL_CODES
+    wrong = (codes < N_SPECIAL_CODES) | (codes >= most[:, None])
+    return [(int(f), int(b), int(codes[b, f])) for b, f in np.argwhere(wrong)]
+
+
+def _frame_limit(plan: Plan, evidence: Evidence) -> int:
+    """Frames after which speech stops without END_AUDIO: as asked for, or with a full KV cache."""
+    utterance = plan.utterance
+    room = plan.sizes.max_seq_len - evidence.prompt.ids.shape[1] - utterance.seed_step
+    return min(utterance.max_new_tokens, room)
+
+
+def _greatest(values: Array) -> tuple[float, tuple[int, int]]:
+    """The greatest of a matrix and its position; NaN counts as the greatest."""
+    if not values.size:
+        return 0.0, (0, 0)
+    row, column = np.unravel_index(int(np.argmax(values)), values.shape)
+    return float(values[row, column]), (int(row), int(column))

@@ -1,0 +1,130 @@
+"""Verdicts on a method's outputs: against eager on the same inputs, and against itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from harness.arrays import Array
+from harness.budget import FLOOR_SOURCE, Budget, floor
+from harness.compare import Allowance, Status, Verdict, judge_many, judge_waveform
+from harness.compare.sqnr import judge_sqnr
+from harness.compare.waveforms import PCM16_FULL_SCALE
+from harness.methods import Method
+from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
+from harness.parity.observation import By, CaseObservation, Refusal
+from harness.parity.plan import Plan
+
+__all__ = ["judge_outputs", "judge_precision", "judge_values", "refused"]
+
+_NOT_RUN = CaseObservation(refusal=Refusal(By.HARNESS, "the executor did not run it"))
+
+
+def judge_values(
+    plan: Plan,
+    method: Method,
+    evidence: Evidence,
+    observed: dict[str, CaseObservation],
+    budget: Budget,
+) -> list[Verdict]:
+    """A verdict on each case of one method.
+
+    Parameters
+    ----------
+    plan, evidence
+        What should have come of each case.
+    observed
+        What came of it, by the case's label.
+    budget
+        How far it may be off.
+    """
+    allowance = budget.of(plan.lowering, plan.precision.allowance, method.name)
+    found = []
+    for item in evidence.cases[method.name]:
+        label = item.case.label
+        here = observed.get(label, _NOT_RUN)
+        if label == STEPS:
+            item, here = _whole_against_steps(method, item, observed.get(SPEECH, _NOT_RUN), here)
+        found.append(judge_outputs(plan, method, item, here, allowance))
+    return found
+
+
+def judge_outputs(
+    plan: Plan,
+    method: Method,
+    item: CaseEvidence,
+    observed: CaseObservation,
+    allowance: Allowance | None,
+) -> Verdict:
+    """Judge what came of one case.
+
+    Returns
+    -------
+    Verdict
+        *fail* where the program refused to run; *unjudged* where somebody else did, or where
+        nobody measured what counts as equal.
+    """
+    label = item.case.label
+    if observed.refusal is not None:
+        return refused(method.name, label, observed.refusal)
+    if allowance is None:
+        summary = f"no allowance is known for {plan.lowering} in {plan.precision.allowance}"
+        return Verdict(method.name, label, "tensor", Status.UNJUDGED, summary)
+    allowance = dataclasses.replace(allowance, masked=method.masked)
+    pairs = list(zip(observed.outputs, item.outputs, strict=True))
+    if method.sound and len(pairs) == 1:
+        ((candidate, reference),) = pairs
+        steps = _pcm_steps(reference, allowance)
+        rate = plan.sizes.sampling_rate
+        return judge_waveform(
+            method.name, label, candidate, reference, allowance, rate, pcm_lsb=steps
+        )
+    return judge_many(method.name, label, pairs, allowance)
+
+
+def judge_precision(plan: Plan, method: Method, evidence: Evidence) -> list[Verdict]:
+    """What the precision costs the method against fp32, on the recorded calls."""
+    least = floor(method.name, plan.precision)
+    if least is None:
+        return []
+    width, decibels = least
+    case = f"{width} weights vs fp32" if width.endswith("w") else f"{width} vs fp32"
+    recorded = evidence.cases[method.name][0].outputs
+    pairs = list(zip(recorded, evidence.fp32.get(method.name, ()), strict=False))
+    return [judge_sqnr(method.name, case, pairs, decibels, FLOOR_SOURCE)]
+
+
+def refused(subject: str, case: str, refusal: Refusal) -> Verdict:
+    """Verdict on a case without output: failed only if the program itself refused."""
+    if refusal.by is By.PROGRAM:
+        summary = f"lowered, but does not run: {refusal.reason}"
+        return Verdict(subject, case, "execution", Status.FAIL, summary)
+    return Verdict(
+        subject,
+        case,
+        "execution",
+        Status.UNJUDGED,
+        f"could not be judged: {refusal.reason}",
+        notes=("This says nothing of the program: the harness, its input or the machine failed.",),
+    )
+
+
+def _whole_against_steps(
+    method: Method, steps: CaseEvidence, whole: CaseObservation, single: CaseObservation
+) -> tuple[CaseEvidence, CaseObservation]:
+    """The KV cache by itself: one prefill of S tokens against S single steps, same executor.
+
+    A fault of the state shows here even where eager shares it.
+    """
+    if single.refusal is not None or whole.refusal is not None:
+        return steps, CaseObservation(refusal=single.refusal or whole.refusal)
+    outputs = (np.concatenate(single.outputs, axis=1),)
+    return CaseEvidence(steps.case, whole.outputs[:1]), CaseObservation(outputs)
+
+
+def _pcm_steps(reference: Array, allowance: Allowance) -> int:
+    """How many steps 16-bit codes may differ: what `max_abs` comes to, and one by truncation."""
+    steps = allowance.max_abs * float(np.abs(reference).max()) * PCM16_FULL_SCALE
+    return 1 if steps < 1 else 1 + math.ceil(steps)

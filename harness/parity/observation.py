@@ -1,0 +1,108 @@
+"""The fourth value of the line: what an executor did with the artifacts, and what it refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.arrays import Array
+from harness.fingerprint import Fingerprint
+from harness.synthesis import Chunks
+
+__all__ = ["By", "CaseObservation", "Observation", "Refusal", "Spoken", "SpokenTwice"]
+
+
+class By(str, Enum):
+    """Who refused to go on."""
+
+    PROGRAM = "program"
+    """The exported program: it is wrong, and its verdict fails."""
+
+    HARNESS = "harness"
+    """The harness, its input or the machine: nothing can be said of the program."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no output: who refused, and in which words."""
+
+    by: By
+    reason: str
+
+
+@dataclass(frozen=True)
+class CaseObservation:
+    """What came of one case: an output a call, or a refusal."""
+
+    outputs: tuple[Array, ...] = ()
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One free-running speech.
+
+    Attributes
+    ----------
+    codes
+        int64, shape (n_codebooks, frames).
+    ended
+        Whether END_AUDIO came.
+    waveform
+        float32 with full scale ±1, shape (samples,); int16 codes of the WAV where the executor
+        gives nothing else.
+    margins
+        How near each decision was to another, as far as the executor tells.
+    """
+
+    codes: Array
+    ended: bool
+    waveform: Array
+    margins: tuple[Array, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpokenTwice:
+    """The utterance said twice, and the first one's codes streamed.
+
+    Attributes
+    ----------
+    first, again
+        Both speeches, decoded offline.
+    stream_codes
+        The codes that were streamed: the first speech's, over and over if that is short.
+    streamed, offline
+        What the codec made of `stream_codes` in chunks and offline, as `Spoken.waveform`.
+    chunks
+        The chunks of the stream.
+    """
+
+    first: Spoken
+    again: Spoken
+    stream_codes: Array
+    streamed: Array
+    offline: Array
+    chunks: Chunks
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one executor did.
+
+    Attributes
+    ----------
+    executor
+        Which, on what device, in which regime of arithmetic.
+    cases
+        For each method, what came of each case, by the case's label.
+    speech
+        What it said by itself; None if it was not asked, or was not able to.
+    speech_refusal
+        Why it was not able to.
+    """
+
+    executor: Fingerprint
+    cases: Mapping[str, Mapping[str, CaseObservation]]
+    speech: SpokenTwice | None = None
+    speech_refusal: Refusal | None = None

@@ -1,0 +1,157 @@
+"""The first value of the line: what is judged, resolved to facts. Needs no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness.checkpoint import Checkpoint, Config
+from harness.checkpoint.config import read_config
+from harness.methods import ARTIFACTS, CODEC, METHODS, MODEL, Dimensions, Method, select_methods
+from harness.methods.precision import Precision, parse_precision
+from harness.parity.declared import declared_size
+from harness.parity.request import RUNNER, Request
+from harness.report import CheckpointFacts
+from harness.synthesis import Limits, Utterance
+
+__all__ = ["CAPACITIES", "UPSTREAM_CAPACITIES", "Plan", "resolve"]
+
+CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
+"""max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
+
+UPSTREAM_CAPACITIES = (4096, 256)
+"""Those of upstream's exporter."""
+
+_MOST_FRAMES = {"full": 3}
+"""Frames after which eager stops speaking; elsewhere it says the sentence to its end. A frame of
+the 4B model takes a CPU some ten seconds, on either side."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is judged.
+
+    Attributes
+    ----------
+    checkpoint
+        Which weights.
+    params
+        Contents of `params.json`.
+    voices
+        Names of the checkpoint's voices.
+    sizes
+        Dimensions of the artifacts.
+    precision
+        Floating-point type and quantisation.
+    methods
+        Names of those asked for, in their fixed order.
+    utterance
+        What eager says, and then the executor; its voice is the one that eager takes.
+    lowering
+        ``"mlx"`` or ``"xnnpack"``.
+    codec_form, without
+        How the artifacts are exported.
+    given
+        Whether somebody else exported them.
+    speaks
+        Whether the executor also speaks by itself.
+    preset
+        Which synthetic checkpoint it is; None for any other.
+    usual
+        Whether utterance and capacities are the checkpoint's usual ones, of which goldens are kept.
+    """
+
+    checkpoint: CheckpointFacts
+    params: Mapping[str, Any]
+    voices: tuple[str, ...]
+    sizes: Dimensions
+    precision: Precision
+    methods: tuple[str, ...]
+    utterance: Utterance
+    lowering: str = "mlx"
+    codec_form: str = "conv"
+    without: tuple[str, ...] = ()
+    given: bool = False
+    speaks: bool = True
+    preset: str | None = None
+    usual: bool = True
+
+    @cached_property
+    def config(self) -> Config:
+        """The numbers in `params`, checked."""
+        return read_config(self.params)
+
+    @property
+    def limits(self) -> Limits:
+        """What the artifacts take."""
+        sizes = self.sizes
+        return Limits(sizes.max_seq_len, sizes.max_codec_frames, self.precision.float_type)
+
+    @property
+    def selected(self) -> tuple[Method, ...]:
+        """The methods asked for."""
+        return select_methods(self.methods)
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """Names of the files that the methods, or speech, need."""
+        needed = {method.artifact for method in self.selected}
+        return ARTIFACTS if self.speaks else tuple(name for name in ARTIFACTS if name in needed)
+
+    def on_xnnpack(self) -> Plan:
+        """The same, lowered to XNNPACK instead."""
+        return dataclasses.replace(self, lowering="xnnpack", without=(), given=False, speaks=False)
+
+
+def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
+    """What `request` asks of an opened checkpoint.
+
+    Raises
+    ------
+    InputError
+        The request makes no sense for the checkpoint, or the given files do not say their sizes.
+    """
+    methods = select_methods(request.methods)
+    sizes = _sizes(request, checkpoint, {method.artifact for method in methods})
+    frames = _MOST_FRAMES.get(checkpoint.preset or "", sizes.max_codec_frames)
+    utterance = dataclasses.replace(
+        request.utterance,
+        voice=request.utterance.voice or checkpoint.usual_voice(),
+        max_new_tokens=min(request.utterance.max_new_tokens, frames),
+    )
+    return Plan(
+        checkpoint=CheckpointFacts(checkpoint.name, checkpoint.digest, checkpoint.directory.name),
+        params=checkpoint.params,
+        voices=checkpoint.voices(),
+        sizes=sizes,
+        precision=parse_precision(request.precision),
+        methods=tuple(method.name for method in methods),
+        utterance=utterance,
+        lowering="xnnpack" if "xnnpack" in (request.executor, request.require) else "mlx",
+        codec_form=request.codec_form,
+        without=request.without,
+        given=request.artifacts is not None,
+        speaks=request.speak and (len(methods) == len(METHODS) or request.executor == RUNNER),
+        preset=checkpoint.preset,
+        usual=request.utterance == Utterance()
+        and request.max_seq_len is None
+        and request.max_codec_frames is None,
+    )
+
+
+def _sizes(request: Request, checkpoint: Checkpoint, needed: set[str]) -> Dimensions:
+    """Capacities as asked for, as given files say, or as usual."""
+    seq_len, frames = CAPACITIES.get(checkpoint.preset or "", UPSTREAM_CAPACITIES)
+    if request.artifacts is not None:
+        if request.max_seq_len is None and MODEL in needed:
+            seq_len = declared_size(request.artifacts, MODEL, "max_seq_len")
+        if request.max_codec_frames is None and CODEC in needed:
+            frames = declared_size(request.artifacts, CODEC, "max_codec_frames")
+    return Dimensions.of(
+        checkpoint.config,
+        max_seq_len=request.max_seq_len or seq_len,
+        max_codec_frames=request.max_codec_frames or frames,
+    )

@@ -1,0 +1,189 @@
+"""Plan → Evidence: let eager PyTorch speak, run every case, and keep what it did in the cache."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from harness.arrays import Array
+from harness.cache import borrowed, digest_of
+from harness.cache.sources import closure, computing_facts
+from harness.errors import InputError
+from harness.files import file_digest
+from harness.methods import METHODS
+from harness.methods.cases import Case, edge_cases
+from harness.methods.precision import FP32
+from harness.parity.archive import load, save
+from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
+from harness.parity.plan import Plan
+from harness.reference.models import Models
+from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, speak
+
+__all__ = ["follow_codes", "record"]
+
+T = TypeVar("T")
+
+
+def record(
+    plan: Plan,
+    models: Models,
+    *,
+    fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Evidence:
+    """What eager does, from the cache if it did so before.
+
+    Parameters
+    ----------
+    plan
+        What to say, and for which sizes.
+    models
+        Gives the eager models, where they must run.
+    fresh
+        Run them even if the cache has the evidence.
+    progress
+        Called with one line a step.
+
+    Raises
+    ------
+    InputError
+        Eager says nothing of this text, which would be nothing to compare with.
+    """
+
+    def make() -> Evidence:
+        progress(f"eager speaks: {plan.utterance.text[:60]}")
+        return _record(plan, models, progress)
+
+    return _cached("evidence", Evidence, _facts(plan, models), make, plan, fresh, progress)
+
+
+def follow_codes(
+    plan: Plan,
+    evidence: Evidence,
+    models: Models,
+    codes: Array,
+    ended: bool,
+    *,
+    fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Evidence:
+    """`evidence`, with what eager decides along the codes that an executor chose.
+
+    Parameters
+    ----------
+    codes, ended
+        int64, shape (n_codebooks, frames), and whether END_AUDIO came after them. Where they are
+        eager's own, its speech says all of it already.
+    """
+    if np.array_equal(codes, evidence.speech.codes) and ended == evidence.speech.ended:
+        return evidence
+
+    def make() -> Followed:
+        progress("eager follows the codes that were chosen")
+        return follow(
+            models.eager, plan.config, evidence.prompt, plan.utterance, plan.limits, (codes, ended)
+        )
+
+    facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
+    followed = _cached("followed codes", Followed, facts, make, plan, fresh, progress)
+    return dataclasses.replace(evidence, followed=followed)
+
+
+def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evidence:
+    eager, float_type = models.eager, plan.precision.float_type
+    prompt = make_prompt(models.checkpoint, plan.utterance)
+    recorder = Recorder(eager)
+    speech = speak(recorder, plan.config, prompt, plan.utterance, plan.limits)
+    if not speech.frames:
+        raise InputError(
+            f"eager ends before its first frame of {plan.utterance.text[:60]!r}, so that there is "
+            "nothing to compare; give another --text"
+        )
+    cases: dict[str, tuple[CaseEvidence, ...]] = {}
+    for method in METHODS:
+        calls = recorder.calls(method.name)
+        recorded = CaseEvidence(
+            Case(method.name, SPEECH, tuple(call.inputs for call in calls)),
+            tuple(call.output for call in calls),
+        )
+        others = [*edge_cases(method.name, plan.sizes, float_type)]
+        if method.stateful:
+            others.append(_single_steps(recorded.case))
+        progress(f"eager runs the cases of {method.name}")
+        cases[method.name] = (recorded, *(_run(eager, case) for case in others))
+    fp32: dict[str, tuple[Array, ...]] = {}
+    if plan.precision != FP32:
+        progress("eager repeats the speech in fp32")
+        for name, (recorded, *_) in cases.items():
+            fp32[name] = _run(models.eager_fp32, recorded.case).outputs
+    return Evidence(prompt, speech, cases, fp32)
+
+
+def _single_steps(recorded: Case) -> Case:
+    """The recorded prefill once more, a token at a time."""
+    embeds, positions = recorded.calls[0]
+    singles = [(embeds[:, i : i + 1], positions[i : i + 1]) for i in range(len(positions))]
+    return Case(recorded.method, STEPS, tuple(singles))
+
+
+def _run(eager: Runner, case: Case) -> CaseEvidence:
+    for state in dict.fromkeys(state for state, _ in case.in_states()):
+        eager.reset(state)
+    outputs = []
+    for state, call in case.in_states():
+        (output,) = eager.call(case.method, call, state=state)
+        outputs.append(output)
+    return CaseEvidence(case, tuple(outputs))
+
+
+def _facts(plan: Plan, models: Models) -> dict[str, Any]:
+    """Everything that eager's numbers depend on."""
+    voice = models.checkpoint.find_voice(plan.utterance.voice)
+    return {
+        "weights": f"sha256:{plan.checkpoint.digest}",
+        "voice": None if voice is None else f"sha256:{file_digest(voice)}",
+        "sizes": asdict(plan.sizes),
+        "utterance": asdict(plan.utterance),
+        "precision": asdict(plan.precision),
+        "computing": computing_facts(),
+        "sources": closure("harness.parity.record", upstream=True),
+    }
+
+
+def _cached(
+    name: str,
+    kind: type[T],
+    facts: Mapping[str, Any],
+    make: Callable[[], T],
+    plan: Plan,
+    fresh: bool,
+    progress: Callable[[str], None],
+) -> T:
+    file = "value.npz"
+
+    def kept(fresh: bool) -> T | None:
+        made: list[T] = []
+
+        def write(scratch: Path) -> None:
+            made.append(make())
+            save(scratch / file, made[0])
+
+        brief = f"{plan.precision.name}, {plan.utterance.text!r}, {plan.checkpoint.name}"
+        with borrowed(
+            "eager", name, facts, write, brief=brief, fresh=fresh, progress=progress
+        ) as entry:
+            if made:
+                return made[0]
+            try:
+                return load(entry.path / file, kind)
+            except InputError:  # damaged on disk, it is only a copy of what `make` makes again
+                return None
+
+    value = kept(fresh) or kept(fresh=True)
+    assert value is not None
+    return value
