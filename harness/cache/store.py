@@ -17,7 +17,6 @@ import datetime
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from harness.cache.locks import acquire, holding, release
 from harness.cache.quota import FACTS_FILE, Place, Record
 from harness.files import replace_directory
 
-__all__ = ["Entry", "borrowed", "fetch", "find", "release_all"]
+__all__ = ["Entry", "borrowed", "fetch", "find", "path_of", "release_all"]
 
 _FORMAT = 1
 """Part of every key; raise it when an entry's files mean something else."""
@@ -101,6 +100,11 @@ def find(kind: str, name: str, facts: Facts) -> Path | None:
     return place.path if _found(place) else None
 
 
+def path_of(kind: str, name: str, facts: Facts) -> Path:
+    """Directory of the entry that `fetch` would find or make; it may be gone at any time."""
+    return _place(kind, name, _plain(facts)).path
+
+
 @contextmanager
 def borrowed(
     kind: str,
@@ -170,7 +174,7 @@ def _ensure(
             record = Record(name, brief, facts, _sizes(scratch), _now())
             record.write(scratch / FACTS_FILE)
             if place.path.exists():
-                _set_aside(place)
+                quota.set_aside(place)
         quota.sweep(place)
     quota.evict(progress=progress)
     return Entry(place.path, made=True)
@@ -184,6 +188,8 @@ def _found(place: Place) -> bool:
         os.utime(place.path / FACTS_FILE)
     except FileNotFoundError:  # set aside since: another process makes it afresh
         return False
+    except OSError:  # a cache that cannot be written still serves readers
+        pass
     return True
 
 
@@ -199,12 +205,6 @@ def _reason(place: Place, name: str, facts: Facts, fault: str | None) -> str:
     if closest is None:
         return "none in the cache yet"
     return differences(closest, facts) or "made by another version of the cache"
-
-
-def _set_aside(place: Place) -> None:
-    """Take the old entry's name from it; who has its files open keeps them."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{place.path.name}.", dir=place.path.parent))
-    os.rename(place.path, aside)
 
 
 def _sizes(directory: Path) -> dict[str, int]:

@@ -6,7 +6,6 @@ The key holds everything the run depends on: weights, sizes, script, versions an
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -17,25 +16,23 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-import harness
 from harness.arrays import Array
-from harness.cache import borrowed, source_facts
+from harness.cache import borrowed, maker
+from harness.export.kept_layers import QUANTIZERS
 from harness.files import replace_file
 from harness.methods import Dimensions
 from harness.methods.cases import Case
 from harness.parity.evidence import EagerRun, Evidence, Script
 from harness.synthesis import Speech
-from harness.upstream import package_directory
 
 __all__ = ["kept_run", "load_run", "save_run"]
 
 _FILE = "run.npz"
 
-_ALLOWANCES = ("catalog.py", "tolerances.py", "xnnpack.py")
-
 
 def kept_run(
     weights: str,
+    voice: str,
     sizes: Dimensions,
     script: Script,
     precision: Mapping[str, Any],
@@ -50,6 +47,8 @@ def kept_run(
     ----------
     weights
         Digest of the checkpoint.
+    voice
+        Digest of the voice's embedding.
     sizes, script, precision
         What else the run depends on; the precision by its parts.
     make
@@ -59,7 +58,7 @@ def kept_run(
     progress
         Called with what is being done.
     """
-    facts = _facts(weights, sizes, script, precision)
+    facts = _facts(weights, voice, sizes, script, precision)
 
     def kept(fresh: bool) -> EagerRun | None:
         made: list[EagerRun] = []
@@ -152,30 +151,32 @@ def _evidence(method: str, item: Mapping[str, Any], get: Callable[[list[str]], A
     return Evidence(Case(method, item["label"], calls), outputs)
 
 
+_MAKERS = ("harness.parity.evidence", "harness.reference.eager", "harness.checkpoint.loading")
+
+_STACK = (
+    "torch", "executorch", "torchao", "numpy", "ml_dtypes", "safetensors", "mistral-common",
+    "tiktoken",
+)  # fmt: skip
+
+
 def _facts(
-    weights: str, sizes: Dimensions, script: Script, precision: Mapping[str, Any]
+    weights: str, voice: str, sizes: Dimensions, script: Script, precision: Mapping[str, Any]
 ) -> dict[str, Any]:
-    ours = Path(next(iter(harness.__path__)))
-    upstream = package_directory("executorch")
-    rooms = [ours / room for room in ("methods", "parity", "reference", "synthesis")]
-    mine = [file for room in rooms for file in room.glob("*.py")]
-    mine.append(ours / "export" / "quantize.py")
+    quantized = any(precision.get(name) for name in ("qlinear", "qembedding"))
+    executorch = ("examples/models/voxtral_tts", "extension/llm/custom_ops")
+    packages: dict[str, tuple[str, ...]] = {"executorch": executorch}
+    if quantized:
+        packages = {**QUANTIZERS, "executorch": (*executorch, *QUANTIZERS["executorch"])}
     return {
         "weights": f"sha256:{weights}",
+        "voice": f"sha256:{voice}",
         "sizes": asdict(sizes),
         "script": asdict(script),
         "precision": dict(precision),
-        "versions": {
-            package: importlib.metadata.version(package)
-            for package in ("torch", "torchao", "executorch", "numpy", "mistral-common")
-        },
-        "sources": {
-            "upstream": source_facts(
-                upstream, (upstream / "examples" / "models" / "voxtral_tts").glob("*.py")
-            ),
-            # Allowances judge a run; they do not make it.
-            "voxtral-parity": source_facts(
-                ours, [file for file in mine if file.name not in _ALLOWANCES]
-            ),
-        },
+        **maker(
+            *_MAKERS,
+            *(("harness.export.quantize",) if quantized else ()),
+            stack=_STACK,
+            packages=packages,
+        ),
     }

@@ -15,6 +15,7 @@ from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict
 from harness.compare.sqnr import judge_sqnr
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
+from harness.files import file_digest
 from harness.methods import CODEC, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import FP32, Precision, parse_precision
 from harness.parity import facts
@@ -111,7 +112,13 @@ class Parity:
         if self.precision.quantized:
             from harness.export.quantize import quantize_in_place
 
-            quantize_in_place(model, self.precision, self.checkpoint.digest, self.progress)
+            quantize_in_place(
+                model,
+                self.precision,
+                self.checkpoint.digest,
+                self.progress,
+                fresh=self.request.fresh,
+            )
         return model
 
     @cached_property
@@ -158,6 +165,7 @@ class Parity:
 
         return kept_run(
             self.checkpoint.digest,
+            file_digest(self.checkpoint.voice_file(self.voice)),
             self.sizes,
             script,
             asdict(self.precision),
@@ -190,6 +198,7 @@ class Parity:
 
         return kept_run(
             self.checkpoint.digest,
+            file_digest(self.checkpoint.voice_file(self.voice)),
             self.sizes,
             self.script,
             {**asdict(self.precision), "replayed in": "fp32"},
