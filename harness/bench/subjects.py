@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from harness.cache import fetch, maker
+from harness.cache.facts import Facts
 from harness.checkpoint import PRESETS, Checkpoint, open_checkpoint, synthesize
 from harness.checkpoint.generate import recipe_digest
-from harness.files import cache_dir
+from harness.export.artifacts import LOWERED, LOWERED_BY, STACK
+from harness.export.kept_layers import QUANTIZERS
 from harness.methods import Dimensions
 from harness.upstream import quiet
 
@@ -33,6 +33,8 @@ CODEC_FRAMES = 256
 POSITIONS = 128
 """Length of the KV cache: room for the 64 tokens of a prefill and a step."""
 
+_PACKAGES = {**QUANTIZERS, "executorch": (*LOWERED, *LOWERED_BY["mlx"])}
+
 DECODERS = ("fp32", "bf16", "4-bit")
 
 
@@ -47,8 +49,6 @@ class Subjects:
 
     def __init__(self, progress: Callable[[str], None]) -> None:
         self._progress = progress
-        versions = "-".join(map(importlib.metadata.version, ("executorch", "torch")))
-        self._home = cache_dir() / "bench" / f"{recipe_digest(ONE_LAYER)}-{versions}"
 
     def model(self, dtype: str = "float32") -> Any:
         """Upstream's eager model of `ONE_LAYER`."""
@@ -76,27 +76,27 @@ class Subjects:
         from harness.export.lower import lower_to_mlx
         from harness.export.programs import PROGRAMS
 
-        path = self._home / file
-        checkpoint = self._checkpoint()
-        with FileLock(f"{path}.lock"):
-            if not path.exists():
-                self._progress(f"exporting {file}")
-                sizes = Dimensions.of(
-                    checkpoint.config, max_seq_len=POSITIONS, max_codec_frames=CODEC_FRAMES
-                )
-                with quiet():
-                    program = PROGRAMS[method](model(), sizes)
-                lower_to_mlx({method: program}, {}, path)
-        return path
+        def export(scratch: Path) -> None:
+            sizes = Dimensions.of(
+                self._checkpoint().config, max_seq_len=POSITIONS, max_codec_frames=CODEC_FRAMES
+            )
+            with quiet():
+                program = PROGRAMS[method](model(), sizes)
+            lower_to_mlx({method: program}, {}, scratch / file)
+
+        made = maker("harness.bench.subjects", stack=STACK, packages=_PACKAGES)
+        facts = {"recipe": recipe_digest(ONE_LAYER), **made}
+        return self._fetch(file, facts, export) / file
 
     def _checkpoint(self) -> Checkpoint:
-        directory = self._home / "checkpoint"
-        self._home.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{directory}.lock"):
-            if not directory.exists():
-                self._progress("writing a checkpoint of one layer")
-                synthesize(ONE_LAYER, directory)
-        return open_checkpoint(directory)
+        facts = {"recipe": recipe_digest(ONE_LAYER)}
+        made = self._fetch(
+            "checkpoint", facts, lambda scratch: synthesize(ONE_LAYER, scratch / "checkpoint")
+        )
+        return open_checkpoint(made / "checkpoint")
+
+    def _fetch(self, name: str, facts: Facts, make: Callable[[Path], None]) -> Path:
+        return fetch("bench", name, facts, make, progress=self._progress).path
 
 
 def _quantize(module: Any) -> None:

@@ -1,14 +1,17 @@
 """The cache: derived files, kept under what they were made from, within a bound.
 
-`store` keeps entries by the facts they were made from; `facts` says which facts differ; `locks`
-are the kernel's, gone with the process that held them; `room` counts, evicts and clears.
+`store` keeps entries by the facts they were made from; `sources` collects the facts that many
+share; `facts` says which differ; `locks` are the kernel's, gone with the process that held them;
+`quota` counts, evicts and clears; `memo` remembers what was found in a large file.
 """
 
 from __future__ import annotations
 
 from harness.cache.facts import digest_of, source_facts
-from harness.cache.room import KeptEntry, bound, clear, entries, evict
-from harness.cache.store import Entry, borrowed, fetch, find
+from harness.cache.memo import remembered
+from harness.cache.quota import KeptEntry, bound, clear, entries, evict
+from harness.cache.sources import closure, machine, maker, package_sources, versions
+from harness.cache.store import Entry, borrowed, fetch, find, path_of
 
 __all__ = [
     "Entry",
@@ -16,10 +19,17 @@ __all__ = [
     "borrowed",
     "bound",
     "clear",
+    "closure",
     "digest_of",
     "entries",
     "evict",
     "fetch",
     "find",
+    "machine",
+    "maker",
+    "package_sources",
+    "path_of",
+    "remembered",
     "source_facts",
+    "versions",
 ]

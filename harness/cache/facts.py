@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 __all__ = ["Facts", "differences", "digest_of", "key_of", "nearest", "source_facts"]
@@ -30,12 +29,9 @@ def digest_of(content: bytes) -> str:
     return _HASHED + hashlib.sha256(content).hexdigest()
 
 
-def source_facts(root: Path, files: Iterable[Path]) -> dict[str, str]:
-    """Digest of each source file, under its path from `root`; line endings aside."""
-    return {
-        file.relative_to(root).as_posix(): digest_of(file.read_bytes().replace(b"\r\n", b"\n"))
-        for file in sorted(files)
-    }
+def source_facts(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Digest of each source file's content, by its name; line endings aside."""
+    return {name: digest_of(files[name].replace(b"\r", b"")) for name in sorted(files)}
 
 
 def key_of(facts: Facts) -> str:

@@ -17,19 +17,18 @@ import datetime
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cache import room
+from harness.cache import quota
 from harness.cache.facts import Facts, differences, key_of, nearest
 from harness.cache.locks import acquire, holding, release
-from harness.cache.room import FACTS_FILE, Place, Record
+from harness.cache.quota import FACTS_FILE, Place, Record
 from harness.files import replace_directory
 
-__all__ = ["Entry", "borrowed", "fetch", "find", "release_all"]
+__all__ = ["Entry", "borrowed", "fetch", "find", "path_of", "release_all"]
 
 _FORMAT = 1
 """Part of every key; raise it when an entry's files mean something else."""
@@ -101,6 +100,11 @@ def find(kind: str, name: str, facts: Facts) -> Path | None:
     return place.path if _found(place) else None
 
 
+def path_of(kind: str, name: str, facts: Facts) -> Path:
+    """Directory of the entry that `fetch` would find or make; it may be gone at any time."""
+    return _place(kind, name, _plain(facts)).path
+
+
 @contextmanager
 def borrowed(
     kind: str,
@@ -140,7 +144,7 @@ def _plain(facts: Facts) -> Facts:
 
 def _place(kind: str, name: str, facts: Facts) -> Place:
     key = key_of({"format": _FORMAT, "kind": kind, "name": name, "facts": facts})
-    return Place(room.root(), kind, f"{re.sub(r'[^-+.0-9A-Za-z]', '_', name)}-{key}")
+    return Place(quota.root(), kind, f"{re.sub(r'[^-+.0-9A-Za-z]', '_', name)}-{key}")
 
 
 def _ensure(
@@ -153,7 +157,7 @@ def _ensure(
     verb: tuple[str, str],
     progress: Callable[[str], None],
 ) -> Entry:
-    room.bound()  # a bad setting is answered before the work, not after it
+    quota.bound()  # a bad setting is answered before the work, not after it
     if not fresh and _found(place):
         return Entry(place.path, made=False)
     with holding(
@@ -161,8 +165,8 @@ def _ensure(
     ):
         if not fresh and _found(place):
             return Entry(place.path, made=False)
-        fault = room.fault(place.path)
-        room.sweep(place)
+        fault = quota.fault(place.path)
+        quota.sweep(place)
         reason = _reason(place, name, facts, fault)
         progress(f"{verb[1]} {name}: {reason}")
         with replace_directory(place.path) as scratch:
@@ -170,20 +174,22 @@ def _ensure(
             record = Record(name, brief, facts, _sizes(scratch), _now())
             record.write(scratch / FACTS_FILE)
             if place.path.exists():
-                _set_aside(place)
-        room.sweep(place)
-    room.evict(progress=progress)
+                quota.set_aside(place)
+        quota.sweep(place)
+    quota.evict(progress=progress)
     return Entry(place.path, made=True)
 
 
 def _found(place: Place) -> bool:
     """Whether the entry is there and whole; if so, it counts as used now."""
-    if room.fault(place.path) is not None:
+    if quota.fault(place.path) is not None:
         return False
     try:
         os.utime(place.path / FACTS_FILE)
     except FileNotFoundError:  # set aside since: another process makes it afresh
         return False
+    except OSError:  # a cache that cannot be written still serves readers
+        pass
     return True
 
 
@@ -193,18 +199,12 @@ def _reason(place: Place, name: str, facts: Facts, fault: str | None) -> str:
         return "asked for afresh"
     if place.path.exists():
         return f"the cached one cannot be used, {fault}"
-    kept = sorted(room.entries(place.kind), key=lambda entry: entry.used, reverse=True)
+    kept = sorted(quota.entries(place.kind), key=lambda entry: entry.used, reverse=True)
     records = [entry.record for entry in kept if entry.record is not None]
     closest = nearest(facts, [record.facts for record in records if record.name == name])
     if closest is None:
         return "none in the cache yet"
     return differences(closest, facts) or "made by another version of the cache"
-
-
-def _set_aside(place: Place) -> None:
-    """Take the old entry's name from it; who has its files open keeps them."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{place.path.name}.", dir=place.path.parent))
-    os.rename(place.path, aside)
 
 
 def _sizes(directory: Path) -> dict[str, int]:

@@ -10,14 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.cache import fetch
+from harness.cache import closure, fetch, remembered
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
 from harness.checkpoint.safetensors_file import TensorEntry, non_finite_tensor, read_header
 from harness.checkpoint.shapes import tensor_shapes
 from harness.errors import CheckpointError, InputError
-from harness.files import cache_dir, file_digest, replace_file
+from harness.files import file_digest
 
 __all__ = ["DEFAULT_VOICE", "Checkpoint", "open_checkpoint"]
 
@@ -28,10 +28,6 @@ DEFAULT_VOICE = "neutral_female"
 """Upstream's default."""
 
 _VOICE_SUFFIXES = (".pt", ".bin")
-
-# Above this size what was found in a file is remembered by its size and modification time: 8 GB of
-# weights take twenty seconds to hash and ten to look through, the tiny checkpoint 10 ms.
-_REMEMBER_ABOVE = 64 << 20
 
 _NAMED = 5
 """Tensors that an error names; the rest are counted."""
@@ -63,12 +59,14 @@ class Checkpoint:
         """sha256, in hex, over the contents of the weights, the parameters and the tokenizer."""
         digest = hashlib.sha256()
         for name in _FILES:
-            digest.update(f"{name} {_file_digest(self.directory / name)}\n".encode())
+            found = remembered("sha256", self.directory / name, file_digest)
+            digest.update(f"{name} {found}\n".encode())
         return digest.hexdigest()
 
     def non_finite_tensor(self) -> tuple[str, int] | None:
         """First tensor that holds NaN or infinity, and how many."""
-        found = json.loads(_remembered("non-finite", self.weights, _non_finite))
+        code = closure("harness.checkpoint.safetensors_file")
+        found = remembered("non-finite", self.weights, non_finite_tensor, code)
         return None if found is None else (str(found[0]), int(found[1]))
 
     @property
@@ -237,26 +235,3 @@ def _check_tensors(
             f"{WEIGHTS} does not hold the {len(shapes)} tensors that params.json calls for: "
             f"{'; '.join(faults)}"
         )
-
-
-def _file_digest(path: Path) -> str:
-    return _remembered("sha256", path, file_digest)
-
-
-def _remembered(what: str, path: Path, find: Callable[[Path], str]) -> str:
-    """`find(path)`, which for a large file is not asked again until the file changes."""
-    status = path.stat()
-    if status.st_size <= _REMEMBER_ABOVE:
-        return find(path)
-    key = f"{what} {path} {status.st_size} {status.st_mtime_ns}"
-    note = cache_dir() / "digests" / hashlib.sha256(key.encode()).hexdigest()[:32]
-    if note.exists():
-        return note.read_text()
-    found = find(path)
-    with replace_file(note) as scratch:
-        scratch.write_text(found)
-    return found
-
-
-def _non_finite(path: Path) -> str:
-    return json.dumps(non_finite_tensor(path))

@@ -7,25 +7,31 @@ stack, upstream's sources, the corrections if they are used, and the class's con
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import harness
-from harness.cache import digest_of, fetch, find, source_facts
+from harness.cache import digest_of, fetch, find, maker
 from harness.conformance.cases import Case
 from harness.conformance.trial import FILES, Mode
-from harness.upstream import package_directory
 
 __all__ = ["keep", "kept"]
 
 _KIND = "conformance"
-_STACK = ("torch", "executorch", "torchao", "transformers")
+_STACK = ("torch", "executorch", "torchao", "transformers", "gguf")
+_MLX = "backends/mlx"
+_MLX_TESTS = (
+    f"{_MLX}/test",
+    f"{_MLX}/custom_kernel_ops/test",
+    f"{_MLX}/custom_kernel_ops/gguf/test",
+)
+_LLM = ("extension/llm/cache", "extension/llm/custom_ops", "extension/llm/export")
+
+_RUNNING = ("harness.compare", "harness.pte", "harness.runtime")
+"""Runs and judges what a case was lowered to, and does not lower it."""
 
 
 def kept(group: Sequence[Case], mode: Mode) -> Path | None:
@@ -55,37 +61,19 @@ def _name(group: Sequence[Case]) -> str:
 
 def _facts(group: Sequence[Case], mode: Mode) -> dict[str, Any]:
     return {
-        "stack": _versions(),
-        "upstream's sources": _upstream(),
-        "corrections": _corrections() if mode.corrected else None,
+        "maker": _maker(mode.corrected),
+        "corrected": mode.corrected,
         "configurations": [case.name for case in group],
     }
 
 
 @cache
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in _STACK:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-@cache
-def _upstream() -> str:
-    """Digest of the exporter's and the tests' sources: a checkout under work changes them."""
-    root = package_directory("executorch.backends") / "mlx"
-    files = [
-        file
-        for pattern in ("*.py", "*.fbs")
-        for file in root.rglob(pattern)
-        if "third-party" not in file.relative_to(root).parts
-    ]
-    return digest_of(json.dumps(source_facts(root, files), sort_keys=True).encode())
-
-
-@cache
-def _corrections() -> str:
-    return digest_of((Path(harness.__path__[0]) / "export" / "corrections.py").read_bytes())
+def _maker(corrected: bool) -> str:
+    """Digest of what lowers a case: a checkout under work changes it at the same versions."""
+    facts = maker(
+        "harness.conformance.trial",
+        stack=_STACK,
+        packages={"executorch": ("exir", _MLX, *_MLX_TESTS, *_LLM)},
+        without=_RUNNING if corrected else (*_RUNNING, "harness.export"),
+    )
+    return digest_of(json.dumps(facts, sort_keys=True).encode())

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
+import re
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 import harness
-from harness.cache import fetch, source_facts
-from harness.errors import InputError
+from harness.cache import Entry, fetch, maker
+from harness.errors import HarnessError, InputError
+from harness.export.kept_layers import QUANTIZERS
 from harness.export.quantization import KernelQuantization
-from harness.files import file_digest
-from harness.methods import METHODS, Dimensions
+from harness.files import file_digest, read_json
+from harness.methods import METHODS, MODEL, Dimensions
 from harness.methods.precision import FP32, Precision
-from harness.upstream import package_directory, quiet
+from harness.upstream import quiet
 
 __all__ = [
     "BACKENDS",
+    "LOWERED",
+    "LOWERED_BY",
+    "STACK",
     "Artifact",
     "ExportOptions",
     "export_artifact",
@@ -29,26 +34,34 @@ __all__ = [
     "given_path",
 ]
 
-STACK = ("torch", "executorch", "torchao", "flatbuffers")
+STACK = ("torch", "executorch", "torchao", "flatbuffers", "numpy", "safetensors", "ml_dtypes")
 """Distributions whose version changes the bytes of an export."""
 
-
-UPSTREAM_SOURCES = (
+LOWERED = (
     "exir",
     "extension/flat_tensor",
     "extension/llm/custom_ops",
-    "extension/llm/export",
+    "examples/models/voxtral_tts",
 )
-"""Parts of ExecuTorch that every lowering goes through."""
+"""Parts of ExecuTorch that every export of the model goes through."""
 
-UPSTREAM_LOWERINGS = {
+LOWERED_BY = {
     "mlx": ("backends/mlx", "extension/llm/cache"),
     "xnnpack": ("backends/xnnpack", "backends/transforms"),
 }
 """Those of one backend; the portable kernels' lowering is ``exir`` alone."""
 
-_BESIDE = {"examples", "test", "tests", "third-party"}
-"""Folders of sources that no export runs; the model's own example is named by itself."""
+_ABOUT = "about.json"
+
+_OURS = Path(harness.__file__).parent
+
+_MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError)
+"""Raised by our own line, these are faults of the harness; corrections refuse by `ValueError`."""
+
+_NO_MEMORY = re.compile("can't allocate memory|not enough memory|No space left on device")
+"""What torch and safetensors say of the machine in a `RuntimeError`."""
+
+_MAKERS = ("harness.export.artifacts", "harness.checkpoint.loading")
 
 BACKENDS = ("mlx", "xnnpack", "portable")
 """What a program is lowered to; ``portable`` are ExecuTorch's portable CPU kernels."""
@@ -158,19 +171,28 @@ def export_artifact(
     progress
         Called with what is being done.
     """
-    entry = fetch(
-        "artifacts",
-        name,
-        _facts(sizes, options, weights, file_digest(voice)),
-        lambda scratch: _export(scratch, name, model(), sizes, options, voice),
-        brief=f"{options.precision.name} on {options.backend}, max_seq_len {sizes.max_seq_len}, "
-        f"max_codec_frames {sizes.max_codec_frames}, weights {weights[:12]}"
-        + "".join(f", without {correction}" for correction in options.without),
-        fresh=fresh,
-        verb=("export", "exporting"),
-        progress=progress,
-    )
-    about = json.loads((entry.path / "about.json").read_text())
+
+    def entry_of(fresh: bool) -> Entry:
+        return fetch(
+            "artifacts",
+            name,
+            _facts(name, sizes, options, weights, voice),
+            lambda scratch: _export(scratch, name, model(), sizes, options, voice),
+            brief=f"{options.precision.name} on {options.backend}, "
+            f"max_seq_len {sizes.max_seq_len}, max_codec_frames {sizes.max_codec_frames}, "
+            f"weights {weights[:12]}"
+            + "".join(f", without {correction}" for correction in options.without),
+            fresh=fresh,
+            verb=("export", "exporting"),
+            progress=progress,
+        )
+
+    entry = entry_of(fresh)
+    about = _about(entry.path)
+    if about is None:
+        entry = entry_of(fresh=True)
+        about = _about(entry.path)
+    assert about is not None
     return Artifact(name=name, path=entry.path / name, cached=not entry.made, **about)
 
 
@@ -218,7 +240,7 @@ def _export(
         trace = KERNEL_PROGRAMS
         # Upstream's flags are lowered as upstream lowers them, whatever comes of it.
         model = model if options.kernels else dequantized_copy(model)
-    if name == "codec_decoder.pte":
+    if name != MODEL:
         metadata = codec_metadata(model, sizes)
     else:
         rows = len(load_voice_embedding_tensor(voice, dim=sizes.dim))
@@ -238,13 +260,17 @@ def _export(
     failures: dict[str, str] = {}
     try:
         lower(methods)
-    except Exception:
+    except Exception as error:
+        if not _is_refusal(error):
+            raise
         # Which of them cannot be lowered? Each alone says so; the others are still judged.
         for method in methods:
             try:
                 lower([method])
-            except Exception as error:
-                failures[method.name] = f"{type(error).__name__}: {error}".strip()
+            except Exception as alone:
+                if not _is_refusal(alone):
+                    raise
+                failures[method.name] = f"{type(alone).__name__}: {alone}".strip()
         sound = [method for method in methods if method.name not in failures]
         if len(sound) == len(methods):
             raise
@@ -257,33 +283,58 @@ def _export(
         "seconds": round(time.perf_counter() - started, 3),
         "failures": failures,
     }
-    (directory / "about.json").write_text(json.dumps(about, indent=1))
+    (directory / _ABOUT).write_text(json.dumps(about, indent=1))
 
 
-def _facts(sizes: Dimensions, options: ExportOptions, weights: str, voice: str) -> dict[str, Any]:
+def _about(entry: Path) -> dict[str, Any] | None:
+    """What `_export` wrote of its work; None where that is damaged."""
+    kinds = {"bytes": int, "sha256": str, "seconds": float, "failures": dict}
+    try:
+        about = read_json(entry / _ABOUT, _ABOUT)
+    except HarnessError:
+        return None
+    whole = isinstance(about, dict) and about.keys() == kinds.keys()
+    return about if whole and all(isinstance(about[n], kinds[n]) for n in kinds) else None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether torch or ExecuTorch refused to lower a method, which is the export's fault.
+
+    No memory, no disk, a missing component, our own `HarnessError` and a plain mistake in our
+    code are not, also where torch has wrapped them: those pass, and the next run tries again.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        machine = isinstance(cause, (OSError, MemoryError, ImportError, SubprocessError))
+        if machine or isinstance(cause, (HarnessError, RecursionError)):
+            return False
+        if isinstance(cause, RuntimeError) and _NO_MEMORY.search(str(cause)):
+            return False
+        cause = cause.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    by_us = bool(frames) and Path(frames[-1].filename).is_relative_to(_OURS)
+    return not (by_us and isinstance(error, _MISTAKES))
+
+
+def _facts(
+    name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice: Path
+) -> dict[str, Any]:
     """Everything that changes the bytes: weights, sizes, options, versions and sources."""
-    upstream = package_directory("executorch")
-    theirs = [
-        file
-        for part in (*UPSTREAM_SOURCES, *UPSTREAM_LOWERINGS.get(options.backend, ()))
-        for file in (upstream / part).rglob("*")
-        if file.suffix in (".py", ".fbs") and not _BESIDE & set(file.relative_to(upstream).parts)
-    ]
-    theirs += (upstream / "examples" / "models" / "voxtral_tts").glob("*.py")
-    ours = Path(next(iter(harness.__path__)))
-    loading = [ours / "checkpoint" / name for name in ("loading.py", "mapped.py")]
-    mine = [*(ours / "export").glob("*.py"), *loading, ours / "upstream.py"]
+    quantized = options.precision.quantized or options.kernels is not None
+    executorch = (*LOWERED, *LOWERED_BY.get(options.backend, ()))
+    packages: dict[str, tuple[str, ...]] = {"executorch": executorch}
+    if quantized:
+        packages = {**QUANTIZERS, "executorch": (*executorch, *QUANTIZERS["executorch"])}
     return {
         "weights": f"sha256:{weights}",
-        "voice": f"sha256:{voice}",
+        "voice": f"sha256:{file_digest(voice)}" if name == MODEL else None,
         "sizes": asdict(sizes),
         "options": asdict(options),
-        "versions": {
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in STACK},
-        },
-        "sources": {
-            "upstream": source_facts(upstream, theirs),
-            "voxtral-parity": source_facts(ours, mine),
-        },
+        "methods": [[m.name, m.entry] for m in METHODS if m.artifact == name],
+        **maker(
+            *_MAKERS,
+            *(("harness.export.quantize",) if quantized else ()),
+            stack=STACK,
+            packages=packages,
+        ),
     }

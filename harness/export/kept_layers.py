@@ -5,20 +5,30 @@ Needs no torch, so that judging can compare an export with them without it.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from harness.arrays import Array
+from harness.cache import digest_of, maker, path_of
 from harness.checkpoint.safetensors_file import read_header
 from harness.errors import CheckpointError
-from harness.files import cache_dir
 
-__all__ = ["TENSORS", "layer_path", "read_layer"]
+__all__ = ["FILE", "KIND", "QUANTIZERS", "TENSORS", "layer_facts", "layer_path", "read_layer"]
+
+KIND, FILE = "quantized", "layer.safetensors"
+"""Of the cache's entries, and the file in each."""
+
+QUANTIZERS: Mapping[str, tuple[str, ...]] = {
+    "executorch": ("extension/llm/export",),
+    "torchao": ("quantization", "prototype/quantization", "utils.py"),
+}
+"""Parts of upstream's packages that quantise a layer."""
 
 TENSORS = ("qdata", "scale", "zero_point")
 """torchao's names: int8 values (rows, columns), their scales and zero points (rows, groups)."""
@@ -30,8 +40,10 @@ _NUMPY = {
 }
 
 
-def layer_path(fqn: str, width: str, group_size: int, float_type: str, weights: str) -> Path:
-    """File of one layer: its key is everything that its values depend on.
+def layer_facts(
+    fqn: str, width: str, group_size: int, float_type: str, weights: str
+) -> dict[str, Any]:
+    """Everything that the values of one layer depend on.
 
     Parameters
     ----------
@@ -42,27 +54,43 @@ def layer_path(fqn: str, width: str, group_size: int, float_type: str, weights: 
     weights
         Digest of the checkpoint.
     """
-    facts = {
+    return {
         "weights": weights,
         "fqn": fqn,
         "width": width,
         "group": group_size,
         "type": float_type,
-        "versions": {p: importlib.metadata.version(p) for p in ("torch", "torchao", "executorch")},
+        "made by": _maker(),
     }
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
-    return cache_dir() / "quantized" / f"{fqn}-{width}-{key}.safetensors"
+
+
+@cache
+def _maker() -> str:
+    """Digest of the quantising code and of the machine: hundreds of layers name them."""
+    facts = maker(
+        "harness.export.quantize",
+        "harness.checkpoint.loading",
+        stack=("torch", "executorch", "torchao", "safetensors"),
+        packages=QUANTIZERS,
+    )
+    return digest_of(json.dumps(facts, sort_keys=True).encode())
+
+
+def layer_path(fqn: str, width: str, group_size: int, float_type: str, weights: str) -> Path:
+    """Where the file of one layer is, if it was quantised; parameters are those of its facts."""
+    facts = layer_facts(fqn, width, group_size, float_type, weights)
+    return path_of(KIND, f"{fqn}-{width}", facts) / FILE
 
 
 def read_layer(path: Path) -> dict[str, Array] | None:
     """The arrays in a layer's file, mapped; None where there is no file, or none that is whole."""
     try:
         entries = read_header(path)
-    except CheckpointError:
+        if set(entries) != set(TENSORS) or any(e.dtype not in _NUMPY for e in entries.values()):
+            return None
+        return {
+            name: np.memmap(path, _NUMPY[entry.dtype], "r", entry.begin, entry.shape)
+            for name, entry in entries.items()
+        }
+    except (CheckpointError, OSError):
         return None
-    if set(entries) != set(TENSORS) or any(e.dtype not in _NUMPY for e in entries.values()):
-        return None
-    return {
-        name: np.memmap(path, _NUMPY[entry.dtype], "r", entry.begin, entry.shape)
-        for name, entry in entries.items()
-    }

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.errors import InputError
-from harness.export.kept_layers import TENSORS, layer_path, read_layer
-from harness.files import replace_file
+from harness.cache import borrowed
+from harness.errors import InputError, MachineError
+from harness.export.kept_layers import FILE, KIND, TENSORS, layer_facts, read_layer
 from harness.memory import give_back_freed_memory
 from harness.methods.precision import Precision
 from harness.upstream import quiet
@@ -88,6 +89,8 @@ def quantize_in_place(
     precision: Precision,
     weights: str,
     progress: Callable[[str], None] = lambda text: None,
+    *,
+    fresh: bool = False,
 ) -> tuple[Layer, ...]:
     """Quantise the layers of `model` that `precision` asks for, one after the other.
 
@@ -103,6 +106,8 @@ def quantize_in_place(
         Digest of the checkpoint; part of each layer's key in the cache.
     progress
         Called with one line a layer.
+    fresh
+        Quantise even the layers that the cache has.
 
     Returns
     -------
@@ -113,17 +118,13 @@ def quantize_in_place(
     chosen = [layer for layer in layers if not layer.skipped]
     for number, layer in enumerate(chosen, 1):
         module = model.get_submodule(layer.fqn)
-        path = layer_path(layer.fqn, layer.width, layer.group_size, precision.float_type, weights)
-        quantized = _load(path, module, layer)
-        if quantized is None:
-            progress(
-                f"quantising {layer.fqn} to {layer.width} "
-                f"{tuple(module.weight.shape)}, layer {number} of {len(chosen)}"
-            )
-            _save(path, _quantize(module, layer))
-            quantized = _load(path, module, layer)  # mapped, where the other takes memory
-            give_back_freed_memory()
-        module.weight = nn.Parameter(quantized, requires_grad=False)
+        facts = layer_facts(layer.fqn, layer.width, layer.group_size, precision.float_type, weights)
+        say = partial(
+            progress,
+            f"quantising {layer.fqn} to {layer.width} {tuple(module.weight.shape)}, "
+            f"layer {number} of {len(chosen)}",
+        )
+        module.weight = nn.Parameter(_kept(module, layer, facts, say, fresh), requires_grad=False)
     return layers
 
 
@@ -178,6 +179,27 @@ def _quantize(module: Any, layer: Layer) -> torch.Tensor:
     return weight
 
 
+def _kept(
+    module: Any, layer: Layer, facts: Mapping[str, Any], say: Callable[[], None], fresh: bool
+) -> torch.Tensor:
+    """The layer's quantised weight, mapped from the cache, where it is put if need be."""
+
+    def make(scratch: Path) -> None:
+        say()
+        weight = _quantize(module, layer)
+        save_file({name: getattr(weight, name).contiguous() for name in TENSORS}, scratch / FILE)
+
+    for again in dict.fromkeys((fresh, True)):  # damaged in its place, it is made again
+        name = f"{layer.fqn}-{layer.width}"
+        with borrowed(KIND, name, facts, make, brief=layer.kind, fresh=again) as entry:
+            weight = _load(entry.path / FILE, module, layer)
+        if entry.made:
+            give_back_freed_memory()
+        if weight is not None:
+            return weight
+    raise MachineError(f"{layer.fqn} was quantised, and cannot be read back from the cache")
+
+
 def _load(path: Path, module: Any, layer: Layer) -> torch.Tensor | None:
     """The weight kept at `path`; None where there is none, or none that is whole and fits."""
     kept = read_layer(path)
@@ -194,8 +216,3 @@ def _load(path: Path, module: Any, layer: Layer) -> torch.Tensor | None:
         dtype=module.weight.dtype,
         activation_quantization=None,
     )
-
-
-def _save(path: Path, weight: Any) -> None:
-    with replace_file(path) as scratch:
-        save_file({name: getattr(weight, name).contiguous() for name in TENSORS}, scratch)

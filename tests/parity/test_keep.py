@@ -66,7 +66,7 @@ def ask(made: list[str], weights: str = "w", script: Script = SCRIPT, **options:
         made.append(weights)
         return run()
 
-    return kept_run(weights, SIZES, script, {"base": "fp32"}, make, **options)
+    return kept_run(weights, "v", SIZES, script, {"base": "fp32"}, make, **options)
 
 
 def test_the_same_run_is_made_once(made: list[str]) -> None:

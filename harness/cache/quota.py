@@ -18,8 +18,8 @@ from pathlib import Path
 
 from harness.cache.facts import Facts
 from harness.cache.locks import release, try_acquire
-from harness.errors import InputError
-from harness.files import cache_dir
+from harness.errors import HarnessError, InputError, brief
+from harness.files import cache_dir, read_json
 
 __all__ = [
     "FACTS_FILE",
@@ -33,6 +33,7 @@ __all__ = [
     "fault",
     "in_words",
     "root",
+    "set_aside",
     "sweep",
 ]
 
@@ -41,6 +42,8 @@ FACTS_FILE = "facts.json"
 DEFAULT_BOUND = 20 * 10**9
 """Bytes. One full-size set (8.0 GB of weights, 2.6 GB of bf16-4w8w `model.pte`, as much again of
 quantised weights, 0.6 GB of codec) is 14 GB; the rest holds hundreds of small ones."""
+
+_MAX_DIGITS = 20
 
 _LOCKS = ".locks"
 
@@ -99,9 +102,12 @@ class Record:
     def read(cls, path: Path) -> Record | None:
         """Read it; None if there is none, or none that can be read."""
         try:
-            return cls(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            record = cls(**read_json(path, FACTS_FILE))
+        except (HarnessError, TypeError):
             return None
+        kinds = {"name": str, "brief": str, "facts": dict, "files": dict, "made": str}
+        whole = all(isinstance(getattr(record, name), kind) for name, kind in kinds.items())
+        return record if whole else None
 
 
 @dataclass(frozen=True)
@@ -153,9 +159,9 @@ def bound() -> int:
     text = os.environ.get("VOXTRAL_PARITY_CACHE_BYTES")
     if not text:
         return DEFAULT_BOUND
-    if not text.isdecimal():
+    if not (text.isdecimal() and len(text) < _MAX_DIGITS):
         raise InputError(
-            f"VOXTRAL_PARITY_CACHE_BYTES must be a whole number of bytes (got {text!r})"
+            f"VOXTRAL_PARITY_CACHE_BYTES must be a whole number of bytes (got {brief(text)})"
         )
     return int(text)
 
@@ -184,6 +190,12 @@ def fault(entry: Path) -> str | None:
         if found != size:
             return f"{name} has {found:,} bytes and had {size:,}"
     return None
+
+
+def set_aside(place: Place) -> None:
+    """Take an entry's name from it, for `sweep` to remove; who has its files open keeps them."""
+    aside = tempfile.mkdtemp(prefix=f".{place.entry}.", dir=place.path.parent)
+    os.rename(place.path, aside)
 
 
 def sweep(place: Place) -> None:
@@ -257,8 +269,7 @@ def _delete(place: Place) -> bool:
         if not ours:
             return False
         if place.path.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{place.entry}.", dir=place.path.parent))
-            os.rename(place.path, aside)
+            set_aside(place)
         sweep(place)
     return True
 
