@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.errors import HarnessError
-from harness.parity.request import RUNNER, TEXT, Request
-from harness.parity.speaking import MAX_NEW_TOKENS, room_for_chunks
+from harness.parity.request import RUNNER, Request
+from harness.parity.speaking import with_room_for_chunks
 from harness.process import call_self
+from harness.synthesis import TEXT
 
 __all__ = ["Step", "main", "run", "steps", "worst"]
 
@@ -59,7 +60,7 @@ def steps(options: argparse.Namespace) -> list[Step]:
         program = ("--executor", RUNNER, "--runner-path", str(options.runner_path))
     listen = _given(asr=options.asr, asr_command=options.asr_command)
     # Room to stream: the usual codec of `tiny` decodes fewer frames than a chunk with its context.
-    room = room_for_chunks(Request(checkpoint=options.checkpoint), MAX_NEW_TOKENS)
+    room = with_room_for_chunks(Request(checkpoint=options.checkpoint))
     sizes = _given(max_codec_frames=room.max_codec_frames)
 
     def step(name: str, command: Sequence[str], *leaves: str) -> Step:

@@ -12,19 +12,17 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.bench.figures import Benchmark, Contender, Run, Subject, read_speech, run_of_timing
 from harness.errors import ExecutionError, InputError
-from harness.methods import CODEC, MODEL
-from harness.parity import Parity, Request
-from harness.parity.request import RUNNER
-from harness.parity.runner import RunnerSpeaker
-from harness.parity.speaking import EAGER, Utterance, check_utterance, room_for_chunks
+from harness.parity.plan import Plan
+from harness.parity.request import RUNNER, Request
+from harness.parity.speaking import EAGER, open_speaker, with_room_for_chunks
 from harness.process import call_self, complaint
 from harness.runtime.select import NAMES
+from harness.synthesis import Utterance
 
-__all__ = ["TARGET", "bench_speaking", "contestants", "subject_of"]
+__all__ = ["TARGET", "bench_speaking", "contestants", "subject_of", "subject_of_request"]
 
 TARGET = 2.0
 """How many times eager's time in fp32 the portable executor may take, both on one machine."""
@@ -35,7 +33,6 @@ Work = Callable[[], tuple[str, Run]]
 
 def bench_speaking(
     contestants: Mapping[str, Request],
-    utterance: Utterance,
     runs: int,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Benchmark:
@@ -44,9 +41,7 @@ def bench_speaking(
     Parameters
     ----------
     contestants
-        What each executor speaks with, by the executor's name as `synth` takes it.
-    utterance
-        What is said.
+        What each executor says, and with what, by the executor's name as `synth` takes it.
     runs
         How often each speaks.
     progress
@@ -57,7 +52,7 @@ def bench_speaking(
     HarnessError
         Something cannot be made; `ExecutionError` if a run failed.
     """
-    works = [_ready(*contestant, utterance, progress) for contestant in contestants.items()]
+    works = [_ready(*contestant, progress) for contestant in contestants.items()]
     told: list[list[tuple[str, Run]]] = [[] for _ in works]
     for number in range(runs):
         # Who goes first changes, so that what one leaves behind falls to each alike.
@@ -70,23 +65,19 @@ def bench_speaking(
                 f"{run.generate_ms:.0f} ms"
             )
     contenders = [Contender(found[0][0], tuple(run for _, run in found)) for found in told]
-    subject = subject_of(Parity(next(iter(contestants.values()))), utterance)
+    subject = subject_of_request(next(iter(contestants.values())))
     return Benchmark(subject, f"{platform.machine()} {platform.system()}", tuple(contenders))
 
 
-def contestants(
-    executors: Sequence[str], runner: Path | None, options: Mapping[str, Any]
-) -> dict[str, Request]:
+def contestants(executors: Sequence[str], request: Request) -> dict[str, Request]:
     """What each executor speaks with, by its name as `synth` takes it.
 
     Parameters
     ----------
     executors
         Their names.
-    runner
-        Where upstream's runner is, if it is one of them.
-    options
-        The rest of a `Request`.
+    request
+        What all of them say; its runner is for the one of that name.
 
     Raises
     ------
@@ -97,54 +88,57 @@ def contestants(
     for name in executors:
         if name not in known:
             raise InputError(f"executor must be one of {', '.join(known)} (got {name!r})")
-    if runner is not None and RUNNER not in executors:
+    if (request.runner is not None) != (RUNNER in executors):
         raise InputError("--executor runner and --runner-path go together; give both")
     return {
-        name: Request(
+        name: dataclasses.replace(
+            request,
             executor="auto" if name == EAGER else name,
-            runner=runner if name == RUNNER else None,
-            **options,
+            runner=request.runner if name == RUNNER else None,
         )
         for name in executors
     }
 
 
-def subject_of(parity: Parity, utterance: Utterance) -> Subject:
+def subject_of_request(request: Request) -> Subject:
+    """What is said, with which weights; nothing is exported for it."""
+    speaker = open_speaker(request, eager=True)
+    return subject_of(speaker.plan, request.utterance)
+
+
+def subject_of(plan: Plan, utterance: Utterance) -> Subject:
     """What is said, with which weights."""
     return Subject(
         **dataclasses.asdict(utterance),
-        checkpoint=parity.checkpoint.name,
-        digest=parity.checkpoint.digest,
-        precision=parity.precision.name,
+        checkpoint=plan.checkpoint.name,
+        digest=plan.checkpoint.digest,
+        precision=plan.precision.name,
     )
 
 
-def _ready(
-    name: str, request: Request, utterance: Utterance, progress: Callable[[str], None]
-) -> Work:
+def _ready(name: str, request: Request, progress: Callable[[str], None]) -> Work:
     """Make what the runs need, so that none of them exports, and say how one is run."""
-    flags = _flags(name, request, utterance)
-    if utterance.streaming:
-        request = room_for_chunks(request, utterance.max_new_tokens)
-    parity = Parity(request, progress)
-    check_utterance(parity, utterance)
+    flags = _flags(name, request)
+    if request.utterance.streaming:
+        request = with_room_for_chunks(request)
+    speaker = open_speaker(request, eager=name == EAGER, progress=progress)
+    if name == EAGER:
+        return lambda: _in_a_process(name, flags)
+    speaker.prepare()
     if name == RUNNER:
-        runner = RunnerSpeaker(parity)
-        runner.prepare()
 
-        def hear() -> tuple[str, Run]:
-            spoken = runner.speak(utterance)
+        def say() -> tuple[str, Run]:
+            spoken = speaker.say(request.utterance)
             wall = spoken.timing.total_ms
             return RUNNER, run_of_timing(spoken.timing, ended=spoken.ended, wall_ms=wall)
 
-        return hear
-    if name != EAGER:
-        for artifact in (MODEL, CODEC):
-            parity.artifact(artifact)
+        return say
+    speaker.close()
     return lambda: _in_a_process(name, flags)
 
 
-def _flags(name: str, request: Request, utterance: Utterance) -> list[str]:
+def _flags(name: str, request: Request) -> list[str]:
+    utterance = request.utterance
     told: dict[str, object] = {
         "text": utterance.text,
         "voice": utterance.voice,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -53,6 +54,12 @@ class Checkpoint:
     directory: Path
     params: Mapping[str, Any] = field(repr=False)
     config: Config = field(repr=False)
+    preset: str | None = None
+
+    def usual_voice(self) -> str | None:
+        """Upstream's default voice where the checkpoint has it, else its first; None: no voice."""
+        voices = self.voices()
+        return DEFAULT_VOICE if DEFAULT_VOICE in voices else next(iter(voices), None)
 
     @cached_property
     def digest(self) -> str:
@@ -155,7 +162,7 @@ def open_checkpoint(
     """
     if isinstance(spec, str) and spec in PRESETS:
         directory = _synthetic(spec, progress)
-        return _check(spec, directory)
+        return dataclasses.replace(_check(spec, directory), preset=spec)
     directory = Path(spec)
     if not directory.is_dir():
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from harness.cli.options import (
     CheckpointOption,
     ExecutorOption,
     FramesOption,
+    JsonOption,
+    MethodsArgument,
     PrecisionOption,
     QEmbeddingGroupOption,
     QEmbeddingOption,
@@ -23,16 +26,18 @@ from harness.cli.options import (
     RunnerPathOption,
     RunnerTimeoutOption,
     ScopeOption,
+    SeedOption,
     SeqLenOption,
+    TextOption,
+    VoiceOption,
 )
+from harness.files import check_targets
 
 __all__ = ["check"]
 
 
 def check(
-    methods: Annotated[
-        list[str] | None, typer.Argument(metavar="[METHOD]...", help="All six by default.")
-    ] = None,
+    methods: MethodsArgument = None,
     checkpoint: CheckpointOption = "tiny",
     precision: PrecisionOption = "fp32",
     qlinear: QLinearOption = None,
@@ -46,7 +51,7 @@ def check(
     max_codec_frames: FramesOption = None,
     artifacts: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Judge the two .pte files in DIR; export nothing."),
+        typer.Option(metavar="DIR", help="Judge the .pte files in DIR; export nothing."),
     ] = None,
     codec_form: Annotated[
         str,
@@ -54,79 +59,82 @@ def check(
     ] = "conv",
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="CORRECTION", help="Put a stock lowering back; see `doctor`."),
+        typer.Option(
+            metavar="CORRECTION", help="Put a stock lowering back; see `doctor`. Repeatable."
+        ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make again what the cache has.")] = False,
     triangulate: Annotated[
-        bool, typer.Option("--triangulate", help="Ask XNNPACK for a third opinion.")
+        bool, typer.Option("--triangulate", help="Also run the methods on XNNPACK.")
     ] = False,
-    whole_path: Annotated[
+    speak: Annotated[
         bool,
         typer.Option(
-            "--whole-path/--no-whole-path",
+            "--speak/--no-speak",
             help="With all six methods, also let the executor speak by itself.",
         ),
     ] = True,
-    text: Annotated[
-        str | None, typer.Option(help="What is said; upstream's sentence, of which goldens are.")
-    ] = None,
+    text: TextOption = None,
+    voice: VoiceOption = None,
+    seed: SeedOption = 42,
     asr: AsrOption = None,
     asr_command: AsrCommandOption = None,
     runner_path: RunnerPathOption = None,
     runner_timeout: RunnerTimeoutOption = 3600.0,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")
-    ] = None,
+    json: JsonOption = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
 
-    Upstream's runner calls no method at anybody's wish: with --executor runner the whole path
-    alone is judged, by its codes and WAV files.
+    METHOD is token_embedding, audio_token_embedding, text_decoder, semantic_head,
+    predict_velocity or codec. Upstream's runner cannot call one method at a time: with
+    --runner-path, its speech alone is judged.
 
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
-    from harness.methods import select_methods
-    from harness.methods.precision import parse_precision
+    check_targets(json)
+    with console.failure_report(json):
+        from harness.methods import select_methods
+        from harness.methods.precision import parse_precision
 
-    select_methods(methods or ())  # a typo is answered before the slow imports
-    from harness.parity import Parity, Request
-    from harness.parity.request import TEXT
-    from harness.parity.speaking import Utterance, check_utterance
-    from harness.report import print_report, write_json
-
-    request = Request(
-        checkpoint=checkpoint,
-        methods=tuple(methods or ()),
-        precision=parse_precision(
+        select_methods(methods or ())  # a typo is answered before the slow imports
+        chosen = parse_precision(
             precision,
             qlinear=qlinear,
             qlinear_group_size=qlinear_group_size,
             decoder_qlinear_scope=decoder_qlinear_scope,
             qembedding=qembedding,
             qembedding_group_size=qembedding_group_size,
-        ),
-        executor=executor,
-        require=require,
-        max_seq_len=max_seq_len,
-        max_codec_frames=max_codec_frames,
-        codec_form=codec_form,
-        without=tuple(without or ()),
-        artifacts=artifacts,
-        fresh=fresh,
-        triangulate=triangulate,
-        whole_path=whole_path,
-        asr=asr,
-        asr_command=asr_command,
-        text=TEXT if text is None else text,
-        runner=runner_path,
-        runner_timeout=runner_timeout,
-    )
-    with console.progress() as progress:
-        parity = Parity(request, progress)
-        if text is not None:
-            check_utterance(parity, Utterance.of(parity.script))
-        report = parity.report(command=console.command_line())
-    if json is not None:
-        write_json(report, json)
-    print_report(report, console.stdout())
-    raise typer.Exit(report.exit_code)
+        )
+        from harness.parity import Request, report
+        from harness.parity import check as walk
+        from harness.report import print_report, write_json
+        from harness.synthesis import TEXT, Utterance
+
+        request = Request(
+            checkpoint=checkpoint,
+            methods=tuple(methods or ()),
+            precision=chosen,
+            executor=executor,
+            require=require,
+            max_seq_len=max_seq_len,
+            max_codec_frames=max_codec_frames,
+            codec_form=codec_form,
+            without=tuple(without or ()),
+            artifacts=artifacts,
+            fresh=fresh,
+            triangulate=triangulate,
+            speak=speak,
+            utterance=Utterance(TEXT if text is None else text, voice, seed),
+            asr=asr,
+            asr_command=asr_command,
+            runner=runner_path,
+            runner_timeout=runner_timeout,
+        )
+        started = datetime.datetime.now(datetime.UTC)
+        with console.progress() as progress:
+            checked = walk(request, progress)
+        made = report(checked, started, console.command_line())
+        if json is not None:
+            write_json(made, json)
+    print_report(made, console.stdout())
+    raise typer.Exit(made.exit_code)

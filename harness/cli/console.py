@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
 
+import typer
 from rich.console import Console
 
-from harness.errors import InputError
+from harness.errors import HarnessError, InputError
 from harness.memory import peak_memory
 
-__all__ = ["command_line", "progress", "raw_stdout", "stderr", "stdout"]
+__all__ = [
+    "command_line",
+    "failure_report",
+    "progress",
+    "raw_stdout",
+    "stderr",
+    "stdout",
+    "write_failure",
+]
 
 LOG_WIDTH = 140
 
@@ -35,6 +47,30 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def _line(text: str) -> None:
     print(f"· {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def failure_report(json: Path | None) -> Iterator[None]:
+    """Write a report of the failure to `json` where the block makes none.
+
+    Else the file of an earlier run, green perhaps, would stand for this one.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if json is not None and not isinstance(error, typer.Exit):
+            write_failure(json, str(error) or type(error).__name__)
+        raise
+
+
+def write_failure(json: Path, reason: str) -> None:
+    """Write a report that says why there is no judgement; what cannot be written is left."""
+    from harness.report.failure import failure
+    from harness.report.jsonfile import write_json
+
+    made = failure(reason, command_line(), metadata.version("voxtral-parity"))
+    with contextlib.suppress(HarnessError, OSError):
+        write_json(made, json)
 
 
 @contextmanager

@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.console import progress
+from harness.files import check_directory
 
 if TYPE_CHECKING:
-    from harness.parity import Parity
+    from harness.methods import Dimensions
 
 __all__ = ["export"]
 
-_Text = Optional[str]  # noqa: UP045 - typer evaluates it on Python 3.10 as well
-_Whole = Optional[int]  # noqa: UP045
+_Text = str | None
+_Whole = int | None
 
 
 def _option(name: str, metavar: str, text: str) -> object:
@@ -97,19 +98,23 @@ def export(
         qlinear_codec=qlinear_codec,
         qlinear_codec_group_size=qlinear_codec_group_size,
     )
-    from harness.parity import Parity, Request
+    from harness.checkpoint import open_checkpoint
+    from harness.parity.plan import resolve
+    from harness.parity.request import Request
 
     request = Request(
         checkpoint=checkpoint, max_seq_len=max_seq_len, max_codec_frames=max_codec_frames
     )
+    check_directory(output_dir)
     with progress() as say:
-        parity = Parity(request, say)
+        opened = open_checkpoint(checkpoint, say)
+        plan = resolve(request, opened)
         made = write_artifacts(
-            parity.checkpoint,
-            parity.sizes,
+            opened,
+            plan.sizes,
             flags,
             output_dir,
-            voice=parity.checkpoint.voice_file(parity.voice),
+            voice=opened.find_voice(plan.utterance.voice),
             fresh=fresh,
             progress=say,
         )
@@ -117,19 +122,19 @@ def export(
         path = output_dir / artifact.name
         typer.echo(f"{path}  {artifact.bytes:,} bytes  {artifact.sha256}")
     if verify:
-        _verify(parity, output_dir, [artifact.name for artifact in made])
+        _verify(opened.directory, plan.sizes, output_dir, [artifact.name for artifact in made])
 
 
-def _verify(parity: Parity, output_dir: Path, names: Sequence[str]) -> None:
+def _verify(directory: Path, sizes: Dimensions, output_dir: Path, names: Sequence[str]) -> None:
     """Export again with the same options, from the same weights, and compare the files."""
     from harness.parity.repeat import compare_exports, exported_again
 
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--verify", "--fresh")]
     # Of options given twice the last counts. The directory spares the empty cache a synthesis,
     # and hides the preset's name, from which its usual sizes follow.
-    arguments += ["--checkpoint", str(parity.checkpoint.directory)]
-    arguments += ["--max-seq-len", str(parity.sizes.max_seq_len)]
-    arguments += ["--max-codec-frames", str(parity.sizes.max_codec_frames)]
+    arguments += ["--checkpoint", str(directory)]
+    arguments += ["--max-seq-len", str(sizes.max_seq_len)]
+    arguments += ["--max-codec-frames", str(sizes.max_codec_frames)]
     with progress() as say:
         say("exporting again, in a process of its own")
         with exported_again(arguments) as again:

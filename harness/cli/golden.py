@@ -8,7 +8,7 @@ import typer
 
 from harness.cli.console import progress as show_progress
 from harness.cli.console import stdout
-from harness.cli.options import CheckpointOption, ExecutorOption
+from harness.cli.options import CheckpointOption, ExecutorOption, PrecisionOption
 
 __all__ = ["app"]
 
@@ -16,15 +16,27 @@ app = typer.Typer(help="Reviewed statistics of the codec's waveform.", no_args_i
 
 
 @app.command("check")
-def golden_check(checkpoint: CheckpointOption = "tiny", executor: ExecutorOption = "auto") -> None:
+def golden_check(
+    checkpoint: CheckpointOption = "tiny",
+    precision: PrecisionOption = "fp32",
+    executor: ExecutorOption = "auto",
+) -> None:
     """Compare the codec's waveform with its golden. Exit codes as for `check`."""
     from harness.compare import exit_code
-    from harness.parity import KeptSound, Parity, Request
+    from harness.golden import missing
+    from harness.parity import Request, check
+    from harness.parity.judges.golden import find_golden, golden_key, judge_golden
     from harness.report import print_verdicts
 
+    request = Request(
+        checkpoint=checkpoint, precision=precision, executor=executor, methods=("codec",)
+    )
     with show_progress() as progress:
-        parity = Parity(Request(checkpoint=checkpoint, executor=executor), progress)
-        verdicts = KeptSound(parity).judge()
+        checked = check(request, progress)
+    kept = find_golden(checked.plan, checked.observation.executor)
+    verdicts = judge_golden(checked.plan, checked.evidence, checked.observation, kept)
+    if not verdicts:
+        verdicts = [missing(golden_key(checked.plan, checked.observation.executor))]
     print_verdicts(verdicts, stdout())
     raise typer.Exit(exit_code(verdicts))
 
@@ -33,15 +45,19 @@ def golden_check(checkpoint: CheckpointOption = "tiny", executor: ExecutorOption
 def golden_bless(
     reason: Annotated[str, typer.Option("--reason", help="Why the golden may change; kept in it.")],
     checkpoint: CheckpointOption = "tiny",
+    precision: PrecisionOption = "fp32",
     executor: ExecutorOption = "auto",
 ) -> None:
     """Make this run the golden; refused while parity with eager is not green."""
     from harness.golden import changes
-    from harness.parity import KeptSound, Parity, Request
+    from harness.parity import Request, check
+    from harness.parity.blessing import bless_golden
 
+    request = Request(
+        checkpoint=checkpoint, precision=precision, executor=executor, methods=("codec",)
+    )
     with show_progress() as progress:
-        parity = Parity(Request(checkpoint=checkpoint, executor=executor), progress)
-        blessed = KeptSound(parity).bless(reason)
+        blessed = bless_golden(check(request, progress), reason)
     console = stdout()
     if blessed.previous is not None:
         for change in changes(blessed.previous, blessed.golden.statistics):

@@ -30,12 +30,12 @@ def matrix(
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
-            "--checkpoint", metavar="DIR|PRESET", help="May be repeated; tiny and small by default."
+            "--checkpoint", metavar="DIR|PRESET", help="Repeatable; tiny and small by default."
         ),
     ] = None,
-    precisions: Annotated[
-        str | None,
-        typer.Option(metavar="P,P…", help="Comma-separated; every precision by default."),
+    precision: Annotated[
+        list[str] | None,
+        typer.Option("--precision", metavar="P", help="Repeatable; every precision by default."),
     ] = None,
     executor: Annotated[
         str, typer.Option("--executor", metavar="E", help="What runs MLX.")
@@ -52,9 +52,11 @@ def matrix(
     from harness.parity import Request
     from harness.parity.matrix import cells
     from harness.report import print_verdicts
+    from harness.runtime.select import choose
 
-    chosen = tuple(precisions.split(",")) if precisions is not None else tuple(PRECISIONS)
+    chosen = tuple(precision or PRECISIONS)
     select_methods(methods or ())  # a typo is answered before the first checkpoint is opened
+    choose(executor)
     console, verdicts, tables = stdout(), list[Verdict](), []
     for name in checkpoint or _CHECKPOINTS:
         request = Request(checkpoint=name, methods=tuple(methods or ()), executor=executor)

@@ -7,56 +7,43 @@ from typing import Annotated
 
 import typer
 
-__all__ = [
-    "AsrCommandOption",
-    "AsrOption",
-    "CheckpointOption",
-    "ExecutorOption",
-    "FramesOption",
-    "PrecisionOption",
-    "QEmbeddingGroupOption",
-    "QEmbeddingOption",
-    "QLinearGroupOption",
-    "QLinearOption",
-    "RequireOption",
-    "RunnerPathOption",
-    "RunnerTimeoutOption",
-    "ScopeOption",
-    "SeqLenOption",
-]
-
 CheckpointOption = Annotated[
     str,
     typer.Option("--checkpoint", metavar="DIR|PRESET", help="tiny, small, full, or a directory."),
+]
+MethodsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[METHOD]...", help="All six by default.")
 ]
 PrecisionOption = Annotated[
     str, typer.Option("--precision", metavar="P", help="fp32, bf16 or bf16-4w8w.")
 ]
 QLinearOption = Annotated[
     str | None,
-    typer.Option("--qlinear", metavar="4w|8w", help="Bits of decoder and flow-head linears."),
+    typer.Option("--qlinear", metavar="BITS", help="4w or 8w: decoder and flow-head linears."),
 ]
 QLinearGroupOption = Annotated[
     int | None,
     typer.Option(
         "--qlinear-group-size",
+        metavar="N",
         min=0,
-        help="Weights that share a scale; 0: a whole row. Usually 32 for 4w, 0 for 8w.",
+        help="Weights that share a scale; 0: a row.",
     ),
 ]
 ScopeOption = Annotated[
     str | None,
     typer.Option(
         "--decoder-qlinear-scope",
-        metavar="all|attention|feed_forward|none",
-        help="Which of the decoder's linears; the flow head's always are.",
+        metavar="WHICH",
+        help="Decoder linears: all, attention, feed_forward, none.",
     ),
 ]
 QEmbeddingOption = Annotated[
-    str | None, typer.Option("--qembedding", metavar="4w|8w", help="Bits of both embeddings.")
+    str | None, typer.Option("--qembedding", metavar="BITS", help="4w or 8w: both embeddings.")
 ]
 QEmbeddingGroupOption = Annotated[
-    int | None, typer.Option("--qembedding-group-size", min=0, help="As --qlinear-group-size.")
+    int | None,
+    typer.Option("--qembedding-group-size", metavar="N", min=0, help="The same for embeddings."),
 ]
 ExecutorOption = Annotated[
     str,
@@ -73,27 +60,39 @@ RequireOption = Annotated[
     ),
 ]
 SeqLenOption = Annotated[
-    int | None, typer.Option("--max-seq-len", min=1, help="Positions of the KV cache.")
+    int | None,
+    typer.Option("--max-seq-len", metavar="N", min=2, max=2**20, help="Positions of the KV cache."),
 ]
 FramesOption = Annotated[
-    int | None, typer.Option("--max-codec-frames", min=1, help="Frames of one codec call.")
+    int | None,
+    typer.Option(
+        "--max-codec-frames", metavar="N", min=1, max=2**16, help="Frames of one codec call."
+    ),
+]
+TextOption = Annotated[str | None, typer.Option(help="What is said; upstream's sentence.")]
+VoiceOption = Annotated[
+    str | None,
+    typer.Option("--voice", metavar="V", help="A voice's name, or its .pt or .bin file."),
+]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Of the noise and of the draws.")
 ]
 RunnerPathOption = Annotated[
     Path | None,
-    typer.Option(
-        "--runner-path", metavar="FILE", help="With --executor runner: upstream's program."
-    ),
+    typer.Option("--runner-path", metavar="FILE", help="Upstream's runner, which then speaks."),
 ]
 RunnerTimeoutOption = Annotated[
     float,
-    typer.Option("--runner-timeout", min=0.1, help="Seconds after which the runner hangs."),
+    typer.Option(
+        "--runner-timeout", metavar="S", min=0.1, help="Seconds after which the runner is ended."
+    ),
 ]
 AsrOption = Annotated[
     str | None,
     typer.Option(
         "--asr",
         metavar="ENGINE",
-        help="Listen to the WAV file: apple, pocketsphinx, whisper or command.",
+        help="Transcribe the speech: apple, pocketsphinx, whisper or command.",
     ),
 ]
 AsrCommandOption = Annotated[
@@ -101,4 +100,7 @@ AsrCommandOption = Annotated[
     typer.Option(
         "--asr-command", metavar="COMMAND", help="With --asr command; {} is the WAV file."
     ),
+]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
 ]

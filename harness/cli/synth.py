@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from rich.console import Console
 
 from harness.cli import console
 from harness.cli.options import (
@@ -23,6 +24,7 @@ from harness.cli.options import (
 )
 from harness.compare.verdict import exit_code
 from harness.errors import InputError
+from harness.files import check_targets
 
 __all__ = ["synth"]
 
@@ -87,28 +89,22 @@ def synth(
     Exit code 0: the WAV file is written, and with --asr the text was heard in it. 1: other words
     were heard, or none. 2: it could not be made.
     """
-    from harness.asr import Ear
+    from harness.asr import Transcriber
     from harness.bench.figures import run_of_timing, write_speech
     from harness.bench.speaking import subject_of
-    from harness.files import check_targets, file_digest
-    from harness.parity import Parity, Request
-    from harness.parity.request import RUNNER
-    from harness.parity.runner import RunnerSpeaker
-    from harness.parity.speaking import EAGER, Speaker, Utterance, check_utterance, room_for_chunks
+    from harness.files import file_digest
+    from harness.parity.request import RUNNER, Request
+    from harness.parity.speaking import EAGER, open_speaker, with_room_for_chunks
     from harness.report import print_verdicts
+    from harness.synthesis import Utterance
     from harness.synthesis.dump import write_codes
     from harness.synthesis.wav import write_pcm
 
-    streaming = streaming or speaker
     target = output or (None if speaker else Path("output.wav"))
-    check_targets(target, codes, json)  # before the work, not after it
-    ear = Ear.of(asr, asr_command)
-    if ear is not None and target is None:
-        raise InputError("--asr listens to the WAV file; with --speaker, name it by --output")
-    if executor == RUNNER and speaker:
-        raise InputError("the runner has a --speaker of its own; leave --speaker out, or start it")
-    if executor == RUNNER and codes is not None and streaming:
-        raise InputError("the runner tells no codes when it streams; leave --codes out")
+    check_targets(target, codes, json)
+    transcriber = Transcriber.of(asr, asr_command)
+    if transcriber is not None and target is None:
+        raise InputError("--asr transcribes the WAV file; with --speaker, name one by --output")
     request = Request(
         checkpoint=checkpoint,
         precision=precision,
@@ -117,40 +113,44 @@ def synth(
         max_seq_len=max_seq_len,
         max_codec_frames=max_codec_frames,
         artifacts=artifacts,
+        utterance=Utterance(
+            text, voice, seed, temperature, max_new_tokens, seed_step, streaming or speaker
+        ),
         runner=runner_path,
         runner_timeout=runner_timeout,
     )
-    wish = Utterance(text, voice, seed, temperature, max_new_tokens, seed_step, streaming)
+    if request.executor == RUNNER and speaker:
+        raise InputError("the runner has a --speaker of its own; leave --speaker out, or start it")
+    if request.executor == RUNNER and codes is not None and streaming:
+        raise InputError("the runner tells no codes when it streams; leave --codes out")
     with console.raw_stdout() as raw, console.progress() as say:
 
         def play(samples: NDArray[np.float32]) -> None:
             if speaker:
                 raw(samples.astype("<f4").tobytes())
 
-        if streaming:
-            request = room_for_chunks(request, max_new_tokens)
-        parity = Parity(request, say)
-        check_utterance(parity, wish)
-        if executor == RUNNER:
-            who: RunnerSpeaker | Speaker = RunnerSpeaker(parity)
-        else:
-            who = Speaker(parity, eager=executor == EAGER, play=play)
+        if request.utterance.streaming:
+            request = with_room_for_chunks(request)
+        who = open_speaker(request, eager=executor == EAGER, progress=say, play=play)
+        if not who.checkpoint.voices() and voice is None:
+            say("the checkpoint has no voice_embedding/: speaking without a voice")
         who.prepare()
         name = who.name
         say(f"speaking on {name}")
-        spoken = who.speak(wish)
-        parity.close()
+        spoken = who.say(request.utterance)
+        who.close()
         if target is not None:
             write_pcm(target, spoken.pcm, spoken.sampling_rate)
         if codes is not None and spoken.codes is not None:
             write_codes(codes, spoken.codes)
-        words = None
-        if ear is not None and target is not None:
-            say(f"{ear.engine} listens")
-            words = ear.judge_file(target, text)
+        heard = None
+        if transcriber is not None and target is not None:
+            say(f"{transcriber.engine} transcribes")
+            synthetic = who.checkpoint.preset is not None
+            heard = transcriber.judge_file(target, text, synthetic=synthetic)
         if json is not None:
             run = run_of_timing(spoken.timing, ended=spoken.ended)
-            write_speech(json, subject_of(parity, wish), name, run, words)
+            write_speech(json, subject_of(who.plan, request.utterance), name, run, heard)
     timing = spoken.timing
     end = "END_AUDIO" if spoken.ended else "no END_AUDIO"
     console.stderr(
@@ -161,6 +161,7 @@ def synth(
     if target is not None and not speaker:
         digest = file_digest(target)
         typer.echo(f"{target}  {target.stat().st_size:,} bytes  {digest}")
-    if words is not None:
-        print_verdicts([words], console.stdout())
-        raise typer.Exit(exit_code([words]))
+    if heard is not None:
+        # With --speaker, standard output is the samples' alone.
+        print_verdicts([heard], Console(stderr=True) if speaker else console.stdout())
+        raise typer.Exit(exit_code([heard]))

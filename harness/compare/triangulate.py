@@ -28,7 +28,16 @@ from harness.compare import words
 from harness.compare.metrics import as_float64
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 
-__all__ = ["CASE", "Finding", "BackendResult", "CaseResult", "distance", "find", "headroom", "triangulate"]
+__all__ = [
+    "CASE",
+    "BackendResult",
+    "CaseResult",
+    "Finding",
+    "distance",
+    "find",
+    "headroom",
+    "triangulate",
+]
 
 CASE = "MLX vs XNNPACK vs eager"
 

@@ -16,7 +16,7 @@ from harness.pte.facts import ProgramFacts, read_facts
 from harness.reference.models import Models
 from harness.synthesis import RUNNER_CHUNKS, Chunks
 
-__all__ = ["Artifacts", "ArtifactContents", "export", "open_artifacts"]
+__all__ = ["ArtifactContents", "Artifacts", "export", "open_artifacts"]
 
 
 @dataclass(frozen=True)

@@ -118,9 +118,7 @@ def second_lowering(
         observation = observe(plan, checked.evidence, artifacts, run, progress=progress)
     mlx = (checked.plan, checked.artifacts, checked.observation)
     verdicts = tuple(
-        judge_lowerings(
-            method, checked.evidence, mlx, (plan, artifacts, observation), budget
-        )
+        judge_lowerings(method, checked.evidence, mlx, (plan, artifacts, observation), budget)
         for method in plan.selected
     )
     return Checked(plan, checked.evidence, artifacts, observation, verdicts)
@@ -182,9 +180,7 @@ def _pair(
     return ArtifactPair(paths, partial(choose, executor, require), progress)
 
 
-def _judge_words(
-    plan: Plan, said: Spoken, transcriber: Transcriber | None
-) -> tuple[Verdict, ...]:
+def _judge_words(plan: Plan, said: Spoken, transcriber: Transcriber | None) -> tuple[Verdict, ...]:
     """The words in a speech, and its figures beside the published ones."""
     found, transcript = [], None
     waveform = said.waveform

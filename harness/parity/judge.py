@@ -88,9 +88,7 @@ def judge_method(
     return [*found, *judge_precision(plan, method, evidence)]
 
 
-def _judge_file(
-    plan: Plan, name: str, file: ArtifactContents, evidence: Evidence
-) -> list[Verdict]:
+def _judge_file(plan: Plan, name: str, file: ArtifactContents, evidence: Evidence) -> list[Verdict]:
     if file.facts is None:
         return []  # nothing could be lowered, as the methods' verdicts say
     found = []

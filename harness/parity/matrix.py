@@ -77,9 +77,7 @@ def cells(
             columns = _columns(replace(request, precision=precision, speak=False), progress)
         except HarnessError as error:
             columns = {
-                (name, column): (
-                    Verdict(name, column, "execution", Status.UNJUDGED, str(error)),
-                )
+                (name, column): (Verdict(name, column, "execution", Status.UNJUDGED, str(error)),)
                 for name in names
                 for column in COLUMNS
             }
@@ -107,6 +105,4 @@ def _columns(
 
 def _judged(name: str, side: Checked) -> tuple[Verdict, ...]:
     (method,) = select_methods([name])
-    return tuple(
-        judge_method(side.plan, method, side.evidence, side.artifacts, side.observation)
-    )
+    return tuple(judge_method(side.plan, method, side.evidence, side.artifacts, side.observation))

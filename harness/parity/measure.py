@@ -1,6 +1,6 @@
 """Measure how far exports are from eager: what the allowances in `methods` stand on.
 
-Run as ``nox -s tolerances -- [tiny|small|DIR]… [--precisions P,P…] [--executor E]``. Prints, for
+Run as ``nox -s tolerances -- [tiny|small|DIR]… [--precision P]… [--executor E]``. Prints, for
 each method, the greatest value of each gate over all cases, how much of the allowance that is,
 and which case had it. Methods without an allowance are measured too.
 """
@@ -22,6 +22,7 @@ from harness.parity.check import Checked, check
 from harness.parity.request import Request
 
 __all__ = ["Measured", "greatest", "main"]
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -45,9 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table of each checkpoint in each precision."""
     parser = argparse.ArgumentParser(prog="nox -s tolerances --", description=__doc__)
     parser.add_argument("checkpoints", nargs="*", default=["tiny"], metavar="tiny|small|DIR")
-    parser.add_argument("--precisions", default="fp32", metavar="P,P…", help=", ".join(PRECISIONS))
+    parser.add_argument(
+        "--precision", action="append", metavar="P", help=f"repeatable: {', '.join(PRECISIONS)}"
+    )
     parser.add_argument("--executor", default="auto", metavar="E", help="xnnpack measures XNNPACK")
-    parser.add_argument("--methods", default="", metavar="METHOD,…", help="all six by default")
+    parser.add_argument(
+        "--method", action="append", default=[], metavar="METHOD", help="repeatable; all six"
+    )
     given = parser.parse_args(arguments)
     console = Console(width=120)
 
@@ -55,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(f"· {text}", style="dim")
 
     for checkpoint in given.checkpoints:
-        for precision in given.precisions.split(","):
+        for precision in given.precision or ["fp32"]:
             request = Request(
                 checkpoint=checkpoint,
-                methods=tuple(filter(None, given.methods.split(","))),
+                methods=tuple(given.method),
                 precision=precision,
                 executor=given.executor,
             )

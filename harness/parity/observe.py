@@ -142,9 +142,7 @@ def _observe_case(plan: Plan, method: Method, case: Case, executor: Executor) ->
     return CaseObservation(outputs)
 
 
-def _speak_twice(
-    plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPair
-) -> SpokenTwice:
+def _speak_twice(plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPair) -> SpokenTwice:
     # A given file knows best which type its methods take.
     dtype = run.executor(MODEL).inputs("text_decoder")[0].dtype
     limits = dataclasses.replace(plan.limits, dtype=dtype)

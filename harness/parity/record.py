@@ -12,8 +12,9 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.cache import borrowed, digest_of
-from harness.cache.sources import closure, computing_facts
+from harness.cache.sources import JUDGES, maker
 from harness.errors import InputError
+from harness.export.kept_layers import QUANTIZERS
 from harness.files import file_digest
 from harness.methods import METHODS
 from harness.methods.cases import Case, edge_cases
@@ -141,17 +142,35 @@ def _run(eager: Runner, case: Case) -> CaseEvidence:
     return CaseEvidence(case, tuple(outputs))
 
 
+_STACK = (
+    "torch", "executorch", "torchao", "numpy", "ml_dtypes", "safetensors", "mistral-common",
+    "tiktoken",
+)  # fmt: skip
+
+_UPSTREAM = ("examples/models/voxtral_tts", "extension/llm/custom_ops")
+
+
 def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     """Everything that eager's numbers depend on."""
     voice = models.checkpoint.find_voice(plan.utterance.voice)
+    makers, packages = ["harness.parity.record", "harness.checkpoint.loading"], {}
+    packages["executorch"] = _UPSTREAM
+    if plan.precision.quantized:
+        makers.append("harness.export.quantize")
+        packages = {**QUANTIZERS, "executorch": (*_UPSTREAM, *QUANTIZERS["executorch"])}
     return {
         "weights": f"sha256:{plan.checkpoint.digest}",
         "voice": None if voice is None else f"sha256:{file_digest(voice)}",
         "sizes": asdict(plan.sizes),
         "utterance": asdict(plan.utterance),
         "precision": asdict(plan.precision),
-        "computing": computing_facts(),
-        "sources": closure("harness.parity.record", upstream=True),
+        **maker(
+            *makers,
+            stack=_STACK,
+            packages=packages,
+            # How evidence is judged, reported and exported does not change it.
+            without=(*JUDGES, "harness.report", "harness.export.artifacts"),
+        ),
     }
 
 

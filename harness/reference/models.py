@@ -55,7 +55,13 @@ class Models:
         if self.precision.quantized:
             from harness.export.quantize import quantize_in_place
 
-            quantize_in_place(model, self.precision, self.checkpoint.digest, self._progress)
+            quantize_in_place(
+                model,
+                self.precision,
+                self.checkpoint.digest,
+                self._progress,
+                fresh=self._fresh,
+            )
         return model
 
     @cached_property

@@ -1,0 +1,38 @@
+"""The report of a run that came to no judgement: one unjudged verdict that says why."""
+
+from __future__ import annotations
+
+import datetime
+
+from harness.compare.verdict import Status, Verdict
+from harness.fingerprint import Fingerprint
+from harness.report.model import CheckpointFacts, Reference, Report
+
+__all__ = ["failure"]
+
+
+def failure(reason: str, command: str, tool_version: str) -> Report:
+    """What is written where a report was asked for and there is none.
+
+    Parameters
+    ----------
+    reason
+        The sentence that the user is told.
+    command
+        What was typed.
+    tool_version
+        Version of voxtral-parity.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return Report(
+        tool_version=tool_version,
+        started=now.replace("+00:00", "Z"),
+        seconds=0.0,
+        command=command,
+        checkpoint=CheckpointFacts("", "", ""),
+        precision="",
+        executor=Fingerprint("", "", {}),
+        artifacts=(),
+        reference=Reference("none: nothing was compared with one"),
+        verdicts=(Verdict("run", "could not be judged", "execution", Status.UNJUDGED, reason),),
+    )
