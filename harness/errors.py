@@ -16,10 +16,13 @@ verdict. Any other error of this tree, and any other exception, makes a verdict 
 
 A `SilentOddityWarning` is no error: a run followed what upstream's runtime does without a word.
 
-Every message is one sentence that says what, where, expected, got, and what to do.
+Every message is one sentence that says what, where, expected, got, and what to do. It is bounded
+in length, whatever a foreign file put into it: `brief` shortens one value, `HarnessError` the whole.
 """
 
 from __future__ import annotations
+
+import reprlib
 
 __all__ = [
     "CheckpointError",
@@ -31,11 +34,56 @@ __all__ = [
     "SilentOddityWarning",
     "UnavailableError",
     "UnsupportedError",
+    "brief",
+    "in_a_sentence",
 ]
+
+_MAX_MESSAGE = 1200
+"""Characters of a message; of a longer one the middle is left out."""
+
+_MAX_DIGITS = 40
+
+
+def brief(value: object, limit: int = 80) -> str:
+    """`repr` of a value for a message: bounded in length, and in time for a hostile value."""
+    if isinstance(value, int) and value.bit_length() > 3 * _MAX_DIGITS:
+        return f"an integer of {value.bit_length():,} bits"  # its digits may not even be printed
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = limit
+    text = short.repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _MAX_MESSAGE:
+        return text
+    head, tail = text[: _MAX_MESSAGE // 2], text[-_MAX_MESSAGE // 4 :]
+    return f"{head} … ({len(text):,} characters) … {tail}"
+
+
+def in_a_sentence(error: BaseException) -> str:
+    """What an exception of any kind says, on one line, without codes that move a terminal."""
+    if isinstance(error, OSError) and error.strerror:
+        names = dict.fromkeys(n for n in (error.filename, error.filename2) if n is not None)
+        where = "".join(f"{name}: " for name in names)
+        text = f"{where}{error.strerror}"
+    elif isinstance(error, MemoryError):
+        text = f"out of memory ({error})" if str(error) else "out of memory"
+    elif isinstance(error, HarnessError):
+        text = str(error)
+    elif isinstance(error, RecursionError):
+        text = "the input is nested too deeply"
+    else:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    line = " ".join(_bounded(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 class HarnessError(Exception):
     """Base of all errors that mean "could not judge" (exit code 2)."""
+
+    def __str__(self) -> str:
+        return _bounded(super().__str__())
 
 
 class InputError(HarnessError):

@@ -1,52 +1,158 @@
-"""Where derived files live, how they get there whole or not at all, and what is in a file."""
+"""Files: where derived ones live, how foreign ones are read, and how our own get written.
+
+Trouble of the file system becomes one sentence here. A file is written whole or not at all, never
+over a device, and with the permissions that the user's ``umask`` leaves.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import json
 import os
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import platformdirs
+from harness.errors import HarnessError, InputError, MachineError, brief, in_a_sentence
 
-from harness.errors import InputError
+__all__ = [
+    "cache_dir",
+    "check_directory",
+    "check_targets",
+    "file_digest",
+    "open_file",
+    "read_file",
+    "read_json",
+    "replace_directory",
+    "replace_file",
+]
 
-__all__ = ["cache_dir", "check_target", "file_digest", "replace_directory", "replace_file"]
+_MAX_TEXT = 64 << 20
+"""Bytes of a foreign file that is read whole: ten times the largest tokenizer."""
+
+_SCRATCH_STEM = 60
+"""Characters of a name that a temporary name repeats: 255 bytes is the limit of a name."""
+
+
+_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""What a write refuses with, which names no file."""
 
 
 def cache_dir() -> Path:
-    """Root of the cache: ``$VOXTRAL_PARITY_CACHE``, else the user's cache directory."""
+    """Root of the cache: ``$VOXTRAL_PARITY_CACHE``, else the user's cache directory.
+
+    Raises
+    ------
+    InputError
+        It is no directory and cannot be made one, or its name is not UTF-8.
+    """
     override = os.environ.get("VOXTRAL_PARITY_CACHE")
-    root = Path(override) if override else Path(platformdirs.user_cache_dir("voxtral-parity"))
-    root.mkdir(parents=True, exist_ok=True)
+    if override:
+        root = Path(override)
+    else:
+        import platformdirs
+
+        root = Path(platformdirs.user_cache_dir("voxtral-parity"))
+    advice = "set VOXTRAL_PARITY_CACHE to a directory that can be written"
+    try:
+        str(root).encode()
+        root.mkdir(parents=True, exist_ok=True)
+    except UnicodeEncodeError:
+        raise InputError(f"the name of the cache, {root!r}, is not UTF-8; {advice}") from None
+    except OSError as error:
+        raise InputError(f"the cache {root} cannot be used: {error.strerror}; {advice}") from None
     return root
+
+
+def open_file(path: Path, what: str, error: type[HarnessError] = InputError) -> BinaryIO:
+    """Open a foreign file for reading, if it is a regular one.
+
+    Parameters
+    ----------
+    path
+        Which; a link is followed.
+    what
+        What it should be, for the message: ``"voice"``, ``"params.json"``.
+    error
+        Raised where it is missing, unreadable, a directory, a device or a pipe (which would be
+        waited for).
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
+        raise error(f"{what} {path} cannot be read: {_reason(problem)}") from problem
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise error(f"{what} {path} cannot be read: it is not a regular file")
+    return os.fdopen(handle, "rb")
+
+
+def read_file(
+    path: Path, what: str, error: type[HarnessError] = InputError, *, limit: int = _MAX_TEXT
+) -> bytes:
+    """Contents of a foreign file of at most `limit` bytes; parameters as `open_file`."""
+    with open_file(path, what, error) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise error(
+                f"{what} {path} has {size:,} bytes, and at most {limit:,} are read; is it the "
+                "right file?"
+            )
+        try:
+            return file.read(limit)
+        except OSError as problem:
+            raise error(f"{what} {path} cannot be read: {problem.strerror}") from problem
+
+
+def read_json(
+    path: Path, what: str, error: type[HarnessError] = InputError, *, limit: int = _MAX_TEXT
+) -> Any:
+    """Value of a foreign JSON file in UTF-8; parameters as `read_file`."""
+    try:
+        return json.loads(read_file(path, what, error, limit=limit).decode("utf-8"))
+    except (ValueError, RecursionError) as problem:  # not UTF-8, not JSON, too many digits
+        raise error(f"{what} {path} is not readable JSON: {in_a_sentence(problem)}") from problem
 
 
 def file_digest(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
+    with open_file(path, "file") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def replace_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `target`; renamed onto it on success, removed on failure."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    scratch = Path(name)
-    try:
-        yield scratch
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, target)
-    finally:
-        scratch.unlink(missing_ok=True)
+    """Yield a temporary name beside `target`; renamed onto it on success, removed on failure.
+
+    Where `target` is a link to a file, that file is replaced and the link stays. A file that is
+    replaced hands its permissions on.
+
+    Raises
+    ------
+    InputError
+        There is a directory, a device or a pipe.
+    MachineError
+        It cannot be written, or the block could not write what it had to.
+    """
+    target = _regular(target)
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = _scratch(target)
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        try:
+            os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            yield scratch
+            if mode is not None:
+                os.chmod(scratch, mode)
+            os.replace(scratch, target)
+        finally:
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -54,25 +160,104 @@ def replace_directory(target: Path) -> Iterator[Path]:
     """Yield a new directory beside `target`; renamed to it on success, removed on failure.
 
     `target` must not exist: directories cannot be replaced in one step, so callers hold a
-    lock and make each one once.
+    lock and make each one once. Raises `MachineError` as `replace_file` does.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield scratch
-        os.chmod(scratch, 0o755)
-        os.rename(scratch, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = _scratch(target, len(target.name))
+        try:
+            scratch.mkdir()
+            yield scratch
+            os.rename(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
-def check_target(path: Path) -> None:
-    """Refuse a path at which renaming a file would put it in the place of something else.
+def check_targets(*paths: Path | None) -> None:
+    """Refuse outputs that could not be written, before the work that they wait for.
+
+    Makes missing parent directories. What a full disk refuses shows only later.
+
+    Parameters
+    ----------
+    *paths
+        Files to write; None stands for one that nobody asked for.
 
     Raises
     ------
     InputError
-        There is a directory, or a device such as ``/dev/null``.
+        A path is empty, too long, a directory, a device, in a directory that cannot be made or
+        written, or the same file as another of them.
     """
-    if path.exists() and not path.is_file():
-        raise InputError(f"cannot write {path}: it is a directory or a device, not a file")
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path is None:
+            continue
+        target = _regular(path)
+        check_directory(target.parent, path)
+        _regular(path)  # again: only in a directory that exists is a name found too long
+        other = seen.setdefault(os.path.realpath(target), path)
+        if other is not path:
+            raise InputError(f"two outputs are the same file: {other} and {path}; name two")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise InputError(f"cannot write {path}: the file is read-only")
+
+
+def check_directory(directory: Path, path: Path | None = None) -> None:
+    """Refuse a directory in which no file can be made; make it if it is missing.
+
+    Parameters
+    ----------
+    directory
+        Where files are to go.
+    path
+        What the user named, where that is not the directory itself.
+
+    Raises
+    ------
+    InputError
+        It is none, or cannot be made or written.
+    """
+    scratch = _scratch(directory / "output")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        scratch.unlink()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {path or directory}: {_reason(error)}") from None
+
+
+def _regular(path: Path) -> Path:
+    """The file that writing to `path` would write to, which may not exist yet."""
+    try:
+        real = Path(os.path.realpath(path))
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:  # a link to nothing, too, is a file to come
+        return real
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {brief(str(path), 200)}: {_reason(error)}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise InputError(f"cannot write {path}: it is {kind}, not a file")
+    return real
+
+
+def _scratch(target: Path, stem: int = _SCRATCH_STEM) -> Path:
+    return target.with_name(f".{target.name[:stem]}.{os.urandom(4).hex()}")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Say of which output the file system's refusal is; what else fails in the block passes."""
+    try:
+        yield
+    except OSError as error:
+        named = isinstance(error.filename, (str, bytes, os.PathLike))
+        ours = named and Path(os.fsdecode(error.filename)).is_relative_to(target.parent)
+        if ours or (not named and error.errno in _WRITING):
+            raise MachineError(f"cannot write {target}: {_reason(error)}") from error
+        raise

@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cache import room
+from harness.cache import quota
 from harness.cache.facts import Facts, differences, key_of, nearest
 from harness.cache.locks import acquire, holding, release
-from harness.cache.room import FACTS_FILE, Place, Record
+from harness.cache.quota import FACTS_FILE, Place, Record
 from harness.files import replace_directory
 
 __all__ = ["Entry", "borrowed", "fetch", "find", "release_all"]
@@ -140,7 +140,7 @@ def _plain(facts: Facts) -> Facts:
 
 def _place(kind: str, name: str, facts: Facts) -> Place:
     key = key_of({"format": _FORMAT, "kind": kind, "name": name, "facts": facts})
-    return Place(room.root(), kind, f"{re.sub(r'[^-+.0-9A-Za-z]', '_', name)}-{key}")
+    return Place(quota.root(), kind, f"{re.sub(r'[^-+.0-9A-Za-z]', '_', name)}-{key}")
 
 
 def _ensure(
@@ -153,7 +153,7 @@ def _ensure(
     verb: tuple[str, str],
     progress: Callable[[str], None],
 ) -> Entry:
-    room.bound()  # a bad setting is answered before the work, not after it
+    quota.bound()  # a bad setting is answered before the work, not after it
     if not fresh and _found(place):
         return Entry(place.path, made=False)
     with holding(
@@ -161,8 +161,8 @@ def _ensure(
     ):
         if not fresh and _found(place):
             return Entry(place.path, made=False)
-        fault = room.fault(place.path)
-        room.sweep(place)
+        fault = quota.fault(place.path)
+        quota.sweep(place)
         reason = _reason(place, name, facts, fault)
         progress(f"{verb[1]} {name}: {reason}")
         with replace_directory(place.path) as scratch:
@@ -171,14 +171,14 @@ def _ensure(
             record.write(scratch / FACTS_FILE)
             if place.path.exists():
                 _set_aside(place)
-        room.sweep(place)
-    room.evict(progress=progress)
+        quota.sweep(place)
+    quota.evict(progress=progress)
     return Entry(place.path, made=True)
 
 
 def _found(place: Place) -> bool:
     """Whether the entry is there and whole; if so, it counts as used now."""
-    if room.fault(place.path) is not None:
+    if quota.fault(place.path) is not None:
         return False
     try:
         os.utime(place.path / FACTS_FILE)
@@ -193,7 +193,7 @@ def _reason(place: Place, name: str, facts: Facts, fault: str | None) -> str:
         return "asked for afresh"
     if place.path.exists():
         return f"the cached one cannot be used, {fault}"
-    kept = sorted(room.entries(place.kind), key=lambda entry: entry.used, reverse=True)
+    kept = sorted(quota.entries(place.kind), key=lambda entry: entry.used, reverse=True)
     records = [entry.record for entry in kept if entry.record is not None]
     closest = nearest(facts, [record.facts for record in records if record.name == name])
     if closest is None:

@@ -148,11 +148,10 @@ def _bench_speech(
     from harness.bench.figures import read_benchmark, write_benchmark
     from harness.bench.speaking import bench_speaking, contestants, subject_of
     from harness.bench.table import print_benchmark
-    from harness.files import check_target
+    from harness.files import check_targets
     from harness.parity import Parity
 
-    if json_file is not None:
-        check_target(json_file)
+    check_targets(json_file)
     requests = contestants(executors, runner_path, options)
     saved = None if against is None else read_benchmark(against)
     with console.progress() as progress:

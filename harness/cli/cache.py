@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cache import room
+from harness.cache import quota
 from harness.cli.console import stdout
 from harness.errors import HarnessError, InputError
 
@@ -23,14 +23,14 @@ def show(context: typer.Context) -> None:
     """List what the cache holds."""
     if context.invoked_subcommand is not None:
         return
-    kept = sorted(room.entries(), key=lambda entry: (entry.place.kind, entry.name, -entry.used))
+    kept = sorted(quota.entries(), key=lambda entry: (entry.place.kind, entry.name, -entry.used))
     table = Table("kind", "name", "size", "last used", "made from")
     table.columns[2].justify = "right"
     for entry in kept:
         table.add_row(
             entry.place.kind,
             escape(entry.name),
-            room.in_words(entry.bytes),
+            quota.in_words(entry.bytes),
             "in use" if entry.in_use else _moment(entry.used),
             escape(entry.record.brief if entry.record else "damaged, will not be used"),
         )
@@ -40,8 +40,8 @@ def show(context: typer.Context) -> None:
     total = sum(entry.bytes for entry in kept)
     count = "1 entry" if len(kept) == 1 else f"{len(kept)} entries"
     console.print(
-        f"{count}, {room.in_words(total)} of {room.in_words(room.bound())} "
-        f"($VOXTRAL_PARITY_CACHE_BYTES): {room.root()}",
+        f"{count}, {quota.in_words(total)} of {quota.in_words(quota.bound())} "
+        f"($VOXTRAL_PARITY_CACHE_BYTES): {quota.root()}",
         soft_wrap=True,
         markup=False,
     )
@@ -55,14 +55,14 @@ def clear(
     everything: Annotated[bool, typer.Option("--all", help="Every kind.")] = False,
 ) -> None:
     """Delete entries of one kind, or all. Exit code 2 if some had to stay, being in use."""
-    kinds = sorted({entry.place.kind for entry in room.entries()})
+    kinds = sorted({entry.place.kind for entry in quota.entries()})
     if (kind is None) != everything:
         raise InputError(f"name one kind to clear, or --all (kinds here: {_listed(kinds)})")
     if kind is not None and kind not in kinds:
         raise InputError(f"kind must be one of {_listed(kinds)} (got {kind!r})")
-    deleted, kept = room.clear(kind)
+    deleted, kept = quota.clear(kind)
     freed = sum(entry.bytes for entry in deleted)
-    typer.echo(f"deleted {len(deleted)}, {room.in_words(freed)}")
+    typer.echo(f"deleted {len(deleted)}, {quota.in_words(freed)}")
     if kept:
         names = ", ".join(sorted({entry.name for entry in kept}))
         raise HarnessError(

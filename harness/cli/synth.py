@@ -90,7 +90,7 @@ def synth(
     from harness.asr import Ear
     from harness.bench.figures import run_of_timing, write_speech
     from harness.bench.speaking import subject_of
-    from harness.files import check_target, file_digest
+    from harness.files import check_targets, file_digest
     from harness.parity import Parity, Request
     from harness.parity.request import RUNNER
     from harness.parity.runner import RunnerSpeaker
@@ -101,9 +101,7 @@ def synth(
 
     streaming = streaming or speaker
     target = output or (None if speaker else Path("output.wav"))
-    for path in (target, codes, json):
-        if path is not None:
-            check_target(path)  # before the work, not after it
+    check_targets(target, codes, json)  # before the work, not after it
     ear = Ear.of(asr, asr_command)
     if ear is not None and target is None:
         raise InputError("--asr listens to the WAV file; with --speaker, name it by --output")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
-from harness.files import check_target, replace_file
+from harness.files import replace_file
 
 __all__ = ["DUMP_VARIABLE", "read_codes", "write_codes"]
 
@@ -36,7 +36,6 @@ def write_codes(path: Path, codes: NDArray[np.int64]) -> None:
         f"frame={frame} sem={row[0]} codes={','.join(map(str, row))}\n"
         for frame, row in enumerate(codes.T.tolist())
     ]
-    check_target(path)
     try:
         with replace_file(path) as scratch:
             scratch.write_text("".join(lines), encoding="ascii")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.arrays import Array
 from harness.compare import to_pcm16
 from harness.errors import InputError
-from harness.files import check_target, replace_file
+from harness.files import replace_file
 
 __all__ = ["read_wav", "write_pcm", "write_wav"]
 
@@ -38,7 +38,6 @@ def write_pcm(path: Path, codes: NDArray[np.int16], sampling_rate: int) -> None:
     """
     from scipy.io import wavfile
 
-    check_target(path)
     try:
         with replace_file(path) as scratch:
             wavfile.write(scratch, sampling_rate, codes)

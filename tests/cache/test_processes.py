@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from harness.cache import fetch
-from harness.cache.room import fault
+from harness.cache.quota import fault
 
 PARTS, PART = 20, 50_000
 

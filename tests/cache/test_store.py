@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cache import Entry, fetch, find
-from harness.cache.room import Record
+from harness.cache.quota import Record
 from harness.errors import InputError
 
 FACTS = {"sizes": {"max_seq_len": 128, "dim": 256}, "weights": "sha256:aa"}
