@@ -87,7 +87,7 @@ def synth(
     Exit code 0: the WAV file is written, and with --asr the text was heard in it. 1: other words
     were heard, or none. 2: it could not be made.
     """
-    from harness.asr import Ear
+    from harness.asr import Transcriber
     from harness.bench.figures import run_of_timing, write_speech
     from harness.bench.speaking import subject_of
     from harness.files import check_targets, file_digest
@@ -97,12 +97,12 @@ def synth(
     from harness.parity.speaking import EAGER, Speaker, Utterance, check_utterance, room_for_chunks
     from harness.report import print_verdicts
     from harness.synthesis.dump import write_codes
-    from harness.synthesis.wav import write_pcm
+    from harness.synthesis.wav import write_audio
 
     streaming = streaming or speaker
     target = output or (None if speaker else Path("output.wav"))
     check_targets(target, codes, json)  # before the work, not after it
-    ear = Ear.of(asr, asr_command)
+    ear = Transcriber.of(asr, asr_command)
     if ear is not None and target is None:
         raise InputError("--asr listens to the WAV file; with --speaker, name it by --output")
     if executor == RUNNER and speaker:
@@ -141,7 +141,7 @@ def synth(
         spoken = who.speak(wish)
         parity.close()
         if target is not None:
-            write_pcm(target, spoken.pcm, spoken.sampling_rate)
+            write_audio(target, spoken.pcm, spoken.sampling_rate)
         if codes is not None and spoken.codes is not None:
             write_codes(codes, spoken.codes)
         words = None

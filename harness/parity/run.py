@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.asr import Ear
+from harness.asr import Transcriber
 from harness.budget.tolerances import FLOOR_SOURCE, floor
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict
@@ -172,9 +172,9 @@ class Parity:
         return Script(self.request.text, self.voice, SEED, frames)
 
     @cached_property
-    def ear(self) -> Ear | None:
+    def ear(self) -> Transcriber | None:
         """Who listens to the whole path, if anybody."""
-        return Ear.of(self.request.asr, self.request.asr_command)
+        return Transcriber.of(self.request.asr, self.request.asr_command)
 
     @cached_property
     def fp32_run(self) -> EagerRun:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.arrays import Array
-from harness.asr import Ear
+from harness.asr import Transcriber
 from harness.checkpoint import DEFAULT_VOICE, Checkpoint
 from harness.compare import (
     Gate,
@@ -26,7 +26,7 @@ from harness.compare import (
 )
 from harness.compare.decisions import Decisions, TieAllowance, common_frames, judge_decisions
 from harness.compare.streams import judge_streaming
-from harness.errors import ExecutionError, InputError, UnavailableError
+from harness.errors import ExecutionError, InputError, MachineError, UnavailableError
 from harness.golden import default_root
 from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchors
 from harness.methods import select_methods
@@ -101,7 +101,7 @@ def judge_whole_path(
     utterance: Utterance,
     eager: Speech | None,
     anchor: Anchor | None = None,
-    ear: Ear | None = None,
+    ear: Transcriber | None = None,
 ) -> list[Verdict]:
     """Every verdict on one utterance: against eager, streamed against offline, and repeated.
 
@@ -136,7 +136,7 @@ def judge_heard(
     told: WaveformStatistics,
     utterance: Utterance,
     anchor: Anchor | None,
-    ear: Ear | None,
+    ear: Transcriber | None,
 ) -> list[Verdict]:
     """The words in a sound, and its figures beside the published ones.
 
@@ -150,7 +150,7 @@ def judge_heard(
         try:
             heard = ear.judge(pcm, told.sample_rate, utterance.text)
             transcript = str(heard.metrics.get("transcript", ""))
-        except (ExecutionError, UnavailableError) as error:  # the recogniser's fault, no speaker's
+        except (MachineError, UnavailableError) as error:  # the recogniser's fault, no speaker's
             case = f"words by {ear.engine}"
             heard = Verdict(SUBJECT, case, "words", Status.UNJUDGED, str(error))
         found.append(heard)
