@@ -15,7 +15,7 @@ import numpy as np
 from harness.compare import Status, Verdict, statistics, to_pcm16
 from harness.compare.decisions import Decisions, common_frames, judge_decisions
 from harness.compare.pcm import judge_pcm
-from harness.errors import ExecutionError, InputError
+from harness.errors import ExecutionError, InputError, MachineError
 from harness.files import file_digest
 from harness.fingerprint import Fingerprint
 from harness.methods import CODEC, MODEL, select_methods
@@ -31,7 +31,7 @@ from harness.parity.whole import (
     poor_frames,
     published,
 )
-from harness.runner import Heard, Order, check_program, run_runner
+from harness.runner import RunnerArgs, RunnerResult, check_program, run_runner
 from harness.synthesis import Speech, codec_lookback
 from harness.synthesis.timing import Timing
 
@@ -78,21 +78,21 @@ class RunnerSpeaker:
         )
         return Fingerprint(RUNNER, f"{platform.machine()} {platform.system()}", {}, notes)
 
-    def hear(self, utterance: Utterance, *, speaker: bool = False) -> Heard:
+    def hear(self, utterance: Utterance, *, speaker: bool = False) -> RunnerResult:
         """Let it speak; `speaker` also holds its standard output to be the samples alone.
 
         Raises
         ------
         InputError
             There is no such voice, or it cannot do what is wished.
-        UnavailableError, ExecutionError
+        UnavailableError, MachineError, ExecutionError
             See `run_runner`; also, its WAV has another sampling rate than the model.
         """
         parity = self.parity
         if not utterance.seed_step:
             raise InputError("the runner always takes the seed step; leave --no-seed-step out")
         voice = parity.checkpoint.find_voice(utterance.voice)
-        order = Order(
+        args = RunnerArgs(
             model=parity.artifact(MODEL).path,
             codec=parity.artifact(CODEC).path,
             tokenizer=parity.checkpoint.tokenizer,
@@ -106,7 +106,7 @@ class RunnerSpeaker:
         )
         heard = run_runner(
             self._program,
-            order,
+            args,
             frame_samples=parity.checkpoint.config.downsample_factor,
             timeout=parity.request.runner_timeout,
         )
@@ -147,7 +147,7 @@ def judge_runner(speaker: RunnerSpeaker) -> list[Verdict]:
         streamed = speaker.hear(utterance, speaker=True)
         parity.progress("the runner speaks offline once more")
         again = speaker.hear(utterance)
-    except ExecutionError as error:
+    except (ExecutionError, MachineError) as error:
         return [Verdict(SUBJECT, "whole path", "execution", Status.UNJUDGED, str(error))]
     found = []
     if parity.allowance in TIES:
@@ -161,7 +161,7 @@ def judge_runner(speaker: RunnerSpeaker) -> list[Verdict]:
     return [*found, _judge_stream(parity, first, streamed), judge_equal("said twice", pairs)]
 
 
-def _judge_against_eager(parity: Parity, heard: Heard, eager: Speech) -> list[Verdict]:
+def _judge_against_eager(parity: Parity, heard: RunnerResult, eager: Speech) -> list[Verdict]:
     """Codes frame by frame, and the WAV of the frames that both have."""
     assert heard.codes is not None
     told = Decisions(codes=heard.codes, ended=heard.figures.ended)
@@ -174,7 +174,7 @@ def _judge_against_eager(parity: Parity, heard: Heard, eager: Speech) -> list[Ve
                               to_pcm16(eager.waveform[:samples]))]  # fmt: skip
 
 
-def _judge_stream(parity: Parity, offline: Heard, streamed: Heard) -> Verdict:
+def _judge_stream(parity: Parity, offline: RunnerResult, streamed: RunnerResult) -> Verdict:
     """The streamed WAV against the offline one, where both windows had enough context."""
     case = "streaming ≡ offline"
     if offline.pcm.size != streamed.pcm.size:
