@@ -75,7 +75,7 @@ def test_a_stream_has_no_codes_and_a_first_chunk(program: Path, args: RunnerArgs
     [
         ("crash", MachineError, "died with signal SIGABRT: E 00:00 text_decoder prefill failed"),
         ("exit", MachineError, "died with exit code 1: Failed to open voice embedding"),
-        ("no WAV", MachineError, "ended with exit code 0, but cannot read"),
+        ("no WAV", MachineError, "output.wav cannot be read"),
         ("empty WAV", MachineError, "exit code 0, but output.wav is no whole WAV or FLAC file"),
         ("unfinished WAV", MachineError, "exit code 0, but output.wav"),
         ("truncated WAV", MachineError, "exit code 0, but output.wav is no whole WAV file"),

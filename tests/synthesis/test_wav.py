@@ -151,7 +151,7 @@ def test_another_form_is_refused_with_what_to_do(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.wav", Path("/dev/zero"), tmp_path / ("n" * 300)):
-        with pytest.raises(InputError, match="cannot read"):
+        with pytest.raises(InputError, match="cannot be read"):
             read_audio(path)
 
 
