@@ -1,22 +1,22 @@
-"""Words: what a recogniser makes of a sound, against what should have been said.
+"""Speech recognition: what a recogniser hears in a sound, against what should have been said.
 
 `normalise`    text to the words that a recogniser would write
-`judge`        word error rate, and whether anybody spoke at all
-`listen`       both, of a WAV file
+`judge`        word error rate, and whether the sound holds speech at all
+`transcriber`  a recogniser and both of them, on an audio file
 `recognisers`  Apple's, PocketSphinx, Whisper, or any command
 """
 
 from harness.asr.judge import Errors, judge_words, speaks, word_errors
-from harness.asr.listen import Ear, judge_wav
 from harness.asr.normalise import normalise
 from harness.asr.recognisers import ENGINES, Recogniser, recogniser
+from harness.asr.transcriber import SYNTHETIC, Transcriber
 
 __all__ = [
     "ENGINES",
-    "Ear",
+    "SYNTHETIC",
     "Errors",
     "Recogniser",
-    "judge_wav",
+    "Transcriber",
     "judge_words",
     "normalise",
     "recogniser",

@@ -1,6 +1,6 @@
-"""Who listens: Apple's recogniser, PocketSphinx, Whisper, or a command of the user's.
+"""Recognisers: Apple's, PocketSphinx, Whisper, or a command of the user's.
 
-Each takes a WAV file and gives a transcript. PocketSphinx carries its English model in its
+Each takes an audio file and gives a transcript. PocketSphinx carries its English model in its
 package; Whisper fetches one on first use; Apple's comes with macOS.
 """
 
@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import ExecutionError, InputError, UnavailableError
-from harness.synthesis.wav import read_wav
+from harness.errors import InputError, MachineError, UnavailableError
+from harness.synthesis.wav import read_audio
 
 __all__ = ["ENGINES", "Recogniser", "recogniser"]
 
 Recogniser = Callable[[Path], str]
-"""Takes the path of a 16-bit mono WAV file, gives what it heard."""
+"""Takes the path of a mono WAV or FLAC file, gives what it heard."""
 
 ENGINES = ("apple", "pocketsphinx", "whisper", "command")
 
 _SECONDS = 300
-"""Until a recogniser counts as hung."""
+"""How long a recogniser may take."""
 
 
 def recogniser(engine: str, command: str | None = None) -> Recogniser:
@@ -84,12 +84,13 @@ def _resampled(path: Path) -> np.ndarray:
     """Codes at PocketSphinx's own rate."""
     from scipy.signal import resample_poly
 
-    codes, rate = read_wav(path)
-    if rate == _SPHINX_RATE:
-        return codes
+    samples, rate = read_audio(path)
+    if samples.dtype == np.int16 and rate == _SPHINX_RATE:
+        return samples
+    scale = 1 if samples.dtype == np.int16 else 32767
     divisor = int(np.gcd(rate, _SPHINX_RATE))
-    samples = resample_poly(codes.astype(np.float64), _SPHINX_RATE // divisor, rate // divisor)
-    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+    made = resample_poly(samples.astype(np.float64), _SPHINX_RATE // divisor, rate // divisor)
+    return np.clip(np.rint(made * scale), -32768, 32767).astype(np.int16)
 
 
 def _whisper() -> Recogniser:
@@ -175,12 +176,10 @@ def _run(command: list[str], name: str, given: str | None = None) -> str:
     except FileNotFoundError:
         raise UnavailableError(f"{name} cannot listen: there is no program {command[0]}") from None
     except subprocess.TimeoutExpired:
-        raise ExecutionError(f"{name} did not finish listening in {_SECONDS} s") from None
+        raise MachineError(f"{name} did not finish listening in {_SECONDS} s") from None
     except OSError as error:
         raise UnavailableError(f"{name} cannot listen: {error.strerror}") from None
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise ExecutionError(
-            f"{name} failed with exit code {done.returncode}: {said[-1] if said else 'no word why'}"
-        )
+        (*_, last) = ["it printed nothing", *done.stderr.strip().splitlines()]
+        raise MachineError(f"{name} failed with exit code {done.returncode}: {last[:200]}")
     return done.stdout

@@ -1,9 +1,9 @@
-"""Upstream's C++ runner, ``voxtral_tts_runner``, as a program that speaks.
+"""Upstream's C++ runner, ``voxtral_tts_runner``, as a program.
 
 `drive`   run it, and read its WAV, its codes and its figures
 `preset`  the CMake preset that builds it with MLX
 """
 
-from harness.runner.drive import Figures, Heard, Order, check_program, run_runner
+from harness.runner.drive import Figures, RunnerArgs, RunnerResult, check_program, run_runner
 
-__all__ = ["Figures", "Heard", "Order", "check_program", "run_runner"]
+__all__ = ["Figures", "RunnerArgs", "RunnerResult", "check_program", "run_runner"]

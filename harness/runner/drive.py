@@ -1,4 +1,4 @@
-"""Run upstream's runner on two artifacts, and believe only what can be checked."""
+"""Run upstream's runner on two artifacts, and check what it leaves."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare import to_pcm16
-from harness.errors import ExecutionError, InputError, UnavailableError
+from harness.errors import ExecutionError, InputError, MachineError, UnavailableError
+from harness.runtime.native.child import DEFAULTS
 from harness.synthesis.dump import DUMP_VARIABLE, read_codes
 from harness.synthesis.wav import read_wav
 
-__all__ = ["Figures", "Heard", "Order", "check_program", "run_runner"]
+__all__ = ["Figures", "RunnerArgs", "RunnerResult", "check_program", "run_runner"]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the runner is told: its flags.
-
-    `voice` is None for its default one; `temperature` 0 is greedy.
-    """
+class RunnerArgs:
+    """The runner's flags; `voice` None is its default one, `temperature` 0 is greedy."""
 
     model: Path
     codec: Path
@@ -45,7 +43,7 @@ class Order:
 
     def flags(self, output: Path) -> list[str]:
         """The command line after the program's name."""
-        told = {
+        values = {
             "model": self.model,
             "codec": self.codec,
             "tokenizer": self.tokenizer,
@@ -56,15 +54,15 @@ class Order:
             "max_new_tokens": self.max_new_tokens,
         }
         if self.voice is not None:
-            told["voice"] = self.voice
+            values["voice"] = self.voice
         switches = [name for name in ("streaming", "speaker") if getattr(self, name)]
-        return [*(f"--{name}={value}" for name, value in told.items()),
+        return [*(f"--{name}={value}" for name, value in values.items()),
                 *(f"--{name}" for name in switches)]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the runner says of itself, and what was seen from outside.
+    """What the runner reports of itself, and what was measured from outside.
 
     Attributes
     ----------
@@ -73,7 +71,7 @@ class Figures:
     load_ms
         As it reports it.
     first_audio_ms
-        From "model loaded" to the first chunk, as seen; offline to the end.
+        From "model loaded" to the first chunk, as measured; offline to the end.
     wall_ms
         Of the process.
     ended
@@ -89,8 +87,8 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What came of a run.
+class RunnerResult:
+    """What a run left.
 
     Attributes
     ----------
@@ -101,7 +99,7 @@ class Heard:
     codes
         int64, shape (n_codebooks, frames); None when streaming, where it dumps none.
     figures
-        Its own and ours.
+        Times and counts.
     """
 
     pcm: NDArray[np.int16]
@@ -114,19 +112,20 @@ _GENERATED = re.compile(
     rb"(?:Generated|Streaming:) (\d+) frames \(([\d.e+-]+)s(?: audio)?\) in (\d+)ms"
 )
 _LOADED = re.compile(rb"Model loaded in (\d+)ms")
-_ENDED = b"END_AUDIO at frame"
-_CHUNK = b"  Chunk:"
+_TITLE = b"Voxtral TTS"  # its first line, before it loads anything
 
 
-def run_runner(program: Path, order: Order, *, frame_samples: int, timeout: float = 3600) -> Heard:
-    """Let the runner say something.
+def run_runner(
+    program: Path, args: RunnerArgs, *, frame_samples: int, timeout: float = 3600
+) -> RunnerResult:
+    """Run the runner once.
 
     Parameters
     ----------
     program
         The binary.
-    order
-        What to say, with what.
+    args
+        Its flags.
     frame_samples
         Samples of one frame.
     timeout
@@ -135,43 +134,48 @@ def run_runner(program: Path, order: Order, *, frame_samples: int, timeout: floa
     Raises
     ------
     UnavailableError
-        There is no such program, or it cannot be started.
+        There is no such program, it cannot be started, or it is another program.
+    MachineError
+        It died or hung, or its files are missing or damaged.
     ExecutionError
-        It crashed or hung; its WAV is missing, damaged, or not as long as the frames it
-        reports; or standard output holds something else than the samples.
+        It made no audio; its WAV or its codes have not as many frames as it reports; or
+        standard output holds something else than the samples.
     """
     check_program(program)
     with tempfile.TemporaryDirectory(prefix="voxtral-runner-") as directory:
         wav, dump = Path(directory) / "output.wav", Path(directory) / "codes.txt"
-        out, err, loaded, wall = _run(program, order.flags(wav), dump, timeout)
-        spoken = _GENERATED.search(err.text)
-        if b"No audio frames generated" in err.text or spoken is None:
-            raise ExecutionError(f"the runner made no audio: {_last(err.text)}")
-        frames = int(spoken[1])
+        done = _run(program, args.flags(wav), dump, timeout)
+        report = _GENERATED.search(done.err.text)
+        if b"No audio frames generated" in done.err.text or report is None:
+            raise ExecutionError(f"the runner made no audio: {_complaint(done.err.text)}")
+        frames = int(report[1])
+        streams = args.streaming or args.speaker
         try:
             pcm, rate = read_wav(wav)
+            codes = None if streams else read_codes(dump)
         except InputError as error:
-            raise ExecutionError(f"the runner ended well and left no sound: {error}") from None
-        if pcm.size != frames * frame_samples:
-            raise ExecutionError(
-                f"the runner reports {frames} frames, {frames * frame_samples:,} samples, and its "
-                f"WAV holds {pcm.size:,}"
-            )
-        if order.speaker:
-            _check_stdout(out.text, pcm)
-        codes = _codes(dump, frames) if not (order.streaming or order.speaker) else None
-    log = err if order.speaker else out
-    first = log.first(_CHUNK) or wall
+            raise MachineError(f"the runner ended with exit code 0, but {error}") from None
+    if pcm.size != frames * frame_samples:
+        raise ExecutionError(
+            f"the runner reports {frames} frames, {frames * frame_samples:,} samples, and its "
+            f"WAV holds {pcm.size:,}"
+        )
+    if codes is not None and codes.shape[1] != frames:
+        raise ExecutionError(f"the runner reports {frames} frames and dumps {codes.shape[1]}")
+    if args.speaker:
+        _check_stdout(done.out.text, pcm)
+    log = done.err if args.speaker else done.out
     load = _LOADED.search(log.text)
+    begun = log.first(b"Model loaded") or done.started
     figures = Figures(
         frames=frames,
-        generate_ms=float(spoken[3]),
+        generate_ms=float(report[3]),
         load_ms=float(load[1]) if load else 0.0,
-        first_audio_ms=(first - (log.first(b"Model loaded") or loaded)) * 1e3,
-        wall_ms=(wall - loaded) * 1e3,
-        ended=_ENDED in err.text,
+        first_audio_ms=((log.first(b"  Chunk:") or done.ended) - begun) * 1e3,
+        wall_ms=(done.ended - done.started) * 1e3,
+        ended=b"END_AUDIO at frame" in done.err.text,
     )
-    return Heard(pcm, rate, codes, figures)
+    return RunnerResult(pcm, rate, codes, figures)
 
 
 def check_program(program: Path) -> None:
@@ -213,9 +217,17 @@ class _Reader(threading.Thread):
         return next((when for when, piece in self._pieces if words in piece), None)
 
 
-def _run(
-    program: Path, flags: list[str], dump: Path, timeout: float
-) -> tuple[_Reader, _Reader, float, float]:
+@dataclass(frozen=True)
+class _Ended:
+    """A process that ended well: its output, and when it started and ended, in seconds."""
+
+    out: _Reader
+    err: _Reader
+    started: float
+    ended: float
+
+
+def _run(program: Path, flags: list[str], dump: Path, timeout: float) -> _Ended:
     started = time.perf_counter()
     try:
         child = subprocess.Popen(
@@ -223,7 +235,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, DUMP_VARIABLE: str(dump)},
+            env={**DEFAULTS, **os.environ, DUMP_VARIABLE: str(dump)},
             start_new_session=True,
         )
     except OSError as error:
@@ -232,21 +244,26 @@ def _run(
         ) from None
     assert child.stdout is not None
     assert child.stderr is not None
-    readers = _Reader(child.stdout), _Reader(child.stderr)
+    out, err = _Reader(child.stdout), _Reader(child.stderr)
     try:
         code = child.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise ExecutionError(
-            f"the runner did not finish in {timeout:g} s and was killed: {_last(readers[1].text)}"
+        raise MachineError(
+            f"the runner did not finish in {timeout:g} s and was killed: {_complaint(err.text)}"
         ) from None
     finally:
         _end(child)
-        for reader in readers:
+        for reader in (out, err):
             reader.join(5)
+    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    if _TITLE not in out.text + err.text:
+        raise UnavailableError(
+            f"{program} is no voxtral_tts_runner: it ended with {how} and never printed "
+            f"{_TITLE.decode()!r} ({_complaint(err.text)})"
+        )
     if code:
-        how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        raise ExecutionError(f"the runner crashed with {how}: {_last(readers[1].text)}")
-    return (*readers, started, time.perf_counter())
+        raise MachineError(f"the runner died with {how}: {_complaint(err.text)}")
+    return _Ended(out, err, started, time.perf_counter())
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -269,16 +286,9 @@ def _check_stdout(data: bytes, pcm: NDArray[np.int16]) -> None:
         raise ExecutionError("the runner put other samples on stdout than in its WAV")
 
 
-def _codes(dump: Path, frames: int) -> NDArray[np.int64]:
-    try:
-        codes = read_codes(dump)
-    except InputError as error:
-        raise ExecutionError(f"the runner's codes cannot be read: {error}") from None
-    if codes.shape[1] != frames:
-        raise ExecutionError(f"the runner reports {frames} frames and dumps {codes.shape[1]}")
-    return codes
-
-
-def _last(text: bytes) -> str:
+def _complaint(text: bytes) -> str:
+    """Its last two errors in ExecuTorch's log, where it has any, and its last line."""
     lines = text.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:200] if lines else "it said nothing"
+    errors = [line for line in lines[:-1] if re.match(r"E \d", line)][-2:]
+    found = [line[:200] for line in (*errors, *lines[-1:])]
+    return " / ".join(found) if found else "it printed nothing"

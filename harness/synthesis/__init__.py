@@ -9,7 +9,7 @@
 `speech`    all of it, free-running or along given codes
 `timing`    how long it took
 `warmup`    what only the first speech would pay
-`wav`       16-bit WAV files
+`wav`       WAV and FLAC files
 `dump`      codes as text, frame by frame
 `record`    keep every call of a run, for teacher-forced replays
 """

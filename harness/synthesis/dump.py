@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import InputError
-from harness.files import replace_file
+from harness.errors import InputError, brief
+from harness.files import read_file, replace_file
 
 __all__ = ["DUMP_VARIABLE", "read_codes", "write_codes"]
 
 DUMP_VARIABLE = "VOXTRAL_DUMP_CODES"
 
-_LINE = re.compile(r"frame=(\d+) sem=(\d+) codes=(\d+(?:,\d+)*)")
+_LINE = re.compile(r"frame=(\d{1,9}) sem=(\d{1,9}) codes=(\d{1,9}(?:,\d{1,9})*)")
 
 
 def write_codes(path: Path, codes: NDArray[np.int64]) -> None:
@@ -29,18 +29,15 @@ def write_codes(path: Path, codes: NDArray[np.int64]) -> None:
 
     Raises
     ------
-    InputError
-        The file cannot be written.
+    InputError, MachineError
+        See `replace_file`.
     """
     lines = [
         f"frame={frame} sem={row[0]} codes={','.join(map(str, row))}\n"
         for frame, row in enumerate(codes.T.tolist())
     ]
-    try:
-        with replace_file(path) as scratch:
-            scratch.write_text("".join(lines), encoding="ascii")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    with replace_file(path) as scratch:
+        scratch.write_text("".join(lines), encoding="ascii")
 
 
 def read_codes(path: Path) -> NDArray[np.int64]:
@@ -51,10 +48,7 @@ def read_codes(path: Path) -> NDArray[np.int64]:
     InputError
         The file is missing or empty, a line is of another form, or frames are missing.
     """
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the codes in {path.name}: {error}") from error
+    lines = read_file(path, "codes").decode("ascii", "replace").splitlines()
     rows: list[list[int]] = []
     for number, line in enumerate(lines):
         found = _LINE.fullmatch(line)
@@ -62,7 +56,7 @@ def read_codes(path: Path) -> NDArray[np.int64]:
         if found is None or int(found[1]) != number or int(found[2]) != row[0]:
             raise InputError(
                 f"{path.name}, line {number + 1}: expected frame={number} sem=… codes=…, "
-                f"got {line[:60]!r}"
+                f"got {brief(line)}"
             )
         if len(row) != len(rows[0] if rows else row):
             raise InputError(

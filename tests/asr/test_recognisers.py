@@ -11,8 +11,8 @@ import fixtures
 from harness.asr import Recogniser, judge_words, recogniser, speaks
 from harness.asr import recognisers as room
 from harness.compare import Status
-from harness.errors import ExecutionError, InputError, UnavailableError
-from harness.synthesis.wav import read_wav, write_wav
+from harness.errors import InputError, MachineError, UnavailableError
+from harness.synthesis.wav import read_wav, write_audio
 
 SPEECH = Path(fixtures.__file__).parent / "speech"
 HELLO, YESTERDAY = SPEECH / "hello.wav", SPEECH / "yesterday.wav"
@@ -33,7 +33,7 @@ def test_another_sentence_fails(sphinx: Recogniser, tmp_path: Path) -> None:
     # at the rate of the model, which has to be resampled
     from scipy.signal import resample_poly
 
-    write_wav(tmp_path / "y.wav", resample_poly(codes / 32767, 3, 2), rate * 3 // 2)
+    write_audio(tmp_path / "y.wav", resample_poly(codes / 32767, 3, 2), rate * 3 // 2)
     heard = sphinx(tmp_path / "y.wav")
     assert judge_words("He was here yesterday.", heard, "pocketsphinx").status is Status.PASS
     assert judge_words("Hello, how are you today?", heard, "pocketsphinx").status is Status.FAIL
@@ -52,9 +52,9 @@ def test_a_command_hears_what_it_prints() -> None:
 @pytest.mark.parametrize(
     ("script", "error", "complaint"),
     [
-        ("import sys; sys.exit('no model')", ExecutionError, "exit code 1: no model"),
-        ("import os; os.abort()", ExecutionError, "failed with exit code -6"),
-        ("import time; time.sleep(9)", ExecutionError, "did not finish listening"),
+        ("import sys; sys.exit('no model')", MachineError, "exit code 1: no model"),
+        ("import os; os.abort()", MachineError, "failed with exit code -6"),
+        ("import time; time.sleep(9)", MachineError, "did not finish listening"),
     ],
 )
 def test_a_command_that_fails_is_one_sentence(

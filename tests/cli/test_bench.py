@@ -92,5 +92,5 @@ def test_a_crash_is_one_sentence_and_leaves_no_figures(
 
     assert run(monkeypatch, "--runs", "1", *program, "--json", str(figures)) == 2
 
-    assert "the runner crashed with signal SIGABRT" in capfd.readouterr().err
+    assert "the runner died with signal SIGABRT" in capfd.readouterr().err
     assert not figures.exists()

@@ -67,10 +67,10 @@ def test_what_says_something_else_is_a_mismatch(
 
 
 FAULTS = [
-    ("crash", "the runner crashed with signal SIGABRT"),
+    ("crash", "the runner died with signal SIGABRT"),
     ("hang", "the runner did not finish in 3 s and was killed"),
-    ("empty WAV", "left no sound: output.wav is no whole WAV file"),
-    ("truncated WAV", "left no sound: output.wav is no whole WAV file"),
+    ("empty WAV", "output.wav is no whole WAV"),
+    ("truncated WAV", "output.wav is no whole WAV"),
     ("other rate", "the runner's WAV has 16000 Hz, the model 24000 Hz"),
 ]
 

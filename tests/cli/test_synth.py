@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from fixtures.command_line import typed
-from harness.asr import listen
+from harness.asr import transcriber
 from harness.parity import Parity
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
@@ -185,7 +185,7 @@ def test_the_words_that_are_heard_are_judged(
     words: str, code: int, status: str,
 ) -> None:  # fmt: skip
     # a synthetic checkpoint makes no words; whether it could be speech is the judge's own test
-    monkeypatch.setattr(listen, "speaks", lambda codes, rate: True)
+    monkeypatch.setattr(transcriber, "speaks", lambda codes, rate: True)
     figures, said = tmp_path / "s.json", ("--text", "Hello, how are you today?")
     short = ("--max-new-tokens", "2", "--output", str(tmp_path / "o.wav"), "--json", str(figures))
 

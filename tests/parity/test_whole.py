@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from harness.arrays import Array
-from harness.asr import Ear, listen
+from harness.asr import Transcriber, transcriber
 from harness.compare import Status, statistics, to_pcm16
-from harness.errors import ExecutionError
+from harness.errors import MachineError
 from harness.golden import default_root
 from harness.golden.anchor import read_anchors
 from harness.parity import Parity
@@ -137,8 +137,8 @@ def test_margins_and_codes_become_decisions(spoken: Speech) -> None:
     assert not found.ended
 
 
-def listening(words: str) -> Ear:
-    return Ear("ear", lambda path: words)
+def listening(words: str) -> Transcriber:
+    return Transcriber("ear", lambda path: words)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def listening(words: str) -> Ear:
 def test_words_are_heard_in_the_sound_and_held_against_what_was_published(
     spoken: Speech, monkeypatch: pytest.MonkeyPatch, words: str, status: Status
 ) -> None:
-    monkeypatch.setattr(listen, "speaks", lambda codes, rate: True)
+    monkeypatch.setattr(transcriber, "speaks", lambda codes, rate: True)
     told = statistics(spoken.waveform, 24000, spoken.frames)
     (anchor,) = read_anchors(default_root())
 
@@ -164,13 +164,14 @@ def test_a_recogniser_that_fails_is_no_fault_of_the_speaker(
     spoken: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(path: Path) -> str:
-        raise ExecutionError("the ear is deaf")
+        raise MachineError("the recogniser failed")
 
-    monkeypatch.setattr(listen, "speaks", lambda codes, rate: True)
+    monkeypatch.setattr(transcriber, "speaks", lambda codes, rate: True)
     told = statistics(spoken.waveform, 24000, spoken.frames)
-    (verdict,) = judge_heard(to_pcm16(spoken.waveform), told, WISH, None, Ear("ear", broken))
+    deaf = Transcriber("ear", broken)
+    (verdict,) = judge_heard(to_pcm16(spoken.waveform), told, WISH, None, deaf)
     assert verdict.status is Status.UNJUDGED
-    assert verdict.summary == "the ear is deaf"
+    assert verdict.summary == "the recogniser failed"
 
 
 def test_the_whole_path_listens(parity: Parity) -> None:

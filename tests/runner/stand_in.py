@@ -18,7 +18,18 @@ assert all(os.path.isfile(flags[name]) for name in ("model", "codec", "tokenizer
 fault = os.environ.get("STAND_IN_FAULT", "")
 speaker, streaming = "speaker" in flags, "streaming" in flags or "speaker" in flags
 log = sys.stderr if speaker and fault != "chatter" else sys.stdout
+if fault == "another program":
+    sys.exit(0)
 print("Voxtral TTS\nModel loaded in 12ms", file=log, flush=True)
+if fault == "tell TF32":
+    print(f"MLX_ENABLE_TF32={os.environ.get('MLX_ENABLE_TF32')}", file=sys.stderr)
+    sys.exit(1)
+if fault == "no backend":
+    print("E 00:00:00.007 executorch:method.cpp:110] Backend MLXBackend is not registered.\n"
+          "E 00:00:00.008 executorch:program.cpp:9] Loading failed.\n"
+          "F 00:00:00.009 executorch:runner.cpp:3] In function x, assert failed", file=sys.stderr,
+          flush=True)  # fmt: skip
+    os.abort()
 print("Warming up...", file=sys.stderr)
 if fault == "crash":
     print("E 00:00 text_decoder prefill failed", file=sys.stderr, flush=True)
@@ -68,6 +79,10 @@ if fault == "empty WAV":
     data = header = b""
 if fault == "unfinished WAV":
     header = header[:4] + bytes(4) + header[8:40] + bytes(4)
+if fault == "lying WAV":
+    header = header[:40] + struct.pack("<I", 2**31)
+if fault == "17 bits":
+    header = header[:34] + struct.pack("<H", 17) + header[36:]
 if fault == "truncated WAV":
     data = data[:-1000]
 if fault == "short WAV":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import ExecutionError, UnavailableError
-from harness.runner import Order, run_runner
+from harness.errors import ExecutionError, HarnessError, MachineError, UnavailableError
+from harness.runner import RunnerArgs, run_runner
 
 FRAMES = 12
 
@@ -31,88 +32,124 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def order(tmp_path: Path) -> Order:
+def args(tmp_path: Path) -> RunnerArgs:
     for name in ("model.pte", "codec_decoder.pte", "tekken.json"):
         (tmp_path / name).touch()
-    return Order(
+    return RunnerArgs(
         tmp_path / "model.pte", tmp_path / "codec_decoder.pte", tmp_path / "tekken.json", "Hi there"
     )
 
 
-def test_wav_codes_and_figures_are_read(program: Path, order: Order) -> None:
-    heard = run_runner(program, order, frame_samples=1920)
-    assert heard.sampling_rate == 24000
-    assert heard.pcm.shape == (FRAMES * 1920,)
-    assert heard.codes is not None
-    assert heard.codes.shape == (37, FRAMES)
-    assert (heard.figures.frames, heard.figures.generate_ms) == (12, 95.0)
-    assert heard.figures.load_ms == 12.0
-    assert heard.figures.ended
-    assert heard.figures.wall_ms > 0
+def test_wav_codes_and_figures_are_read(program: Path, args: RunnerArgs) -> None:
+    result = run_runner(program, args, frame_samples=1920)
+    assert result.sampling_rate == 24000
+    assert result.pcm.shape == (FRAMES * 1920,)
+    assert result.codes is not None
+    assert result.codes.shape == (37, FRAMES)
+    assert (result.figures.frames, result.figures.generate_ms) == (12, 95.0)
+    assert result.figures.load_ms == 12.0
+    assert result.figures.ended
+    assert result.figures.wall_ms > 0
 
 
-def test_its_flags_are_passed_on(program: Path, order: Order) -> None:
-    told = dataclasses.replace(order, max_new_tokens=3, voice="v.pt", seed=2**32 - 1)
-    assert "--seed=-1" in told.flags(Path("o.wav"))
-    assert "--voice=v.pt" in told.flags(Path("o.wav"))
-    heard = run_runner(program, told, frame_samples=1920)
-    assert heard.figures.frames == 3
-    assert not heard.figures.ended
+def test_its_flags_are_passed_on(program: Path, args: RunnerArgs) -> None:
+    changed = dataclasses.replace(args, max_new_tokens=3, voice="v.pt", seed=2**32 - 1)
+    assert "--seed=-1" in changed.flags(Path("o.wav"))
+    assert "--voice=v.pt" in changed.flags(Path("o.wav"))
+    result = run_runner(program, changed, frame_samples=1920)
+    assert result.figures.frames == 3
+    assert not result.figures.ended
 
 
 @pytest.mark.parametrize("how", ["streaming", "speaker"])
-def test_a_stream_has_no_codes_and_a_first_chunk(program: Path, order: Order, how: str) -> None:
-    told = dataclasses.replace(order, **{how: True})
-    heard = run_runner(program, told, frame_samples=1920)
-    assert heard.codes is None
-    assert heard.figures.frames == 12
-    assert 0 <= heard.figures.first_audio_ms < heard.figures.wall_ms
+def test_a_stream_has_no_codes_and_a_first_chunk(program: Path, args: RunnerArgs, how: str) -> None:
+    changed = dataclasses.replace(args, **{how: True})
+    result = run_runner(program, changed, frame_samples=1920)
+    assert result.codes is None
+    assert result.figures.frames == 12
+    assert 0 <= result.figures.first_audio_ms < result.figures.wall_ms
 
 
 @pytest.mark.parametrize(
-    ("fault", "complaint"),
+    ("fault", "error", "complaint"),
     [
-        ("crash", "crashed with signal SIGABRT: E 00:00 text_decoder prefill failed"),
-        ("exit", "crashed with exit code 1: Failed to open voice embedding"),
-        ("silent", "made no audio: No audio frames generated"),
-        ("no WAV", "left no sound: cannot read"),
-        ("empty WAV", "left no sound: output.wav is no whole WAV file"),
-        ("unfinished WAV", "left no sound: output.wav"),
-        ("truncated WAV", "left no sound: output.wav is no whole WAV file"),
-        ("short WAV", "reports 12 frames, 23,040 samples, and its WAV holds 22,080"),
-        ("fewer codes", "reports 12 frames and dumps 11"),
+        ("crash", MachineError, "died with signal SIGABRT: E 00:00 text_decoder prefill failed"),
+        ("exit", MachineError, "died with exit code 1: Failed to open voice embedding"),
+        ("no WAV", MachineError, "output.wav cannot be read"),
+        ("empty WAV", MachineError, "exit code 0, but output.wav is no whole WAV or FLAC file"),
+        ("unfinished WAV", MachineError, "exit code 0, but output.wav"),
+        ("truncated WAV", MachineError, "exit code 0, but output.wav is no whole WAV file"),
+        ("lying WAV", MachineError, "its header says 2,147,483,648 bytes"),
+        ("17 bits", MachineError, "its header says 17 bits"),
+        ("silent", ExecutionError, "made no audio: No audio frames generated"),
+        ("short WAV", ExecutionError, "12 frames, 23,040 samples, and its WAV holds 22,080"),
+        ("fewer codes", ExecutionError, "reports 12 frames and dumps 11"),
+        (
+            "another program",
+            UnavailableError,
+            "is no voxtral_tts_runner: it ended with exit code 0",
+        ),
     ],
 )
 def test_each_failure_is_one_sentence(
-    program: Path, order: Order, monkeypatch: pytest.MonkeyPatch, fault: str, complaint: str
-) -> None:
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch, fault: str,
+    error: type[HarnessError], complaint: str,
+) -> None:  # fmt: skip
     monkeypatch.setenv("STAND_IN_FAULT", fault)
-    with pytest.raises(ExecutionError, match=complaint):
-        run_runner(program, order, frame_samples=1920)
+    with pytest.raises(error, match=complaint):
+        run_runner(program, args, frame_samples=1920)
+
+
+def test_its_log_of_errors_is_quoted_with_the_assertion(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "no backend")
+    quoted = (
+        r"SIGABRT: E .*MLXBackend is not registered\. / E .*Loading failed\. / F .*assert failed$"
+    )
+    with pytest.raises(MachineError, match=quoted):
+        run_runner(program, args, frame_samples=1920)
+
+
+@pytest.mark.parametrize(("given", "seen"), [(None, "0"), ("1", "1")])
+def test_its_products_are_full_float32_unless_the_user_says_otherwise(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch, given: str | None, seen: str
+) -> None:
+    monkeypatch.delenv("MLX_ENABLE_TF32", raising=False)
+    if given is not None:
+        monkeypatch.setenv("MLX_ENABLE_TF32", given)
+    monkeypatch.setenv("STAND_IN_FAULT", "tell TF32")
+    with pytest.raises(MachineError, match=f"MLX_ENABLE_TF32={seen}$"):
+        run_runner(program, args, frame_samples=1920)
+
+
+def test_any_other_program_is_named_as_such(args: RunnerArgs) -> None:
+    with pytest.raises(UnavailableError, match=r"is no voxtral_tts_runner: .*printed nothing"):
+        run_runner(Path(shutil.which("true") or ""), args, frame_samples=1920)
 
 
 def test_words_among_the_samples_are_a_fault(
-    program: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", "chatter")
-    told = dataclasses.replace(order, speaker=True)
+    changed = dataclasses.replace(args, speaker=True)
     with pytest.raises(ExecutionError, match="they begin with 'Voxtral TTS"):
-        run_runner(program, told, frame_samples=1920)
+        run_runner(program, changed, frame_samples=1920)
 
 
 def test_a_hanging_runner_is_killed(
-    program: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", "hang")
     started = time.perf_counter()
-    with pytest.raises(ExecutionError, match="did not finish in 1 s and was killed"):
-        run_runner(program, order, frame_samples=1920, timeout=1)
+    with pytest.raises(MachineError, match="did not finish in 1 s and was killed"):
+        run_runner(program, args, frame_samples=1920, timeout=1)
     assert time.perf_counter() - started < 30
 
 
-def test_a_runner_that_is_not_there_is_unavailable(tmp_path: Path, order: Order) -> None:
+def test_a_runner_that_is_not_there_is_unavailable(tmp_path: Path, args: RunnerArgs) -> None:
     with pytest.raises(UnavailableError, match="runner-preset"):
-        run_runner(tmp_path / "none", order, frame_samples=1920)
+        run_runner(tmp_path / "none", args, frame_samples=1920)
     (tmp_path / "text").write_text("not a program")
     with pytest.raises(UnavailableError, match="cannot be started"):
-        run_runner(tmp_path / "text", order, frame_samples=1920)
+        run_runner(tmp_path / "text", args, frame_samples=1920)

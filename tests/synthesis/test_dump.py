@@ -29,6 +29,8 @@ def test_a_frame_is_a_line_in_the_runners_form(tmp_path: Path) -> None:
         ("frame=0 sem=3 codes=4,4\n", "line 1: expected frame=0"),
         ("frame=0 sem=3 codes=3,4\nframe=1 sem=3 codes=3\n", "line 2: 1 codes, 2 before it"),
         ("frame=0 sem=3 codes=3,4\nframe=1 sem=3 co", "line 2: expected frame=1"),
+        (f"frame=0 sem=3 codes=3,{'9' * 5000}\n", "line 1: expected frame=0 sem=… codes=…, got"),
+        ("frame=0 sem=３ codes=３,4\n", "line 1: expected frame=0"),
     ],
 )
 def test_a_damaged_dump_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
@@ -38,5 +40,5 @@ def test_a_damaged_dump_is_refused(tmp_path: Path, text: str, complaint: str) ->
 
 
 def test_a_missing_dump_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read the codes in none\.txt"):
+    with pytest.raises(InputError, match=r"codes .*none\.txt cannot be read"):
         read_codes(tmp_path / "none.txt")
