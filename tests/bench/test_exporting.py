@@ -16,7 +16,7 @@ from harness.cli.bench import bench
 from harness.errors import ExecutionError
 from harness.export import lower, programs
 from harness.methods import select_methods
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.runtime.portable import PortableExecutor
 
 

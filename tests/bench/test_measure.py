@@ -11,7 +11,7 @@ from harness.bench.measure import Row, best_of
 from harness.bench.stock import StockMLX
 from harness.errors import ExecutionError
 from harness.methods import select_methods
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 
 
 def test_the_best_of_several_rounds_counts(monkeypatch: pytest.MonkeyPatch) -> None:

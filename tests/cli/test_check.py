@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import typed
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 
 Capture = pytest.CaptureFixture[str]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fixtures.command_line import typed
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
 

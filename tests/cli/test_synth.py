@@ -14,7 +14,7 @@ import pytest
 import harness
 from fixtures.command_line import typed
 from harness.asr import transcriber
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
 

@@ -13,7 +13,7 @@ from harness.errors import InputError
 from harness.export import artifacts, programs
 from harness.export.artifacts import ExportOptions, export_artifact, given_artifact
 from harness.methods import Dimensions
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.runtime.portable import PortableExecutor
 
 

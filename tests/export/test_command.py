@@ -13,7 +13,7 @@ from harness.export.artifacts import Artifact
 from harness.export.command import _relevant, parse_flags, write_artifacts
 from harness.export.quantization import KernelQuantization
 from harness.methods.precision import PRECISIONS, Precision
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.runtime.portable import PortableExecutor
 
 

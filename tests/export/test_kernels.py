@@ -27,7 +27,7 @@ from harness.export.programs import PROGRAMS
 from harness.export.quantization import KernelQuantization
 from harness.files import cache_dir, replace_directory
 from harness.methods.precision import Precision
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.parity.triangulate import OnXnnpack
 from harness.pte.plan import TensorValue
 from harness.pte.program import read_program

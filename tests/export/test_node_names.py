@@ -10,7 +10,7 @@ import torch
 
 from harness.export.node_names import names_file
 from harness.export.programs import PROGRAMS
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.pte.inspection import read_contents
 from harness.runtime.portable import PortableExecutor
 from harness.upstream import quiet

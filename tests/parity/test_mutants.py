@@ -17,7 +17,7 @@ from harness.export import codec, modules
 from harness.export.lower import lower_to_mlx
 from harness.export.programs import PROGRAMS
 from harness.methods import select_methods
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.parity.evidence import SPEECH
 from harness.parity.judge import judge_evidence
 from harness.runtime.portable import PortableExecutor

@@ -6,7 +6,7 @@ import pytest
 
 from harness.compare import Status
 from harness.methods import METHODS, Method
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

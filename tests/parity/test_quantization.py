@@ -15,7 +15,7 @@ from harness.export.programs import PROGRAMS
 from harness.export.quantize import quantized_copy
 from harness.methods import METHODS, select_methods
 from harness.methods.precision import Precision, parse_precision
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.parity.expected_layers import expected_layers
 from harness.parity.judge import judge_evidence
 from harness.parity.quantization import judge_file_size, judge_quantization

@@ -15,7 +15,7 @@ from harness.compare import Status, statistics, to_pcm16
 from harness.errors import MachineError
 from harness.golden import default_root
 from harness.golden.anchor import read_anchors
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.parity.speaking import Speaker, Utterance
 from harness.parity.whole import (
     decisions,

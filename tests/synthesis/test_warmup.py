@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.checkpoint import Checkpoint
-from harness.parity import Parity
+from fixtures.exports import Line as Parity
 from harness.parity.speaking import Speaker, Utterance
 from harness.synthesis import Recorder
 from harness.synthesis.warmup import warm_up

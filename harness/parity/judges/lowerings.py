@@ -1,4 +1,4 @@
-"""A second lowering of the same evidence: whose fault is it where MLX differs from eager?"""
+"""Verdicts from a second lowering of the same evidence: whose fault a difference is."""
 
 from __future__ import annotations
 
