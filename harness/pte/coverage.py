@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from harness.pte.payload import MLXGraph, read_payload
 from harness.pte.plan import DelegateCall, KernelCall, Plan
 from harness.pte.program import Program, read_program
 
-__all__ = ["MLX_BACKEND", "MethodDelegation", "delegate_graph", "delegation"]
+__all__ = ["MLX_BACKEND", "MethodDelegation", "delegate_graph", "delegation", "plan_delegation"]
 
 MLX_BACKEND = "MLXBackend"
 
@@ -48,7 +49,17 @@ def delegation(path: Path) -> tuple[MethodDelegation, ...]:
     """
     program = read_program(path)
     try:
-        return tuple(_of_plan(program, plan) for plan in program.plans.values())
+        return tuple(
+            plan_delegation(
+                plan,
+                {
+                    index: delegate_graph(program, plan, index)
+                    for index, delegate in enumerate(plan.delegates)
+                    if delegate.backend == MLX_BACKEND
+                },
+            )
+            for plan in program.plans.values()
+        )
     finally:
         program.close()
 
@@ -59,21 +70,19 @@ def delegate_graph(program: Program, plan: Plan, index: int) -> MLXGraph:
         return read_payload(data, f"delegate {index} of {plan.name!r} in {program.path}")
 
 
-def _of_plan(program: Program, plan: Plan) -> MethodDelegation:
-    delegates: dict[str, int] = {}
-    counts: dict[str, int] = {}
+def plan_delegation(plan: Plan, graphs: Mapping[int, MLXGraph]) -> MethodDelegation:
+    """Delegation of one method, from its plan and the decoded payloads of its MLX delegates."""
+    delegates: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for call in plan.instructions:
-        if not isinstance(call, DelegateCall):
-            continue
-        backend = plan.delegates[call.delegate].backend
-        delegates[backend] = delegates.get(backend, 0) + 1
-        if backend == MLX_BACKEND:
-            for name, count in delegate_graph(program, plan, call.delegate).node_counts().items():
-                counts[name] = counts.get(name, 0) + count
+        if isinstance(call, DelegateCall):
+            delegates[plan.delegates[call.delegate].backend] += 1
+            if call.delegate in graphs:
+                counts += graphs[call.delegate].node_counts()
     return MethodDelegation(
         method=plan.name,
-        delegates=delegates,
+        delegates=dict(delegates),
         kernel_calls=tuple(c.operator for c in plan.instructions if isinstance(c, KernelCall)),
-        nodes=sum(counts.values()),
+        nodes=counts.total(),
         node_counts=dict(sorted(counts.items())),
     )

@@ -1,0 +1,1 @@
+"""Judgements: pure functions of values, which need neither torch nor an executor."""

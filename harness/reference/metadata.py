@@ -1,0 +1,84 @@
+"""What the metadata methods of an export must say, from `params.json` and upstream's rule.
+
+The exporter asks upstream's own configuration; this asks `harness.checkpoint`'s, so that the two
+do not share a fault. It needs no torch.
+"""
+
+from __future__ import annotations
+
+from harness.checkpoint import Config
+from harness.methods import CODEC, MODEL, Dimensions
+from harness.methods.precision import Precision
+from harness.synthesis import RUNNER_CHUNKS
+
+__all__ = ["expected_metadata"]
+
+_GUIDANCE = 1.2
+"""Upstream's weight of classifier-free guidance, a constant of its model; told in hundredths."""
+
+
+def expected_metadata(
+    config: Config,
+    sizes: Dimensions,
+    precision: Precision,
+    *,
+    streaming: bool | None,
+    voice_rows: int,
+) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Artifact → constant method → the values it may have.
+
+    Parameters
+    ----------
+    config
+        The checkpoint's.
+    sizes
+        The capacities asked for.
+    precision
+        Decides whether the language model takes bfloat16.
+    streaming
+        What was asked for; None: a given file may say either.
+    voice_rows
+        Rows of the default voice's embedding; 0 where the checkpoint has no voice.
+
+    References
+    ----------
+    ``examples/models/voxtral_tts/export_voxtral_tts.py`` of executorch 1.5.1, `export_model` and
+    `export_codec_decoder`; what the C++ runner makes of each value: ``voxtral_tts_runner.cpp``.
+    """
+    both = {
+        "sample_rate": config.sampling_rate,
+        "downsample_factor": config.downsample_factor,
+        "n_codebooks": config.n_codebooks,
+    }
+    model = {
+        **both,
+        "n_decoding_steps": config.n_decoding_steps,
+        "cfg_alpha_x100": round(100 * _GUIDANCE),
+        "n_acoustic_codebook": config.acoustic_dim,
+        "semantic_codebook_size": config.semantic_size,
+        "acoustic_levels": config.acoustic_levels,
+        "vocab_size": config.vocab_size,
+        "max_seq_len": sizes.max_seq_len,
+        "dim": config.decoder.dim,
+        "empty_audio_code": 0,
+        "end_audio_code": 1,
+        "n_special_tokens": 2,
+        "streaming_initial_chunk": RUNNER_CHUNKS.initial,
+        "streaming_chunk_frames": RUNNER_CHUNKS.following,
+        "streaming_left_context": RUNNER_CHUNKS.left_context,
+        "audio_token_id": config.audio_token_id,
+        "begin_audio_token_id": config.begin_audio_token_id,
+        "text_to_audio_token_id": config.text_to_audio_token_id,
+        "repeat_audio_text_token_id": config.repeat_audio_text_token_id,
+        "lm_input_is_bf16": int(precision.base == "bf16"),
+    }
+    codec = {**both, "max_codec_frames": sizes.max_codec_frames, "codec_supports_exact_frames": 0}
+    alone = {name: (value,) for name, value in model.items()}
+    return {
+        MODEL: {
+            **alone,
+            "streaming": (0, 1) if streaming is None else (int(streaming),),
+            "voice_embed_len": (voice_rows,),
+        },
+        CODEC: {name: (value,) for name, value in codec.items()},
+    }
