@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.checkpoint import open_checkpoint
 from harness.methods import METHODS, Dimensions, Method
-from harness.parity.request import CAPACITIES, UPSTREAM_CAPACITIES
+from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES
 from harness.upstream import quiet
 
 __all__ = ["LIMIT", "NOTES", "ExportTiming", "alternate", "bench_export", "lower_stock"]

@@ -53,7 +53,8 @@ _BF16_AS_MLX = ("token_embedding", "audio_token_embedding", "semantic_head")
 
 def _measured(precision: str, figures: tuple[float, float, float]) -> Allowance:
     source = _BF16_SOURCE.format(precision, figures[0])
-    return Allowance(*(_BF16_TIMES * value for value in figures), source=source)
+    max_abs, rms, gain = (_BF16_TIMES * value for value in figures)
+    return Allowance(max_abs, rms, gain, source=source)
 
 
 ALLOWANCES: Mapping[str, Mapping[str, Allowance]] = {

@@ -98,7 +98,7 @@ def synth(
     from harness.report import print_verdicts
     from harness.synthesis import Utterance
     from harness.synthesis.dump import write_codes
-    from harness.synthesis.wav import write_pcm
+    from harness.synthesis.wav import write_audio
 
     target = output or (None if speaker else Path("output.wav"))
     check_targets(target, codes, json)
@@ -140,7 +140,7 @@ def synth(
         spoken = who.say(request.utterance)
         who.close()
         if target is not None:
-            write_pcm(target, spoken.pcm, spoken.sampling_rate)
+            write_audio(target, spoken.pcm, spoken.sampling_rate)
         if codes is not None and spoken.codes is not None:
             write_codes(codes, spoken.codes)
         heard = None

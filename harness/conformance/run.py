@@ -132,5 +132,5 @@ def _outcome(case: Case, done: Done) -> Outcome:
 
 
 def _now() -> str:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     return now.isoformat(timespec="seconds").replace("+00:00", "Z")

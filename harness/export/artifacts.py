@@ -145,7 +145,7 @@ def export_artifact(
     options: ExportOptions,
     *,
     weights: str,
-    voice: Path,
+    voice: Path | None,
     fresh: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Artifact:
@@ -165,7 +165,7 @@ def export_artifact(
     weights
         Digest of the checkpoint; part of the cache key.
     voice
-        Embedding of the default voice, whose rows are a metadata method of `model.pte`.
+        Embedding of the default voice, whose rows are a metadata method of `model.pte`; None: none.
     fresh
         Export again even if the cache has it.
     progress
@@ -225,7 +225,7 @@ def _export(
     model: Any,
     sizes: Dimensions,
     options: ExportOptions,
-    voice: Path,
+    voice: Path | None,
 ) -> None:
     from executorch.examples.models.voxtral_tts.voice import load_voice_embedding_tensor
 
@@ -243,7 +243,7 @@ def _export(
     if name != MODEL:
         metadata = codec_metadata(model, sizes)
     else:
-        rows = len(load_voice_embedding_tensor(voice, dim=sizes.dim))
+        rows = 0 if voice is None else len(load_voice_embedding_tensor(voice, dim=sizes.dim))
         metadata = model_metadata(model, sizes, voice_embed_len=rows, streaming=options.streaming)
 
     def lower(chosen: Iterable[Any]) -> None:
@@ -317,7 +317,7 @@ def _is_refusal(error: BaseException) -> bool:
 
 
 def _facts(
-    name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice: Path
+    name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice: Path | None
 ) -> dict[str, Any]:
     """Everything that changes the bytes: weights, sizes, options, versions and sources."""
     quantized = options.precision.quantized or options.kernels is not None
@@ -327,7 +327,7 @@ def _facts(
         packages = {**QUANTIZERS, "executorch": (*executorch, *QUANTIZERS["executorch"])}
     return {
         "weights": f"sha256:{weights}",
-        "voice": f"sha256:{file_digest(voice)}" if name == MODEL else None,
+        "voice": f"sha256:{file_digest(voice)}" if name == MODEL and voice else None,
         "sizes": asdict(sizes),
         "options": asdict(options),
         "methods": [[m.name, m.entry] for m in METHODS if m.artifact == name],

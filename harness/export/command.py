@@ -178,7 +178,7 @@ def write_artifacts(
     flags: ExportFlags,
     directory: Path,
     *,
-    voice: Path,
+    voice: Path | None,
     fresh: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Artifact]:

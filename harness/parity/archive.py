@@ -110,7 +110,8 @@ def _decode(data: Any, kind: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return [_decode(entry, arguments[0], arrays) for entry in data]
     if dataclasses.is_dataclass(kind):
         known = _types(kind)
-        return kind(**{name: _decode(entry, known[name], arrays) for name, entry in data.items()})
+        build: Any = kind
+        return build(**{name: _decode(entry, known[name], arrays) for name, entry in data.items()})
     if kind is Any:
         return data
     if kind is float:

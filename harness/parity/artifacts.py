@@ -96,7 +96,7 @@ def export(
                 plan.sizes,
                 options,
                 weights=checkpoint.digest,
-                voice=checkpoint.voice_file(plan.utterance.voice),
+                voice=checkpoint.find_voice(plan.utterance.voice),
                 fresh=fresh,
                 progress=progress,
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.arrays import Array
 from harness.methods.cases import Case
+from harness.pte.expected import ExpectedContents
 from harness.synthesis import Followed, Prompt, Speech
 
 __all__ = ["SPEECH", "STEPS", "CaseEvidence", "Evidence"]
@@ -38,6 +39,8 @@ class Evidence:
         What eager said, and how near each decision was to another.
     cases
         For each method, the recorded calls first, then the edge cases.
+    constants
+        For each lowering, then each method: the constants that its program must hold.
     fp32
         For each method, what eager in fp32 makes of the recorded calls; none where that is the
         precision judged.
@@ -49,5 +52,6 @@ class Evidence:
     prompt: Prompt
     speech: Speech
     cases: Mapping[str, tuple[CaseEvidence, ...]]
+    constants: Mapping[str, Mapping[str, ExpectedContents]]
     fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
     followed: Followed | None = None

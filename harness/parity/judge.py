@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness.budget import COMMITTED, Budget
 from harness.compare import Gate, Status, Verdict
 from harness.golden import Golden
-from harness.methods import METHODS, Method
+from harness.methods import Method
 from harness.parity.artifacts import ArtifactContents, Artifacts
 from harness.parity.evidence import Evidence
 from harness.parity.judges.contents import (
@@ -22,11 +22,12 @@ from harness.parity.judges.contents import (
 )
 from harness.parity.judges.golden import judge_golden
 from harness.parity.judges.speech import judge_speech
-from harness.parity.judges.values import judge_precision, judge_values
+from harness.parity.judges.values import judge_precision, judge_values, unlowered
 from harness.parity.observation import Observation
 from harness.parity.plan import Plan
+from harness.reference.metadata import expected_metadata
 
-__all__ = ["judge", "judge_method", "unlowered"]
+__all__ = ["judge", "judge_method"]
 
 
 def judge(
@@ -77,14 +78,12 @@ def judge_method(
     delegated = (judge_delegation if plan.lowering == "mlx" else judge_coverage)(method, facts)
     if method.entry not in facts.methods:
         return [delegated]
+    expected = evidence.constants[plan.lowering]
+    found = [delegated, judge_constants(method, expected, facts)]
+    if plan.lowering == "mlx" and plan.precision.quantized:
+        found.append(judge_quantization(method, expected, facts))
     observed = observation.cases.get(method.name, {})
-    found = [delegated, *judge_values(plan, method, evidence, dict(observed), budget)]
-    if plan.lowering == "mlx":  # XNNPACK packs weights in its own way
-        here = facts.methods[method.entry]
-        expected = evidence.constants.get(method.name)
-        found.append(judge_constants(method, expected, here))
-        if plan.precision.quantized:
-            found.append(judge_quantization(method, expected, here))
+    found += judge_values(plan, method, evidence, observed, budget)
     return [*found, *judge_precision(plan, method, evidence)]
 
 
@@ -103,25 +102,15 @@ def _judge_file(plan: Plan, name: str, file: ArtifactContents, evidence: Evidenc
         found.append(
             Verdict(name, "integrity", "artifact", Status.FAIL, summary, {}, (gate,), 1, (note,))
         )
-    found.append(judge_metadata(name, evidence.metadata.get(name, {}), file.facts))
+    metadata = expected_metadata(
+        plan.config,
+        plan.sizes,
+        plan.precision,
+        streaming=None if plan.given else False,
+        voice_rows=len(evidence.prompt.voice_rows),
+    )
+    found.append(judge_metadata(name, metadata[name], file.facts))
     # Others may export other forms of the same methods, and XNNPACK packs weights otherwise.
     if not plan.given and plan.lowering == "mlx" and not made.failures:
-        expected = [
-            evidence.constants[method.name] for method in METHODS if method.artifact == name
-        ]
-        found.append(judge_file_size(name, expected, file.facts))
+        found.append(judge_file_size(name, evidence.constants[plan.lowering], file.facts))
     return found
-
-
-def unlowered(method: Method, reason: str, lowering: str) -> Verdict:
-    """Verdict on a method that could not be lowered at all."""
-    names = {"mlx": "MLX", "xnnpack": "XNNPACK"}
-    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
-    return Verdict(
-        subject=method.name,
-        case="lowering",
-        kind="execution",
-        status=Status.FAIL,
-        summary=f"cannot be lowered to {names[lowering]}: {first[:300]}",
-        notes=(reason,),
-    )

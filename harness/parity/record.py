@@ -18,10 +18,11 @@ from harness.export.kept_layers import QUANTIZERS
 from harness.files import file_digest
 from harness.methods import METHODS
 from harness.methods.cases import Case, edge_cases
-from harness.methods.precision import FP32
+from harness.methods.precision import FP32, Precision
 from harness.parity.archive import load, save
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.plan import Plan
+from harness.pte.expected import ExpectedContents
 from harness.reference.models import Models
 from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, speak
 
@@ -112,17 +113,29 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
             Case(method.name, SPEECH, tuple(call.inputs for call in calls)),
             tuple(call.output for call in calls),
         )
-        others = [*edge_cases(method.name, plan.sizes, float_type)]
-        if method.stateful:
-            others.append(_single_steps(recorded.case))
         progress(f"eager runs the cases of {method.name}")
-        cases[method.name] = (recorded, *(_run(eager, case) for case in others))
+        others = [_run(eager, case) for case in edge_cases(method.name, plan.sizes, float_type)]
+        if method.stateful:  # for the executor against itself: eager has no part in it
+            others.append(CaseEvidence(_single_steps(recorded.case), ()))
+        cases[method.name] = (recorded, *others)
     fp32: dict[str, tuple[Array, ...]] = {}
     if plan.precision != FP32:
         progress("eager repeats the speech in fp32")
         for name, (recorded, *_) in cases.items():
             fp32[name] = _run(models.eager_fp32, recorded.case).outputs
-    return Evidence(prompt, speech, cases, fp32)
+    return Evidence(prompt, speech, cases, _constants(plan, models), fp32)
+
+
+def _constants(plan: Plan, models: Models) -> dict[str, dict[str, ExpectedContents]]:
+    """What programs must hold; XNNPACK takes quantised weights in floating point."""
+    from harness.reference.constants import expected_constants
+
+    model, checkpoint = models.eager_model, models.checkpoint
+    mlx = expected_constants(model, plan.precision, checkpoint)
+    if not plan.precision.quantized:
+        return {"mlx": mlx, "xnnpack": mlx}
+    base = Precision(plan.precision.base)
+    return {"mlx": mlx, "xnnpack": expected_constants(model, base, checkpoint)}
 
 
 def _single_steps(recorded: Case) -> Case:
@@ -153,8 +166,8 @@ _UPSTREAM = ("examples/models/voxtral_tts", "extension/llm/custom_ops")
 def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     """Everything that eager's numbers depend on."""
     voice = models.checkpoint.find_voice(plan.utterance.voice)
-    makers, packages = ["harness.parity.record", "harness.checkpoint.loading"], {}
-    packages["executorch"] = _UPSTREAM
+    makers = ["harness.parity.record", "harness.checkpoint.loading"]
+    packages: dict[str, tuple[str, ...]] = {"executorch": _UPSTREAM}
     if plan.precision.quantized:
         makers.append("harness.export.quantize")
         packages = {**QUANTIZERS, "executorch": (*_UPSTREAM, *QUANTIZERS["executorch"])}

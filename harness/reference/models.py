@@ -69,12 +69,17 @@ class Models:
         """The model in fp32 that takes little memory: it runs, and its codec can be exported."""
         return self._load(FP32.float_type, mapped=True)
 
+    @property
+    def eager_model(self) -> Any:
+        """The model of this precision that runs; in fp32, the one that takes little memory."""
+        return self.mapped if self.precision == FP32 else self.model
+
     @cached_property
     def eager(self) -> EagerModel:
         """The reference: the model of this precision behind the executors' shape."""
         from harness.reference.eager import EagerModel
 
-        return EagerModel(self.mapped if self.precision == FP32 else self.model)
+        return EagerModel(self.eager_model)
 
     @cached_property
     def eager_fp32(self) -> EagerModel:

@@ -34,12 +34,14 @@ from harness.synthesis.noise import FlowNoise
 from harness.synthesis.prompt import build_prompt
 from harness.synthesis.record import Call, Recorder, Reset, Runner
 from harness.synthesis.speech import Followed, Listener, Speech, follow, speak
-from harness.synthesis.utterance import Limits, Prompt, Utterance, make_prompt
+from harness.synthesis.utterance import SEED, TEXT, Limits, Prompt, Utterance, make_prompt
 
 __all__ = [
     "END_AUDIO",
     "N_SPECIAL_CODES",
     "RUNNER_CHUNKS",
+    "SEED",
+    "TEXT",
     "Call",
     "Chunks",
     "FlowNoise",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from harness.parity.judges.contents import unlowered
-
 from harness.budget import Budget
 from harness.compare import Verdict
 from harness.compare.triangulate import BackendResult, CaseResult, triangulate
 from harness.methods import Method
 from harness.parity.artifacts import Artifacts
 from harness.parity.evidence import STEPS, CaseEvidence, Evidence
-from harness.parity.judges.values import judge_outputs
+from harness.parity.judges.values import judge_outputs, unlowered
 from harness.parity.observation import CaseObservation, Observation
 from harness.parity.plan import Plan
 

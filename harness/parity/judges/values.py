@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.observation import By, CaseObservation, Refusal
 from harness.parity.plan import Plan
 
-__all__ = ["judge_outputs", "judge_precision", "judge_values", "refused"]
+__all__ = ["judge_outputs", "judge_precision", "judge_values", "refused", "unlowered"]
 
 _NOT_RUN = CaseObservation(refusal=Refusal(By.HARNESS, "the executor did not run it"))
 
@@ -26,7 +27,7 @@ def judge_values(
     plan: Plan,
     method: Method,
     evidence: Evidence,
-    observed: dict[str, CaseObservation],
+    observed: Mapping[str, CaseObservation],
     budget: Budget,
 ) -> list[Verdict]:
     """A verdict on each case of one method.
@@ -108,6 +109,20 @@ def refused(subject: str, case: str, refusal: Refusal) -> Verdict:
         Status.UNJUDGED,
         f"could not be judged: {refusal.reason}",
         notes=("This says nothing of the program: the harness, its input or the machine failed.",),
+    )
+
+
+def unlowered(method: Method, reason: str, lowering: str) -> Verdict:
+    """Verdict on a method that could not be lowered at all."""
+    names = {"mlx": "MLX", "xnnpack": "XNNPACK"}
+    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
+    return Verdict(
+        subject=method.name,
+        case="lowering",
+        kind="execution",
+        status=Status.FAIL,
+        summary=f"cannot be lowered to {names[lowering]}: {first[:300]}",
+        notes=(reason,),
     )
 
 
