@@ -23,17 +23,22 @@ class Budget:
         `Precision.allowance`, by method.
     decisions
         Allowance of decisions, by `Precision.allowance`.
-    otherwise
-        What a method without an allowance is given; None leaves it *unjudged*.
+    otherwise, otherwise_decided
+        What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
     """
 
     values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
     decisions: Mapping[str, DecisionAllowance]
     otherwise: Allowance | None = None
+    otherwise_decided: DecisionAllowance | None = None
 
     def of(self, lowering: str, precision: str, method: str) -> Allowance | None:
         """The allowance of a method's outputs; None where nobody measured what counts as equal."""
         return self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
+
+    def decision(self, precision: str) -> DecisionAllowance | None:
+        """The allowance of decisions; None where nobody measured how far they may move."""
+        return self.decisions.get(precision, self.otherwise_decided)
 
 
 COMMITTED = Budget({"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES}, DECISIONS)
@@ -45,5 +50,6 @@ ANYTHING = 1e9
 MEASURING = replace(
     COMMITTED,
     otherwise=Allowance(ANYTHING, ANYTHING, ANYTHING, source="not measured so far"),
+    otherwise_decided=DecisionAllowance(ANYTHING, ANYTHING, source="not measured so far"),
 )
 """Under which a measurement is taken: what has no allowance is measured all the same."""

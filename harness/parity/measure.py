@@ -19,6 +19,7 @@ from harness.budget import ANYTHING, MEASURING
 from harness.compare import Gate, Verdict
 from harness.methods.precision import PRECISIONS
 from harness.parity.check import Checked, check
+from harness.parity.judges.speech import SUBJECT
 from harness.parity.request import Request
 
 __all__ = ["Measured", "greatest", "main"]
@@ -36,7 +37,7 @@ def greatest(verdicts: Iterable[Verdict]) -> dict[str, Measured]:
     """For each gate of the tensor and waveform verdicts, its greatest measurement."""
     found: dict[str, list[Measured]] = defaultdict(list)
     for verdict in verdicts:
-        if verdict.kind in ("tensor", "waveform"):
+        if verdict.kind in ("tensor", "waveform", "codes"):
             for gate in verdict.gates:
                 found[gate.name].append(Measured(gate, verdict.case))
     return {name: max(those, key=lambda one: one.gate.value) for name, those in found.items()}
@@ -76,7 +77,7 @@ def _measured(checked: Checked) -> dict[str, dict[str, Measured]]:
     """Gate by gate for each method."""
     return {
         name: greatest(verdict for verdict in checked.verdicts if verdict.subject == name)
-        for name in checked.plan.methods
+        for name in (*checked.plan.methods, SUBJECT)
     }
 
 

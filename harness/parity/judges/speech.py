@@ -23,7 +23,7 @@ from harness.compare.streams import judge_streaming
 from harness.compare.verdict import Metric
 from harness.methods import SOUND
 from harness.parity.evidence import Evidence
-from harness.parity.judges.values import refused
+from harness.parity.judges.values import pcm_steps, refused
 from harness.parity.observation import Observation, Spoken, SpokenTwice
 from harness.parity.plan import Plan
 from harness.synthesis import N_SPECIAL_CODES, Followed, codec_lookback, frames_short_of_context
@@ -44,7 +44,7 @@ def judge_speech(
         return []
     said = observation.speech
     allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name)
-    decisions = budget.decisions.get(plan.precision.allowance)
+    decisions = budget.decision(plan.precision.allowance)
     followed = _followed(evidence, said.first)
     return [
         judge_codes(plan, evidence, said.first, followed, decisions),
@@ -221,7 +221,8 @@ def _judge_samples(
     rate = plan.sizes.sampling_rate
     if candidate.dtype == np.int16:
         return judge_pcm(SUBJECT, case, candidate, to_pcm16(reference), allowance, rate)
-    return judge_waveform(SUBJECT, case, candidate, reference, allowance, rate)
+    steps = pcm_steps(reference, allowance)
+    return judge_waveform(SUBJECT, case, candidate, reference, allowance, rate, pcm_lsb=steps)
 
 
 def _followed(evidence: Evidence, said: Spoken) -> Followed | None:

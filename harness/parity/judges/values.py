@@ -18,7 +18,7 @@ from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.observation import By, CaseObservation, Refusal
 from harness.parity.plan import Plan
 
-__all__ = ["judge_outputs", "judge_precision", "judge_values", "refused", "unlowered"]
+__all__ = ["judge_outputs", "judge_precision", "judge_values", "pcm_steps", "refused", "unlowered"]
 
 _NOT_RUN = CaseObservation(refusal=Refusal(By.HARNESS, "the executor did not run it"))
 
@@ -77,7 +77,7 @@ def judge_outputs(
     pairs = list(zip(observed.outputs, item.outputs, strict=True))
     if method.sound and len(pairs) == 1:
         ((candidate, reference),) = pairs
-        steps = _pcm_steps(reference, allowance)
+        steps = pcm_steps(reference, allowance)
         rate = plan.sizes.sampling_rate
         return judge_waveform(
             method.name, label, candidate, reference, allowance, rate, pcm_lsb=steps
@@ -139,7 +139,7 @@ def _whole_against_steps(
     return CaseEvidence(steps.case, whole.outputs[:1]), CaseObservation(outputs)
 
 
-def _pcm_steps(reference: Array, allowance: Allowance) -> int:
+def pcm_steps(reference: Array, allowance: Allowance) -> int:
     """How many steps 16-bit codes may differ: what `max_abs` comes to, and one by truncation."""
     steps = allowance.max_abs * float(np.abs(reference).max()) * PCM16_FULL_SCALE
     return 1 if steps < 1 else 1 + math.ceil(steps)
