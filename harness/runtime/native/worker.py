@@ -36,7 +36,7 @@ from executorch.extension.pybindings import _C as runtime  # noqa: N811 - not a 
 from harness.arrays import Array
 from harness.errors import ExecutionError, HarnessError, ProgramError, UnavailableError
 from harness.pte.dtypes import SCALAR_TYPES
-from harness.pte.plan import KernelCall, Plan, TensorValue
+from harness.pte.plan import MLX_BACKEND, KernelCall, Plan, TensorValue
 from harness.pte.program import read_program
 from harness.runtime.native.channel import Channel
 
@@ -198,7 +198,7 @@ def _check_backends(path: Path, needed: set[str]) -> None:
         return
     advice = (
         "native MLX runs need macOS 14+ on Apple Silicon; use the portable executor"
-        if "MLXBackend" in missing
+        if MLX_BACKEND in missing
         else "use an ExecuTorch built with it"
     )
     raise UnavailableError(
