@@ -12,11 +12,11 @@ from typing import Any
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import BACKENDS, Artifact, ExportOptions, export_artifact
-from harness.export.node_names import names_file
 from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.files import replace_file
 from harness.methods import CODEC, MODEL, Dimensions
 from harness.methods.precision import FP32, SCOPES, Precision, parse_precision
+from harness.pte.names import names_file
 from harness.upstream import quiet
 
 __all__ = ["TARGETS", "ExportFlags", "parse_flags", "write_artifacts"]

@@ -1,18 +1,7 @@
-"""Which exported node each instruction of an export computes, kept beside the `.pte`.
+"""Record what each instruction of an export computes, and of which type, beside the `.pte`.
 
-A `.pte` names weights and nothing else: what an instruction stands for is lost when it is written.
-While a program is lowered we watch the MLX program builder, and write what it knew to
-``model.nodes.json`` next to ``model.pte``::
-
-    {"schema": 1, "sha256": "<of the .pte>", "methods": {"forward": {
-        "delegates": [{
-            "payload": "<sha256 of the delegate's payload>",
-            "instructions": [[chain, index, edge node, exported node, module], …],
-            "values": [[exported node, chain, index, output], …]}, …],
-        "kernels": [[plan instruction, edge node, exported node, module], …]}}}
-
-`values` says which instruction makes the value of an exported node: one that was lowered to
-several instructions has the last of them, one that costs none (a view of another) has that one's.
+While a program is lowered we watch the MLX program builder, and write what it knew to the file
+that `harness.pte.names` describes and reads.
 """
 
 from __future__ import annotations
@@ -23,22 +12,17 @@ import operator
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
 
 from harness.files import file_digest, replace_file
+from harness.pte.names import SCHEMA, names_file
+from harness.pte.payload import OUTPUT_FIELDS
 
-if TYPE_CHECKING:
-    from torch.export import ExportedProgram
-    from torch.fx import Node
-
-__all__ = ["NodeNames", "names_file", "recording"]
-
-SCHEMA = 1
-
-
-def names_file(pte: Path) -> Path:
-    """Where the names of an export lie: ``model.nodes.json`` for ``model.pte``."""
-    return pte.with_suffix(".nodes.json")
+__all__ = ["NodeNames", "recording"]
 
 
 class NodeNames:
@@ -63,7 +47,7 @@ class NodeNames:
                 "delegates": [
                     {"payload": digest, **self._delegates[digest].described(parts)}
                     if digest in self._delegates
-                    else {"payload": digest, "instructions": [], "values": []}
+                    else {"payload": digest, "instructions": [], "values": [], "types": []}
                     for digest in payloads
                 ],
                 "kernels": list(_kernels(plan, manager.exported_program(plan.name))),
@@ -118,6 +102,7 @@ class _Delegate:
         self.lengths: dict[int, int] = {}
         self.instructions: list[tuple[int, int, Node]] = []
         self.values: list[tuple[Node, tuple[int, int, int]]] = []
+        self.types: dict[tuple[int, int, int], tuple[str, list[int | None]]] = {}
         self._by_slot: dict[int, tuple[int, int, int]] = {}
 
     def take(self, builder: Any, nodes: list[Node]) -> None:
@@ -133,9 +118,15 @@ class _Delegate:
             self.lengths[chain] = len(instructions)
         for node in nodes:
             slots = builder.slot_manager.get_slot(node) if node.op == "call_function" else None
-            slot = slots[0] if isinstance(slots, tuple) and slots else slots
-            if slot is not None and id(slot) in self._by_slot:
-                self.values.append((node, self._by_slot[id(slot)]))
+            several = slots if isinstance(slots, tuple) else (slots,)
+            vals = node.meta.get("val")
+            made = vals if isinstance(vals, tuple | list) else (vals,)
+            for slot, val in zip(several, made, strict=False):
+                if id(slot) in self._by_slot and isinstance(val, torch.Tensor):
+                    # A view that costs no instruction has the slot of what it views.
+                    self.types.setdefault(self._by_slot[id(slot)], _type(val))
+            if several and id(several[0]) in self._by_slot:
+                self.values.append((node, self._by_slot[id(several[0])]))
 
     def described(self, parts: Mapping[tuple[str, int], str]) -> dict[str, Any]:
         """As the file has it."""
@@ -145,15 +136,25 @@ class _Delegate:
                 [chain, index, *_named(node, parts)] for chain, index, node in self.instructions
             ],
             "values": [[name, *place] for name, place in values.items() if name is not None],
+            "types": [[*place, dtype, shape] for place, (dtype, shape) in self.types.items()],
         }
 
 
 def _outputs(op: Any) -> list[Any]:
-    found = [getattr(op, "out", None), *getattr(op, "outs", ()), *getattr(op, "outputs", ())]
+    found: list[Any] = []
+    for name in OUTPUT_FIELDS:
+        value = getattr(op, name, None)
+        found += value if isinstance(value, list | tuple) else [value]
     # The builder wraps a slot that may be of either kind.
     return [
         getattr(slot, "tid", None) or getattr(slot, "vid", None) or slot for slot in found if slot
     ]
+
+
+def _type(value: torch.Tensor) -> tuple[str, list[int | None]]:
+    """Type and shape of a value of the graph; None where a call decides a size."""
+    sizes = [size if isinstance(size, int) else None for size in value.shape]
+    return str(value.dtype).removeprefix("torch."), sizes
 
 
 def _parts(program: ExportedProgram) -> dict[tuple[str, int], str]:

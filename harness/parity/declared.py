@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.export.artifacts import given_path
-from harness.pte.inspection import read_metadata
+from harness.pte.facts import read_metadata
 from harness.synthesis import RUNNER_CHUNKS, Chunks
 
 __all__ = ["declared", "declared_chunks", "declared_size"]
@@ -14,11 +14,7 @@ __all__ = ["declared", "declared_chunks", "declared_size"]
 
 def declared(path: Path) -> dict[str, int]:
     """The whole numbers among the metadata methods of a file."""
-    return {
-        constant.name: constant.value
-        for constant in read_metadata(path)
-        if isinstance(constant.value, int)
-    }
+    return {name: value for name, value in read_metadata(path).items() if isinstance(value, int)}
 
 
 def declared_size(directory: Path, artifact: str, name: str) -> int:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.pte.payload import MLXGraph, read_payload
-from harness.pte.plan import DelegateCall, KernelCall, Plan
+from harness.pte.plan import MLX_BACKEND, DelegateCall, KernelCall, Plan
 from harness.pte.program import Program, read_program
 
-__all__ = ["MLX_BACKEND", "MethodDelegation", "delegate_graph", "delegation", "plan_delegation"]
-
-MLX_BACKEND = "MLXBackend"
+__all__ = ["MethodDelegation", "delegate_graph", "delegation", "plan_delegation"]
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,22 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import Array, dtype_of
-from harness.pte.coverage import MLX_BACKEND, MethodDelegation, delegate_graph, plan_delegation
+from harness.pte.coverage import MethodDelegation, delegate_graph, plan_delegation
 from harness.pte.dtypes import SCALAR_TYPES
-from harness.pte.payload import MLXGraph, Tid
-from harness.pte.plan import Plan, Span, TensorValue
+from harness.pte.payload import MLXGraph, Tid, outputs_of
+from harness.pte.plan import MLX_BACKEND, IntList, Plan, Span, TensorList, TensorValue
 from harness.pte.program import Program, read_program
 
-__all__ = ["Constant", "MethodFacts", "ProgramFacts", "QuantizedLayer", "read_facts"]
+__all__ = [
+    "Constant",
+    "MethodFacts",
+    "ProgramFacts",
+    "QuantizedLayer",
+    "is_constant",
+    "metadata",
+    "read_facts",
+    "read_metadata",
+]
 
 Value = int | float | bool | str | None | list[Any]
 
@@ -171,32 +180,48 @@ def read_facts(path: Path, data: Sequence[Path] = ()) -> ProgramFacts:
             bytes=path.stat().st_size,
             constant_bytes=sum(span.size for span in spans),
             tables=len(program.named_data),
-            metadata={
-                name: _constant_result(plan)
-                for name, plan in program.plans.items()
-                if _is_constant(plan)
-            },
+            metadata=metadata(program),
             methods={
                 name: reader.method(plan)
                 for name, plan in program.plans.items()
-                if not _is_constant(plan)
+                if not is_constant(plan)
             },
         )
     finally:
         program.close()
 
 
-def _is_constant(plan: Plan) -> bool:
+def read_metadata(path: Path) -> dict[str, Value]:
+    """The constant methods of a `.pte`, and nothing else; raises as `read_facts` does."""
+    program = read_program(path)
+    try:
+        return metadata(program)
+    finally:
+        program.close()
+
+
+def metadata(program: Program) -> dict[str, Value]:
+    """What each constant method of a program returns; of a tensor, its type and shape as text."""
+    return {name: _result(plan) for name, plan in program.plans.items() if is_constant(plan)}
+
+
+def is_constant(plan: Plan) -> bool:
+    """Whether a method runs nothing and takes nothing."""
     return not (plan.instructions or plan.inputs)
 
 
-def _constant_result(plan: Plan) -> Value:
-    found = [
-        f"{SCALAR_TYPES[v.scalar_type].name}{list(v.sizes)}" if isinstance(v, TensorValue) else v
-        for v in (plan.values[index] for index in plan.outputs)
-    ]
-    plain = [list(v) if isinstance(v, tuple) else v for v in found]
-    return plain[0] if len(plain) == 1 else plain  # type: ignore[return-value]
+def _result(plan: Plan) -> Value:
+    found: list[Value] = []
+    for value in (plan.values[index] for index in plan.outputs):
+        if isinstance(value, TensorValue):
+            found.append(f"{SCALAR_TYPES[value.scalar_type].name}{list(value.sizes)}")
+        elif isinstance(value, TensorList | IntList):
+            found.append(list(value.items))
+        elif isinstance(value, tuple):
+            found.append(list(value))
+        else:
+            found.append(value)
+    return found[0] if len(found) == 1 else found
 
 
 def _plan_spans(program: Program) -> Iterator[Span]:
@@ -276,15 +301,7 @@ class _Reader:
         """The quantised layers of a delegate by name, and the constants that are parts of them."""
         layers: dict[str, QuantizedLayer] = {}
         parts: set[int] = set()
-        taken: dict[int, Tid] = {}
-        for node in graph.chains[graph.main]:
-            kind = type(node).__name__
-            if kind == "TakeNode":
-                taken[node.out.idx] = node.x  # a row of an embedding, its scales, or its biases
-            if kind not in ("QuantizedMatmulNode", "DequantizeNode"):
-                continue
-            w, scales = (taken.get(tid.idx, tid).idx for tid in (node.w, node.scales))
-            biases = None if node.biases is None else taken.get(node.biases.idx, node.biases).idx
+        for node, w, scales, biases in graph.quantized():
             parts |= {w, scales} | ({biases} if biases is not None else set())
             name = graph.names.get(w, f"tensor {w}")
             meta = graph.meta[w] if w < len(graph.meta) else None
@@ -294,7 +311,7 @@ class _Reader:
                 bits=node.bits,
                 group=node.group_size,
                 rows=rows,
-                columns=words * 32 // node.bits if node.bits else 0,
+                columns=words * 32 // node.bits,
                 dtype=self._dtype(graph, scales),
                 values=self._digest(self._where(graph, w)),
                 scales=self._digest(self._where(graph, scales)),
@@ -314,8 +331,7 @@ class _Reader:
         if index is None:
             return ""
         for node in graph.chains[graph.init] if graph.init is not None else ():
-            out = getattr(node, "out", None)
-            if out == Tid(index):
+            if Tid(index) in outputs_of(node):
                 if type(node).__name__ != "MultiplyNode":
                     return ""
                 a, b = (self._array(graph, tid.idx) for tid in (node.a, node.b))

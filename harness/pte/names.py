@@ -1,4 +1,22 @@
-"""The names of instructions, as `harness.export.node_names` wrote them beside a `.pte`."""
+"""What an export says of its instructions, as `harness.export.node_names` wrote it beside a `.pte`.
+
+A `.pte` names weights and nothing else: what an instruction stands for, and the type and shape of
+a temporary, are lost when it is written. They are kept in ``model.nodes.json`` next to
+``model.pte``::
+
+    {"schema": 2, "sha256": "<of the .pte>", "methods": {"forward": {
+        "delegates": [{
+            "payload": "<sha256 of the delegate's payload>",
+            "instructions": [[chain, index, edge node, exported node, module], …],
+            "values": [[exported node, chain, index, output], …],
+            "types": [[chain, index, output, numpy's dtype, [size or null, …]], …]}, …],
+        "kernels": [[plan instruction, edge node, exported node, module], …]}}}
+
+`values` says which instruction makes the value of an exported node: one that was lowered to
+several instructions has the last of them, and a view that costs no instruction has that of what
+it views. `types` are those of the graph that was lowered; a size that a call decides is null, and
+an instruction that stands for no node has none. Files of schema 1 have no `types`.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +32,16 @@ from harness.files import file_digest
 from harness.pte.plan import DelegateCall
 from harness.pte.program import Program
 
-__all__ = ["Origin", "StepNames", "as_exported", "names_file", "read_names"]
+__all__ = ["SCHEMA", "Origin", "StepNames", "as_exported", "names_file", "read_names"]
 
-_SCHEMA = 1
+SCHEMA = 2
+_OLDEST = 1
+
 Place = tuple[int, int | None, int | None]
 """Plan instruction; chain and index in a delegate, or None and None for a kernel."""
+
+ValueType = tuple[str, tuple[int | None, ...]]
+"""numpy's name of a type, and a shape; None where a call decides a size."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +71,13 @@ class StepNames:
         Place → what was computed there.
     values
         Exported node → place, and number of the output there, that is its value.
+    types
+        Place and number of the output there → its type and shape; empty in files of schema 1.
     """
 
     origins: Mapping[Place, Origin] = field(default_factory=dict)
     values: Mapping[str, tuple[Place, int]] = field(default_factory=dict)
+    types: Mapping[tuple[Place, int], ValueType] = field(default_factory=dict)
 
 
 def names_file(pte: Path) -> Path:
@@ -81,17 +107,20 @@ def read_names(program: Program) -> Mapping[str, StepNames]:
         return {}
     try:
         content = json.loads(path.read_bytes())
-        if content["schema"] != _SCHEMA:
+        if not _OLDEST <= content["schema"] <= SCHEMA:
             raise InputError(
-                f"{path} has schema {content['schema']}, expected {_SCHEMA}; export again"
+                f"{path} has schema {str(content['schema'])[:20]}, expected {_OLDEST} to {SCHEMA}; "
+                "export again"
             )
         return {
             name: _of_method(program, name, method, path)
             for name, method in content["methods"].items()
             if name in program.plans
         }
-    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error!r}); export again, or delete it") from error
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged ({repr(error)[:100]}); export again, or delete it"
+        ) from error
 
 
 def _of_method(program: Program, name: str, content: Any, path: Path) -> StepNames:
@@ -106,6 +135,7 @@ def _of_method(program: Program, name: str, content: Any, path: Path) -> StepNam
         )
     origins: dict[Place, Origin] = {}
     values: dict[str, tuple[Place, int]] = {}
+    types: dict[tuple[Place, int], ValueType] = {}
     kernels = {kernel[0]: Origin(*kernel[1:]) for kernel in content["kernels"]}
     for position, call in enumerate(plan.instructions):
         if isinstance(call, DelegateCall):
@@ -114,8 +144,10 @@ def _of_method(program: Program, name: str, content: Any, path: Path) -> StepNam
                 origins[position, chain, index] = Origin(*origin)
             for node, chain, index, output in found["values"]:
                 values[node] = ((position, chain, index), output)
+            for chain, index, output, dtype, shape in found.get("types", ()):
+                types[(position, chain, index), output] = (dtype, tuple(shape))
         elif position in kernels:
             origins[position, None, None] = kernel_origin = kernels[position]
             if kernel_origin.node is not None:
                 values[kernel_origin.node] = ((position, None, None), 0)
-    return StepNames(origins, values)
+    return StepNames(origins, values, types)

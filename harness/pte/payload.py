@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "TensorMeta",
     "Tid",
     "Vid",
+    "outputs_of",
     "read_payload",
 ]
 
@@ -41,6 +43,7 @@ _SCHEMA_VERSION = 1
 # The loader of upstream's runtime refuses larger programs.
 _MOST_SLOTS = 1_000_000
 _MOST_DIMENSIONS = 16
+_QUANTIZED = ("QuantizedMatmulNode", "GatherQmmNode", "DequantizeNode")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,18 @@ class Vid:
 
 Node = Any
 Slot = Tid | Vid
+
+OUTPUT_FIELDS = ("out", "outs", "outputs")
+"""Fields of a node that name the slots it writes; every other slot in it is read."""
+
+
+def outputs_of(node: Node) -> list[Slot]:
+    """The slots that a node writes, in the order of what it makes."""
+    found: list[Slot] = []
+    for name in OUTPUT_FIELDS:
+        value = getattr(node, name, ())
+        found += value if isinstance(value, tuple) else () if value is None else (value,)
+    return found
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,29 @@ class MLXGraph:
     def node_counts(self) -> Counter[str]:
         """How often each node type stands in the main chain."""
         return Counter(type(node).__name__ for node in self.chains[self.main])
+
+    def quantized(self) -> Iterator[tuple[Node, int, int, int | None]]:
+        """Nodes of the main chain that compute with packed weights.
+
+        Yields
+        ------
+        tuple
+            The node; tensor numbers of its packed values, scales, and biases if it has any. Of
+            an embedding, whose rows are taken before they are unpacked, those of the whole table.
+        """
+        taken: dict[int, Tid] = {}
+        for node in self.chains[self.main]:
+            kind = type(node).__name__
+            if kind == "TakeNode":
+                taken[node.out.idx] = node.x
+            if kind in _QUANTIZED and node.bits > 0:
+                w, scales, biases = (
+                    None if tid is None else taken.get(tid.idx, tid).idx
+                    for tid in (node.w, node.scales, node.biases)
+                )
+                assert w is not None
+                assert scales is not None
+                yield node, w, scales, biases
 
 
 def read_payload(data: memoryview, what: str) -> MLXGraph:

@@ -8,6 +8,8 @@ from math import prod
 from typing import Any
 
 __all__ = [
+    "MLX_BACKEND",
+    "XNNPACK_BACKEND",
     "Delegate",
     "DelegateCall",
     "FreeCall",
@@ -23,6 +25,9 @@ __all__ = [
     "TensorValue",
     "Value",
 ]
+
+MLX_BACKEND, XNNPACK_BACKEND = "MLXBackend", "XnnpackBackend"
+"""Ids of the backends that this project lowers to, as `Delegate.backend` has them."""
 
 
 @dataclass(frozen=True)

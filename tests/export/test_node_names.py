@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.export.node_names import names_file
 from harness.export.programs import PROGRAMS
 from fixtures.exports import Line as Parity
 from harness.pte.inspection import read_contents
+from harness.pte.names import names_file
 from harness.runtime.portable import PortableExecutor
 from harness.upstream import quiet
 
@@ -19,7 +19,7 @@ from harness.upstream import quiet
 def test_every_method_of_an_artifact_has_names(parity: Parity) -> None:
     path = parity.artifact("model.pte").path
     content = json.loads(names_file(path).read_text())
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["sha256"] == parity.artifact("model.pte").sha256
     assert set(content["methods"]) == {
         "token_embedding",

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from harness.compare import Gate, Status, Verdict, words
 from harness.compare.verdict import Metric
 from harness.methods import METHODS, Method
-from harness.pte.coverage import MLX_BACKEND
 from harness.pte.expected import ExpectedConstant, ExpectedContents, ExpectedLayer
 from harness.pte.facts import Constant, MethodFacts, ProgramFacts, QuantizedLayer
+from harness.pte.plan import MLX_BACKEND, XNNPACK_BACKEND
 
 __all__ = [
     "judge_constants",
@@ -26,8 +26,6 @@ __all__ = [
     "judge_metadata",
     "judge_quantization",
 ]
-
-XNNPACK_BACKEND = "XnnpackBackend"
 
 QUANTISER_LOSS_DB = 1.0
 """How far a quantiser that searches may fall below plain rounding: 1.26 times its noise. HQQ was

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from harness.pte.inspection.console import print_contents
 from harness.pte.inspection.jsonfile import to_json
-from harness.pte.inspection.metadata import read_metadata
 from harness.pte.inspection.model import Contents
 from harness.pte.inspection.reading import read_contents
 
-__all__ = ["Contents", "print_contents", "read_contents", "read_metadata", "to_json"]
+__all__ = ["Contents", "print_contents", "read_contents", "to_json"]

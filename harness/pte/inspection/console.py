@@ -33,6 +33,12 @@ _INTACT = {
     False: "NO: its sha256 is not the one kept beside it; it was damaged, changed or replaced",
 }
 
+_UNTYPED = {
+    "origins": "types unknown: the names beside the file are of an older export; export again",
+    "nothing": "types unknown: no names were kept beside the file",
+    "another file": "types unknown: the names beside the file belong to another export",
+}
+
 _MOST_ROWS = 40
 """Rows of a table of weights, beyond which it says how many more there are."""
 
@@ -89,6 +95,7 @@ def _header(contents: Contents) -> RenderableType:
         ("size", f"{contents.bytes:,} bytes, of which constants {weights:,}"),
         *(("data", path.name) for path in contents.data),
         *(("as exported", _INTACT[known]) for known in (contents.intact,) if known is not None),
+        *(("temporaries", _UNTYPED[known]) for known in _untold(contents)),
         ("runs on", ", ".join(does) or "nothing: constant methods only"),
     ]
     grid = Table.grid(padding=(0, 2))
@@ -97,6 +104,12 @@ def _header(contents: Contents) -> RenderableType:
     for label, text in rows:
         grid.add_row(label, Text(text))
     return Group(Text(contents.path.name, style="bold"), grid)
+
+
+def _untold(contents: Contents) -> list[str]:
+    """Why types of temporaries are not known, where there are any that could be."""
+    opened = any(d.chains for method in contents.methods for d in method.delegates)
+    return [contents.names] if opened and contents.names in _UNTYPED else []
 
 
 def _methods(contents: Contents) -> RenderableType:
@@ -128,11 +141,8 @@ def _metadata(contents: Contents) -> RenderableType | None:
     if not contents.metadata:
         return None
     table = _table("constant method", "value")
-    for method in contents.metadata:
-        value = method.value
-        table.add_row(
-            Text(method.name), Text(_typed(value) if isinstance(value, Tensor) else repr(value))
-        )
+    for name, value in contents.metadata.items():
+        table.add_row(Text(name), Text(value if isinstance(value, str) else repr(value)))
     return table
 
 

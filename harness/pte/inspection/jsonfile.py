@@ -12,7 +12,7 @@ from harness.pte.inspection.model import Contents, MethodContents
 
 __all__ = ["to_json"]
 
-SCHEMA = "1"
+SCHEMA = "2"
 
 
 def to_json(contents: Contents, *, instructions: bool = True) -> str:

@@ -11,7 +11,6 @@ __all__ = [
     "Constant",
     "Contents",
     "DelegateContents",
-    "MetadataMethod",
     "MethodContents",
     "NodeContents",
     "PlanInstruction",
@@ -188,14 +187,6 @@ class MethodContents:
 
 
 @dataclass(frozen=True)
-class MetadataMethod:
-    """A constant method and what it returns."""
-
-    name: str
-    value: Any
-
-
-@dataclass(frozen=True)
 class Constant:
     """Contents that the file carries.
 
@@ -226,12 +217,19 @@ class Contents:
         Data files read with it.
     intact
         Whether the file is what was exported, by the digest kept beside it; None without one.
+    names
+        What the names beside the file say of it (`harness.pte.names`): ``types`` and origins of
+        instructions, ``origins`` alone (an older export), ``nothing`` (there are none), or
+        ``another file`` (they belong to another export, or are damaged).
+    metadata
+        Constant method → what it returns.
     """
 
     path: Path
     bytes: int
     data: tuple[Path, ...]
     intact: bool | None
+    names: str
     methods: tuple[MethodContents, ...]
-    metadata: tuple[MetadataMethod, ...]
+    metadata: Mapping[str, Any]
     constants: tuple[Constant, ...]

@@ -6,27 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from harness.errors import InputError
-from harness.pte.coverage import MLX_BACKEND, delegate_graph
+from harness.pte.coverage import delegate_graph
 from harness.pte.dtypes import SCALAR_TYPES
-from harness.pte.inspection.metadata import metadata, planned
+from harness.pte.facts import is_constant, metadata
+from harness.pte.inspection.instructions import UNKNOWN, chains, declared, quantized, slot
 from harness.pte.inspection.model import (
     Constant,
     Contents,
     DelegateContents,
     MethodContents,
-    NodeContents,
     PlanInstruction,
-    QuantizedLayer,
     Slot,
     Tensor,
 )
-from harness.pte.inspection.shapes import UNKNOWN, declared, result_types
 from harness.pte.names import StepNames, as_exported, read_names
-from harness.pte.payload import MLXGraph, Tid, Vid
+from harness.pte.payload import MLXGraph, Tid
 from harness.pte.plan import (
+    MLX_BACKEND,
     DelegateCall,
     FreeCall,
     Instruction,
@@ -42,9 +40,6 @@ from harness.pte.plan import (
 from harness.pte.program import Program, read_program
 
 __all__ = ["read_contents"]
-
-_OUTPUTS = ("out", "outs", "outputs")
-_QUANTIZED = ("QuantizedMatmulNode", "GatherQmmNode", "DequantizeNode")
 
 # What the emitter writes for sizes and control flow does no work of its own.
 _BOOKKEEPING = ("executorch_prim::", "aten::sym_", "aten::_local_scalar_dense")
@@ -72,10 +67,7 @@ def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = No
             if method not in plans:
                 raise InputError(f"method must be one of {', '.join(plans)} (got {method!r})")
             plans = {method: plans[method]}
-        try:
-            names = read_names(program)
-        except InputError:
-            names = {}  # a stale file beside the program takes nothing from what the program says
+        names, known = _names(program)
         graphs = {
             (name, index): delegate_graph(program, plan, index)
             for name, plan in plans.items()
@@ -87,16 +79,28 @@ def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = No
             bytes=path.stat().st_size,
             data=tuple(data),
             intact=as_exported(path),
+            names=known,
             methods=tuple(
                 _method(plan, graphs, names.get(name, StepNames()))
                 for name, plan in plans.items()
-                if plan.instructions or plan.inputs
+                if not is_constant(plan)
             ),
-            metadata=metadata(plans),
+            metadata={k: v for k, v in metadata(program).items() if k in plans},
             constants=tuple(_constants(program, plans, graphs)),
         )
     finally:
         program.close()
+
+
+def _names(program: Program) -> tuple[Mapping[str, StepNames], str]:
+    """The names beside a program, and what they tell (`Contents.names`)."""
+    try:
+        names = read_names(program)
+    except InputError:
+        return {}, "another file"  # which takes nothing from what the program says
+    if any(method.types for method in names.values()):
+        return names, "types"
+    return names, "origins" if names else "nothing"
 
 
 def _method(
@@ -112,10 +116,8 @@ def _method(
                 index=index,
                 backend=delegate.backend,
                 bytes=payload.size if isinstance(payload, Span) else len(payload),
-                chains=None if graph is None else _chains(graph, names, at.get(index, -1)),
-                buffers=()
-                if graph is None
-                else tuple(_slot(graph, tid, declared(graph, tid)) for tid in graph.buffers),
+                chains=None if graph is None else chains(graph, names, at.get(index, -1)),
+                buffers=() if graph is None else tuple(slot(graph, tid) for tid in graph.buffers),
             )
         )
     kernels: dict[str, int] = {}
@@ -137,7 +139,7 @@ def _method(
             PlanInstruction(i, *_instruction(plan, call))
             for i, call in enumerate(plan.instructions)
         ),
-        quantized=tuple(layer for graph in mine.values() for layer in _quantized(graph)),
+        quantized=tuple(layer for graph in mine.values() for layer in quantized(graph)),
     )
 
 
@@ -148,10 +150,19 @@ def _open_sizes(plan: Plan, graphs: Mapping[tuple[str, int], MLXGraph]) -> dict[
         if not isinstance(call, DelegateCall) or (plan.name, call.delegate) not in graphs:
             continue
         graph = graphs[plan.name, call.delegate]
-        for index, slot in zip(call.args, (*graph.inputs, *graph.outputs), strict=False):
-            if isinstance(slot, Tid):
-                found[index] = declared(graph, slot)
+        for index, tid in zip(call.args, (*graph.inputs, *graph.outputs), strict=False):
+            if isinstance(tid, Tid):
+                found[index] = declared(graph, tid.idx)
     return found
+
+
+def _planned(value: TensorValue) -> Tensor:
+    """What a plan says of a tensor."""
+    name = SCALAR_TYPES[value.scalar_type].name
+    if not value.dynamic:
+        return Tensor(name, value.sizes)
+    # A plan says that a shape is open, not which of its dimensions are.
+    return Tensor(name, (None,) * len(value.sizes), value.sizes)
 
 
 def _border(plan: Plan, index: int, exact: Mapping[int, Tensor]) -> Slot:
@@ -196,102 +207,7 @@ def _value(plan: Plan, index: int) -> Slot:
         kind = "constant"
     else:
         kind = "buffer" if value.data is not None else "temporary"
-    return Slot(index, kind, value.external, planned(value))
-
-
-def _chains(
-    graph: MLXGraph, names: StepNames, instruction: int
-) -> dict[str, tuple[NodeContents, ...]]:
-    roles = {graph.main: "main", **({} if graph.init is None else {graph.init: "init"})}
-    order = sorted(range(len(graph.chains)), key=lambda i: (i != graph.main, i != graph.init, i))
-    chains = {}
-    for chain in order:
-        typed = result_types(graph, chain)
-        chains[roles.get(chain, f"inner {chain}")] = tuple(
-            _node(graph, index, node, *typed[index], names, (instruction, chain, index))
-            for index, node in enumerate(graph.chains[chain])
-        )
-    return chains
-
-
-def _node(
-    graph: MLXGraph,
-    index: int,
-    node: Any,
-    read: Mapping[int, Tensor],
-    made: Sequence[Tensor],
-    names: StepNames,
-    place: tuple[int, int, int],
-) -> NodeContents:
-    inputs: dict[str, Slot | tuple[Slot, ...]] = {}
-    outputs: list[Slot] = []
-    attributes: dict[str, Any] = {}
-    types = iter(made)
-    for field, value in vars(node).items():
-        if field in _OUTPUTS:
-            for slot in value if isinstance(value, tuple) else (value,):
-                tensor = next(types, UNKNOWN) if isinstance(slot, Tid) else None
-                outputs.append(_slot(graph, slot, tensor))
-        elif isinstance(value, Tid):
-            inputs[field] = _slot(graph, value, read.get(value.idx, UNKNOWN))
-        elif isinstance(value, tuple) and value and all(isinstance(v, Tid) for v in value):
-            inputs[field] = tuple(_slot(graph, v, read.get(v.idx, UNKNOWN)) for v in value)
-        elif value is not None:
-            attributes[field] = _attribute(value)
-    origin = names.origins.get(place)
-    return NodeContents(
-        index=index,
-        op=type(node).__name__,
-        inputs=inputs,
-        outputs=tuple(outputs),
-        attributes=attributes,
-        origin=None if origin is None else origin.node or origin.edge,
-        module=None if origin is None else origin.module,
-    )
-
-
-def _attribute(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_attribute(item) for item in value)
-    return {"value": value.idx} if isinstance(value, Vid) else value
-
-
-def _slot(graph: MLXGraph, slot: Tid | Vid, tensor: Tensor | None) -> Slot:
-    if isinstance(slot, Vid):
-        return Slot(slot.idx, "value", None, None)
-    kind = "temporary"
-    if slot.idx < graph.constants:
-        kind = "constant"
-    elif slot in graph.buffers:
-        kind = "buffer"
-    elif slot in graph.inputs:
-        kind = "input"
-    elif slot in graph.outputs:
-        kind = "output"
-    return Slot(slot.idx, kind, graph.names.get(slot.idx), tensor)
-
-
-def _quantized(graph: MLXGraph) -> Iterator[QuantizedLayer]:
-    """Packed weights of one delegate; an embedding's rows are taken before they are unpacked."""
-    taken: dict[int, Tid] = {}
-    for node in graph.chains[graph.main]:
-        kind = type(node).__name__
-        if kind == "TakeNode":
-            taken[node.out.idx] = node.x
-        if kind not in _QUANTIZED or node.bits < 1:
-            continue
-        w = taken.get(node.w.idx, node.w)
-        shape = declared(graph, w).shape or ()
-        if shape and shape[-1] is not None:
-            shape = (*shape[:-1], shape[-1] * 32 // node.bits)
-        yield QuantizedLayer(
-            name=graph.names.get(w.idx, f"tensor {w.idx}"),
-            op=kind,
-            bits=node.bits,
-            group=node.group_size,
-            mode=node.mode,
-            shape=tuple(size or 0 for size in shape),
-        )
+    return Slot(index, kind, value.external, _planned(value))
 
 
 def _constants(
@@ -306,7 +222,7 @@ def _constants(
         for index in range(graph.constants):
             name = graph.names.get(index)
             if name is not None:
-                types.setdefault(name, declared(graph, Tid(index)))
+                types.setdefault(name, declared(graph, index))
                 if method not in users.setdefault(name, []):
                     users[name].append(method)
     values: dict[str, Constant] = {}
@@ -323,7 +239,7 @@ def _constants(
     for name, span in program.named_data.items():
         if name in values or (len(plans) < len(program.plans) and name not in users):
             continue
-        found = types.get(name, Tensor(None, None))
+        found = types.get(name, UNKNOWN)
         yield Constant(name, found, span.size, tuple(users.get(name, ())), span.file)
     yield from values.values()
     for name in users:

@@ -12,12 +12,11 @@ from functools import lru_cache
 
 from harness.errors import ExecutionError
 from harness.fingerprint import Fingerprint
+from harness.pte.plan import MLX_BACKEND, XNNPACK_BACKEND
 from harness.runtime.native.child import DEFAULTS, Child
 
 __all__ = ["available", "fingerprint", "missing", "why_not", "why_not_xnnpack"]
 
-MLX_BACKEND = "MLXBackend"
-XNNPACK_BACKEND = "XnnpackBackend"
 
 _PACKAGES = ("executorch", "torch", "mlx")
 

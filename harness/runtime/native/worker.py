@@ -5,7 +5,7 @@ request is answered at a time, on the main thread, because a method must be run 
 that loaded it:
 
 ``backends``  → registered, usable
-``load``      path → methods: {name: [{"dtype", "shape", "dynamic"}, …]}
+``load``      path → methods: {name: [{"dtype", "shape", "dynamic", "scalar"}, …]}
 ``reset``     state →
 ``call``      method, state, arrays → arrays
 
@@ -35,16 +35,16 @@ from executorch.extension.pybindings import _C as runtime  # noqa: N811 - not a 
 
 from harness.arrays import Array
 from harness.errors import ExecutionError, HarnessError, ProgramError, UnavailableError
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.plan import MLX_BACKEND, KernelCall, Plan, TensorValue
+from harness.pte.program import read_program
 from harness.runtime.native.channel import Channel
-from harness.runtime.native.layout import InputLayout, read_layout
 
 __all__ = ["Session", "main"]
 
-# ExecuTorch's ScalarType numbers (exir/_serialize/scalar_type.fbs) that numpy can hold.
-_DTYPES = {
-    0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32",
-    7: "float64", 11: "bool", 15: "bfloat16", 27: "uint16", 28: "uint32", 29: "uint64",
-}  # fmt: skip
+# Of a plan's memories, 0 is reserved and 1 holds the activations; beyond those an export with
+# `share_mutable_buffers=True` keeps the buffers that its methods have in common.
+_ORDINARY_MEMORIES = 2
 
 # Kernels that the wheel keeps apart from its runtime: operator namespace → package and library.
 # A library registers its kernels with the runtime's extension as it is loaded, once a process.
@@ -69,29 +69,32 @@ class Session:
     """
 
     def __init__(self, path: Path) -> None:
-        program = _open(path)
-        layout = read_layout(path)
-        _check_backends(path, {name for method in layout.values() for name in method.backends})
-        _load_kernels({name for method in layout.values() for name in method.namespaces})
+        _open(path)  # the runtime's own check of the file
+        plans = _read_plans(path)
+        _check_backends(path, {d.backend for plan in plans.values() for d in plan.delegates})
+        _load_kernels(
+            {
+                call.operator.partition("::")[0]
+                for plan in plans.values()
+                for call in plan.instructions
+                if isinstance(call, KernelCall)
+            }
+        )
         self._path, self._version = path, _version(path)
-        self._layout = layout
-        self._shares_memory = any(method.extra_memory for method in layout.values())
+        self._shares_memory = any(len(p.arenas) > _ORDINARY_MEMORIES for p in plans.values())
         self._instances: dict[tuple[str, str], Any] = {}
         self._methods: dict[tuple[str, str], Any] = {}
         self.inputs = {
-            name: [
-                _describe(name, program.method_meta(name), index, declared)
-                for index, declared in enumerate(method.inputs)
-            ]
-            for name, method in layout.items()
+            name: [_describe(plan, number) for number in range(len(plan.inputs))]
+            for name, plan in plans.items()
         }
 
     def call(self, method: str, state: str, inputs: Sequence[Array]) -> list[Array]:
         """Run a method on the buffers of `state`."""
         loaded = self._loaded(method, state)
         values = [
-            array.item() if declared.scalar else _to_torch(array)
-            for array, declared in zip(inputs, self._layout[method].inputs, strict=True)
+            array.item() if declared["scalar"] else _to_torch(array)
+            for array, declared in zip(inputs, self.inputs[method], strict=True)
         ]
         try:
             outputs = loaded.call(values, clone_outputs=True)
@@ -195,7 +198,7 @@ def _check_backends(path: Path, needed: set[str]) -> None:
         return
     advice = (
         "native MLX runs need macOS 14+ on Apple Silicon; use the portable executor"
-        if "MLXBackend" in missing
+        if MLX_BACKEND in missing
         else "use an ExecuTorch built with it"
     )
     raise UnavailableError(
@@ -219,21 +222,27 @@ def _load_kernels(namespaces: set[str]) -> None:
         torch.ops.load_library(found[0])
 
 
-def _describe(method: str, meta: Any, index: int, declared: InputLayout) -> dict[str, Any]:
-    if declared.scalar:
-        return {"dtype": declared.scalar, "shape": (), "dynamic": False}
-    tensor = meta.input_tensor_meta(index)
-    number = int(tensor.dtype())
-    if number not in _DTYPES:
+def _read_plans(path: Path) -> dict[str, Plan]:
+    program = read_program(path)
+    try:
+        return dict(program.plans)
+    finally:
+        program.close()
+
+
+def _describe(plan: Plan, number: int) -> dict[str, Any]:
+    """Type and sizes of an input; of a plain number, the type that the runtime takes it as."""
+    value = plan.values[plan.inputs[number]]
+    if isinstance(value, TensorValue):
+        dtype = SCALAR_TYPES[value.scalar_type].name
+        return {"dtype": dtype, "shape": value.sizes, "dynamic": value.dynamic, "scalar": False}
+    kind = {bool: "bool", int: "int64", float: "float64"}.get(type(value))
+    if kind is None:
         raise ProgramError(
-            f"input {index} of {method} has ExecuTorch's scalar type {number}, which numpy cannot "
-            "hold; export the method with another input type"
+            f"input {number} of {plan.name} must be a tensor or a number (got "
+            f"{type(value).__name__}); export the method without it"
         )
-    return {
-        "dtype": _DTYPES[number],
-        "shape": tuple(tensor.sizes()),
-        "dynamic": declared.dynamic,
-    }
+    return {"dtype": kind, "shape": (), "dynamic": False, "scalar": True}
 
 
 def _to_torch(array: Array) -> torch.Tensor:

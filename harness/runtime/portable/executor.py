@@ -12,10 +12,10 @@ from typing import Any
 from harness.arrays import Array
 from harness.errors import InputError
 from harness.fingerprint import Fingerprint
-from harness.pte.coverage import MLX_BACKEND, delegate_graph
+from harness.pte.coverage import delegate_graph
 from harness.pte.names import StepNames, read_names
 from harness.pte.payload import MLXGraph
-from harness.pte.plan import DelegateCall, Plan
+from harness.pte.plan import MLX_BACKEND, DelegateCall, Plan
 from harness.pte.program import Program, read_program
 from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.delegate import check_constants

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.errors import ExecutionError, UnsupportedError
-from harness.pte.payload import MLXGraph, Node, Slot, Tid, Vid
+from harness.pte.payload import MLXGraph, Node, outputs_of
 from harness.runtime.portable import (
     attention,
     kv_cache,
@@ -25,7 +25,7 @@ from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_shape import LARGEST_BYTES
 from harness.runtime.portable.slots import Slots
 
-__all__ = ["OPS", "UNSUPPORTED", "Stop", "Trace", "outputs_of", "run_chain"]
+__all__ = ["OPS", "UNSUPPORTED", "Stop", "Trace", "run_chain"]
 
 Trace = Callable[[int, int, Node, tuple[Any, ...]], tuple[Any, ...] | None]
 """Called after each node with its chain, its index in the chain, the node, and what it made.
@@ -92,13 +92,6 @@ def run_chain(
             if instead is not None:
                 for slot, value in zip(outputs_of(node), instead, strict=True):
                     slots.store(slot, value)
-
-
-def outputs_of(node: Node) -> list[Slot]:
-    """The slots that a node writes, in the order of what it makes."""
-    fields = vars(node)
-    found = [fields.get("out"), *fields.get("outs", ()), *fields.get("outputs", ())]
-    return [slot for slot in found if isinstance(slot, (Tid, Vid))]
 
 
 class _LocatedError(ExecutionError):

@@ -16,14 +16,12 @@ from typing import Any
 from harness.errors import ExecutionError, InputError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
+from harness.runtime.portable.ops_shape import LARGEST_BYTES
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, warn_oddity
 
 __all__ = ["OPS", "CacheConfig", "CacheLayer", "SequenceCache"]
 
 FLOAT32 = 6
-
-# Upstream's runtime allocates no tensor larger than this.
-_MOST_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class SequenceCache:
         shape = (1, layer.heads, self._slots(layer), layer.head_dim)
         if min(shape) < 1 or layer.window < 0:
             raise ExecutionError(f"a cache layer of {layer} in {self.config.capacity} positions")
-        if shape[1] * shape[2] * shape[3] * self._dtype.size > _MOST_BYTES:
+        if shape[1] * shape[2] * shape[3] * self._dtype.size > LARGEST_BYTES:
             raise ExecutionError(f"a cache of shape {shape} takes more than 4 GB")
         return [mx.zeros(shape, dtype=self._dtype) for _ in range(2)]
 

@@ -12,7 +12,7 @@ from harness.arrays import Array
 from harness.errors import ExecutionError, InputError, ProgramError, UnavailableError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.payload import MLXGraph
-from harness.pte.plan import DelegateCall, KernelCall, Plan, TensorValue, Value
+from harness.pte.plan import XNNPACK_BACKEND, DelegateCall, KernelCall, Plan, TensorValue, Value
 from harness.pte.program import Program
 from harness.runtime.portable.delegate import Buffers, MLXDelegate
 from harness.runtime.portable.kernels import Kernel, find_kernel
@@ -26,7 +26,7 @@ __all__ = ["Method", "State", "input_specs"]
 # numpy's names of the scalar kinds that a plan's values can be; bool first, being an int too.
 _SCALAR_KINDS = ((bool, "bool"), (int, "int64"), (float, "float64"))
 
-_RUNNERS = {"XnnpackBackend": "the executor xnnpack (`--executor xnnpack`)"}
+_RUNNERS = {XNNPACK_BACKEND: "the executor xnnpack (`--executor xnnpack`)"}
 """Backend → what runs it; ExecuTorch's own runtime where it is built with the backend."""
 
 

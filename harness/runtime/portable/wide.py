@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.pte.payload import MLXGraph, Node, Tid
+from harness.pte.payload import MLXGraph, Node, Tid, outputs_of
 
 __all__ = ["Budget", "WideWeights"]
 
@@ -72,7 +72,7 @@ def _factors(graph: MLXGraph) -> dict[int, tuple[Any, ...]]:
     # Other chains, of scans and branches, are not followed: what they write is not known here.
     if any(type(node).__name__ in ("IfNode", "ScanNode") for node in chain):
         return {}
-    written = {tid.idx for node in chain for tid in _outputs(node)}
+    written = {slot.idx for node in chain for slot in outputs_of(node) if isinstance(slot, Tid)}
     settled = {*range(graph.constants), *(tid.idx for tid in graph.buffers)} - written
     turned: dict[int, tuple[Any, ...]] = {}
     factors: dict[int, tuple[Any, ...]] = {}
@@ -87,15 +87,9 @@ def _factors(graph: MLXGraph) -> dict[int, tuple[Any, ...]]:
             parts = [p.idx for p in (node.w, node.scales, node.biases) if p is not None]
             if settled.issuperset(parts):
                 factors[id(node)] = (*parts, node.bits, node.group_size, node.transpose)
-        for tid in _outputs(node):
-            turned.pop(tid.idx, None)
+        for slot in outputs_of(node):
+            if isinstance(slot, Tid):
+                turned.pop(slot.idx, None)
         if name == "TransposeNode" and node.x.idx in settled:
             turned[node.out.idx] = (node.x.idx, "transposed", tuple(node.perm))
     return factors
-
-
-def _outputs(node: Node) -> list[Tid]:
-    """Tensor slots that a node writes."""
-    fields = vars(node)
-    found = [fields.get("out"), *fields.get("outs", ()), *fields.get("outputs", ())]
-    return [slot for slot in found if isinstance(slot, Tid)]
