@@ -72,7 +72,8 @@ def kept_run(
             "eager run",
             facts,
             save,
-            brief=f"{precision}, {script.text!r}, weights {weights[:12]}",
+            brief=f"{', '.join(str(p) for p in precision.values() if p is not None)}, "
+            f"{script.text!r}, weights {weights[:12]}",
             fresh=fresh,
             progress=progress,
         ) as entry:

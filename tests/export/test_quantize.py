@@ -214,7 +214,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(quantize, "save_file", full)
-        with pytest.raises(MachineError, match="cannot write .*: No space left on device"):
+        with pytest.raises(MachineError, match=r"cannot write .*: No space left on device"):
             quantized_copy(model, FEW, "digest")
     assert entries("quantized") == []
     quantized_copy(model, FEW, "digest")
