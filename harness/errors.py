@@ -16,8 +16,8 @@ verdict. Any other error of this tree, and any other exception, makes a verdict 
 
 A `SilentOddityWarning` is no error: a run followed what upstream's runtime does without a word.
 
-Every message is one sentence that says what, where, expected, got, and what to do. It is bounded
-in length, whatever a foreign file put into it: `brief` shortens a value, `HarnessError` the whole.
+Every message is one sentence that says what, where, expected, got, and what to do. Its length is
+bounded, whatever a foreign file put into it: `brief` shortens a value, `HarnessError` the whole.
 """
 
 from __future__ import annotations

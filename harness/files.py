@@ -121,8 +121,11 @@ def read_json(
 
 def file_digest(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
+    digest = hashlib.sha256()
     with open_file(path, "file") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

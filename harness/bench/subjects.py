@@ -84,9 +84,7 @@ class Subjects:
                 program = PROGRAMS[method](model(), sizes)
             lower_to_mlx({method: program}, {}, scratch / file)
 
-        made = maker("harness.bench.subjects", stack=STACK, packages=_PACKAGES)
-        facts = {"recipe": recipe_digest(ONE_LAYER), **made}
-        return self._fetch(file, facts, export) / file
+        return self._fetch(file, _facts(), export) / file
 
     def _checkpoint(self) -> Checkpoint:
         facts = {"recipe": recipe_digest(ONE_LAYER)}
@@ -97,6 +95,12 @@ class Subjects:
 
     def _fetch(self, name: str, facts: Facts, make: Callable[[Path], None]) -> Path:
         return fetch("bench", name, facts, make, progress=self._progress).path
+
+
+def _facts() -> Facts:
+    """All that an exported file depends on."""
+    made = maker("harness.bench.subjects", stack=STACK, packages=_PACKAGES)
+    return {"recipe": recipe_digest(ONE_LAYER), **made}
 
 
 def _quantize(module: Any) -> None:

@@ -23,16 +23,23 @@ def show(context: typer.Context) -> None:
     """List what the cache holds."""
     if context.invoked_subcommand is not None:
         return
-    kept = sorted(quota.entries(), key=lambda entry: (entry.place.kind, entry.name, -entry.used))
+    kept = quota.entries()
+    groups: dict[tuple[str, str], list[quota.KeptEntry]] = {}
+    for entry in kept:
+        brief = entry.record.brief if entry.record else "damaged, will not be used"
+        groups.setdefault((entry.place.kind, brief), []).append(entry)
     table = Table("kind", "name", "size", "last used", "made from")
     table.columns[2].justify = "right"
-    for entry in kept:
+    for (kind, brief), group in sorted(groups.items()):
+        names = sorted({entry.name for entry in group})
         table.add_row(
-            entry.place.kind,
-            escape(entry.name),
-            quota.in_words(entry.bytes),
-            "in use" if entry.in_use else _moment(entry.used),
-            escape(entry.record.brief if entry.record else "damaged, will not be used"),
+            kind,
+            escape(names[0] if len(names) == 1 else f"{len(group)} entries"),
+            quota.in_words(sum(entry.bytes for entry in group)),
+            "in use"
+            if any(entry.in_use for entry in group)
+            else _moment(max(entry.used for entry in group)),
+            escape(brief),
         )
     console = stdout()
     if kept:

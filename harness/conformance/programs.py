@@ -22,13 +22,17 @@ __all__ = ["keep", "kept"]
 
 _KIND = "conformance"
 _STACK = ("torch", "executorch", "torchao", "transformers", "gguf")
-_MLX = "backends/mlx"
-_MLX_TESTS = (
-    f"{_MLX}/test",
-    f"{_MLX}/custom_kernel_ops/test",
-    f"{_MLX}/custom_kernel_ops/gguf/test",
+_UPSTREAM = (
+    "exir",
+    "backends/mlx",
+    "backends/mlx/test",
+    "backends/mlx/custom_kernel_ops/test",
+    "backends/mlx/custom_kernel_ops/gguf/test",
+    "extension/llm/cache",
+    "extension/llm/custom_ops",
+    "extension/llm/export",
 )
-_LLM = ("extension/llm/cache", "extension/llm/custom_ops", "extension/llm/export")
+"""Parts of ExecuTorch that make a case and lower it; folders of tests are named by themselves."""
 
 _RUNNING = ("harness.compare", "harness.pte", "harness.runtime")
 """Runs and judges what a case was lowered to, and does not lower it."""
@@ -73,7 +77,7 @@ def _maker(corrected: bool) -> str:
     facts = maker(
         "harness.conformance.trial",
         stack=_STACK,
-        packages={"executorch": ("exir", _MLX, *_MLX_TESTS, *_LLM)},
+        packages={"executorch": _UPSTREAM},
         without=_RUNNING if corrected else (*_RUNNING, "harness.export"),
     )
     return digest_of(json.dumps(facts, sort_keys=True).encode())

@@ -13,7 +13,7 @@ from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export.artifacts import BACKENDS, Artifact, ExportOptions, export_artifact
 from harness.export.quantization import DYNAMIC, KernelQuantization
-from harness.files import replace_file
+from harness.files import check_directory, check_targets, replace_file
 from harness.methods import CODEC, MODEL, Dimensions
 from harness.methods.precision import FP32, SCOPES, Precision, parse_precision
 from harness.pte.names import names_file
@@ -203,6 +203,8 @@ def write_artifacts(
 
     Raises
     ------
+    InputError
+        `directory` cannot be written; said before the work.
     ExecutionError
         A method cannot be lowered.
     """
@@ -210,8 +212,11 @@ def write_artifacts(
         progress(
             f"warning: {', '.join(flags.ignored)} has no effect: what it shapes is not quantised"
         )
+    names = TARGETS[flags.target]
+    check_directory(directory)
+    check_targets(*(directory / name for name in names))
     made = []
-    for name in TARGETS[flags.target]:
+    for name in names:
         precision, kernels = _relevant(flags, name, progress)
         options = ExportOptions(
             precision,
@@ -222,7 +227,9 @@ def write_artifacts(
         made.append(
             export_artifact(
                 name,
-                partial(_model, checkpoint, sizes, options, progress, mapped=name == CODEC),
+                partial(
+                    _model, checkpoint, sizes, options, progress, mapped=name == CODEC, fresh=fresh
+                ),
                 sizes,
                 options,
                 weights=checkpoint.digest,
@@ -234,16 +241,15 @@ def write_artifacts(
     for artifact in made:
         for method, reason in artifact.failures.items():
             raise ExecutionError(f"{method} cannot be lowered to {flags.backend}: {reason}")
-    directory.mkdir(parents=True, exist_ok=True)
     for artifact in made:
         with replace_file(directory / artifact.name) as scratch:
             shutil.copyfile(artifact.path, scratch)
-        names = names_file(directory / artifact.name)
+        beside = names_file(directory / artifact.name)
         if names_file(artifact.path).exists():
-            with replace_file(names) as scratch:
+            with replace_file(beside) as scratch:
                 shutil.copyfile(names_file(artifact.path), scratch)
         else:
-            names.unlink(missing_ok=True)  # of an earlier export, for another backend
+            beside.unlink(missing_ok=True)  # of an earlier export, for another backend
     return made
 
 
@@ -275,6 +281,7 @@ def _model(
     progress: Callable[[str], None],
     *,
     mapped: bool,
+    fresh: bool,
 ) -> object:
     """The model to export, quantised as asked; `mapped` where only its codec is."""
     progress("loading the eager model")
@@ -296,5 +303,5 @@ def _model(
     if precision.quantized:
         from harness.export.quantize import quantize_in_place
 
-        quantize_in_place(model, precision, checkpoint.digest, progress)
+        quantize_in_place(model, precision, checkpoint.digest, progress, fresh=fresh)
     return model

@@ -191,7 +191,8 @@ def _kept(
 
     for again in dict.fromkeys((fresh, True)):  # damaged in its place, it is made again
         name = f"{layer.fqn}-{layer.width}"
-        with borrowed(KIND, name, facts, make, brief=layer.kind, fresh=again) as entry:
+        brief = f"layers in {facts['type']}, weights {facts['weights'][:12]}"
+        with borrowed(KIND, name, facts, make, brief=brief, fresh=again) as entry:
             weight = _load(entry.path / FILE, module, layer)
         if entry.made:
             give_back_freed_memory()

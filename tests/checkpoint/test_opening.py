@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.cache import memo
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.errors import CheckpointError, InputError
 
@@ -147,7 +148,8 @@ def test_a_large_file_is_hashed_once_and_again_when_it_changes(
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("harness.checkpoint.opening._REMEMBER_ABOVE", 1 << 20)
+    monkeypatch.setattr(memo, "_REMEMBER_ABOVE", 1 << 20)
+    monkeypatch.setattr(memo, "_SETTLED", -1)
     monkeypatch.setattr("harness.checkpoint.opening.file_digest", count)
     first = open_checkpoint(directory).digest
     assert open_checkpoint(directory).digest == first
@@ -169,7 +171,8 @@ def test_a_large_file_is_looked_through_for_nan_once(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("harness.checkpoint.opening._REMEMBER_ABOVE", 1 << 20)
+    monkeypatch.setattr(memo, "_REMEMBER_ABOVE", 1 << 20)
+    monkeypatch.setattr(memo, "_SETTLED", -1)
     path = directory / WEIGHTS
     data = bytearray(path.read_bytes())
     assert open_checkpoint(directory).non_finite_tensor() is None
@@ -180,5 +183,5 @@ def test_a_large_file_is_looked_through_for_nan_once(
     def refuse(_path: Path) -> str:
         raise AssertionError("looked through again")
 
-    monkeypatch.setattr("harness.checkpoint.opening._non_finite", refuse)
+    monkeypatch.setattr("harness.checkpoint.opening.non_finite_tensor", refuse)
     assert open_checkpoint(directory).non_finite_tensor() == ("norm.weight", 1)

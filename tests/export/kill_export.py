@@ -176,11 +176,9 @@ def start(home: Path, moment: Moment | None, name: str = "export") -> Export:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(os.open(export._said, os.O_WRONLY | os.O_APPEND), 2)
         watch(home, export._steps, moment)
-        sys.argv = ["voxtral-parity", "export", "--output-dir", str(home / "out")]
-        from harness.cli import app
+        from harness.cli.commands import run
 
-        app(standalone_mode=False)
-        code = 0
+        code = run(["export", "--output-dir", str(home / "out")])
     except BaseException:
         traceback.print_exc()
     finally:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from harness.errors import InputError
+from harness.errors import InputError, MachineError, UnavailableError
 from harness.export import artifacts, programs
 from harness.export.artifacts import ExportOptions, export_artifact, given_artifact
 from harness.methods import Dimensions
@@ -145,21 +147,65 @@ def test_a_method_that_cannot_be_lowered_is_named_and_the_others_are_kept(
     assert "semantic_head" not in executor.methods()
 
 
-def test_an_interrupted_export_leaves_nothing_behind(
-    exporting: Exporting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_our_own_mistake_is_no_refusal(
+    exporting: Exporting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(model: Any, sizes: Dimensions) -> torch.export.ExportedProgram:
-        raise KeyboardInterrupt
+    """The wrapper of a method that calls what it does not have: a bug of ours."""
+    monkeypatch.setitem(
+        programs.PROGRAMS, "semantic_head", lambda model, sizes: programs.codec_metadata(1, 2)
+    )
+
+    with pytest.raises(AttributeError):
+        exporting()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "raised"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), MachineError),
+        (MemoryError(), MemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), RuntimeError),
+        (UnavailableError("no flatc"), UnavailableError),
+        (ModuleNotFoundError("No module named 'x'"), ModuleNotFoundError),
+        (subprocess.CalledProcessError(1, "flatc"), subprocess.CalledProcessError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_trouble_of_the_machine_is_raised_and_never_kept(
+    trouble: BaseException,
+    raised: type[BaseException],
+    exporting: Exporting,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def troubled(model: Any, sizes: Dimensions) -> torch.export.ExportedProgram:
+        raise trouble
 
     with monkeypatch.context() as patch:
-        patch.setitem(programs.PROGRAMS, "semantic_head", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setitem(programs.PROGRAMS, "semantic_head", troubled)
+        with pytest.raises(raised):
             exporting()
 
     assert list((tmp_path / "cache").rglob("*.pte")) == []
     made = exporting()
     assert not made.cached
     assert not made.failures
+
+
+def test_trouble_that_torch_wraps_is_still_the_machines(
+    exporting: Exporting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrapped(model: Any, sizes: Dimensions) -> torch.export.ExportedProgram:
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise RuntimeError("while lowering") from error
+
+    monkeypatch.setitem(programs.PROGRAMS, "semantic_head", wrapped)
+
+    with pytest.raises(RuntimeError, match="while lowering"):
+        exporting()
 
 
 def test_a_given_artifact_must_exist(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from harness.cache import clear, entries
 from harness.checkpoint import Checkpoint
-from harness.errors import InputError
+from harness.errors import InputError, MachineError
 from harness.export import quantize
 from harness.export.quantize import layers_to_quantize, quantized_copy
 from harness.methods.precision import PRECISIONS, Precision, parse_precision
@@ -159,15 +161,43 @@ def test_other_weights_and_other_options_are_other_layers(model: Any, made: list
     assert len(made) == 3 * 18
 
 
-@pytest.mark.parametrize("left", [0, 7, 100, -1])
-def test_a_half_written_layer_is_made_again(
-    left: int, model: Any, made: list[str], tmp_path: Path
+def test_fresh_searches_again(model: Any, made: list[str]) -> None:
+    quantized_copy(model, FEW, "digest")
+    quantized_copy(model, FEW, "digest", fresh=True)
+
+    assert len(made) == 2 * 18
+
+
+def test_layers_are_cleared_and_bounded_like_every_entry(model: Any, made: list[str]) -> None:
+    quantized_copy(model, FEW, "digest")
+    assert len(entries("quantized")) == 18
+
+    deleted, in_use = clear("quantized")
+
+    assert (len(deleted), in_use) == (18, [])
+    quantized_copy(model, FEW, "digest")
+    assert len(made) == 2 * 18
+
+
+def test_a_cache_without_room_for_them_still_quantises(
+    model: Any, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = quantized_copy(model, FEW, "digest")
-    (file,) = (tmp_path / "quantized").glob("flow_head.llm_projection-*")
-    half = file.read_bytes()[:left]
+    monkeypatch.setenv("VOXTRAL_PARITY_CACHE_BYTES", "1")
+
+    assert assert_same_weights(quantized_copy(model, FEW, "digest", fresh=True), whole) == 18
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "overwritten"])
+def test_a_damaged_layer_is_made_again(
+    damage: str, model: Any, made: list[str], tmp_path: Path
+) -> None:
+    whole = quantized_copy(model, FEW, "digest")
+    (file,) = (tmp_path / "store" / "quantized").glob("flow_head.llm_projection-*/*.safetensors")
+    content = file.read_bytes()
     file.unlink()  # `whole` maps it
-    file.write_bytes(half)
+    if damage != "gone":
+        file.write_bytes(content[:-1] if damage == "cut" else b"x" * len(content))
 
     again = quantized_copy(model, FEW, "digest")
 
@@ -175,16 +205,20 @@ def test_a_half_written_layer_is_made_again(
     assert_same_weights(again, whole)
 
 
-def test_what_a_killed_writer_leaves_behind_is_not_used(
-    model: Any, made: list[str], tmp_path: Path
+def test_a_full_disk_is_one_sentence_and_keeps_nothing(
+    model: Any, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quantized_copy(model, FEW, "digest")
-    (file,) = (tmp_path / "quantized").glob("flow_head.llm_projection-*")
-    file.rename(file.with_name(f".{file.name}.x7k2"))
+    def full(tensors: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
+    with monkeypatch.context() as patch:
+        patch.setattr(quantize, "save_file", full)
+        with pytest.raises(MachineError, match=r"cannot write .*: No space left on device"):
+            quantized_copy(model, FEW, "digest")
+    assert entries("quantized") == []
     quantized_copy(model, FEW, "digest")
-
-    assert made[18:] == ["flow_head.llm_projection"]
+    assert len(entries("quantized")) == 18
 
 
 def test_progress_names_each_layer(model: Any, made: list[str]) -> None:
