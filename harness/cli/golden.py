@@ -49,20 +49,21 @@ def golden_bless(
     executor: ExecutorOption = "auto",
 ) -> None:
     """Make this run the golden; refused while parity with eager is not green."""
-    from harness.golden import changes
     from harness.parity import Request, check
     from harness.parity.blessing import bless_golden
+    from harness.parity.judges.golden import golden_key
 
     request = Request(
         checkpoint=checkpoint, precision=precision, executor=executor, methods=("codec",)
     )
     with show_progress() as progress:
-        blessed = bless_golden(check(request, progress), reason)
+        checked = check(request, progress)
+        changes = bless_golden(checked, reason)
     console = stdout()
-    if blessed.previous is not None:
-        for change in changes(blessed.previous, blessed.golden.statistics):
-            console.print(f"  {change}", markup=False, soft_wrap=True)
-    console.print(f"blessed {blessed.golden.key}: {blessed.path}", markup=False, soft_wrap=True)
+    for change in changes:
+        console.print(f"  {change}", markup=False, soft_wrap=True)
+    key = golden_key(checked.plan, checked.observation.executor)
+    console.print(f"blessed {key}", markup=False, soft_wrap=True)
 
 
 @app.command("list")
@@ -76,7 +77,7 @@ def golden_list() -> None:
         golden = read(root, key)
         assert golden is not None
         console.print(
-            f"{key}  {golden.provenance.date}  {golden.statistics.frames} frames, "
+            f"{key}  {golden.date}  {golden.statistics.frames} frames, "
             f"peak {golden.statistics.peak:.5f}  {golden.reason}",
             markup=False,
             soft_wrap=True,

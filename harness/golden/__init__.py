@@ -4,43 +4,33 @@ The files live at the repository's top level as
 ``golden/<checkpoint>/<method>/<precision>/<regime>.json``; nothing but `bless` writes them.
 
 `store`   a golden and its file: read, list, find those that nothing uses
-`drift`   compare a run with its golden
-`usage`   fail on goldens that nothing reads
+`judge`   compare a run with its golden
+`bless`   make a run the golden, with a reason, while parity with eager is green
 `anchor`  figures that others published of the real weights
-`bless`   make this run the golden, with a reason, while parity with eager is green
 """
 
-from __future__ import annotations
-
-from harness.golden.bless import Blessed, bless
-from harness.golden.drift import DRIFT, Change, Drift, changes, check, check_file, missing
+from harness.golden.bless import bless
+from harness.golden.judge import DRIFT, Change, changes, judge, missing
 from harness.golden.store import (
-    Blessing,
     Golden,
     GoldenKey,
-    Provenance,
+    as_codes,
     default_root,
     list_goldens,
     read,
     unused,
 )
-from harness.golden.usage import judge_unused
 
 __all__ = [
     "DRIFT",
-    "Blessed",
-    "Blessing",
     "Change",
-    "Drift",
     "Golden",
     "GoldenKey",
-    "Provenance",
+    "as_codes",
     "bless",
     "changes",
-    "check",
-    "check_file",
     "default_root",
-    "judge_unused",
+    "judge",
     "list_goldens",
     "missing",
     "read",

@@ -7,7 +7,6 @@ them; nobody blesses them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,14 @@ from typing import Any
 from harness.compare import words
 from harness.compare.sound import WaveformStatistics
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.errors import InputError
+from harness.errors import InputError, in_a_sentence
+from harness.files import read_json
+from harness.golden.store import EXTERNAL
 
-__all__ = ["EXTERNAL", "Anchor", "find_anchor", "judge_anchor", "read_anchors"]
+__all__ = ["Anchor", "find_anchor", "judge_anchor", "read_anchors"]
 
-EXTERNAL = "external"
-"""The folder below the goldens that is not blessed."""
+_JUDGED = {"duration": "s", "peak": "of full scale", "clipped": "samples"}
+"""Figures that a run is held to, and their units."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,18 @@ def read_anchors(root: Path) -> list[Anchor]:
     """
     found = []
     for path in sorted((root / EXTERNAL).glob("*.json")):
+        data = read_json(path, "anchor")
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            voices = tuple(data.pop("voices"))
-            found.append(Anchor(**data, voices=voices))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            anchor = Anchor(**{**data, "voices": tuple(data["voices"])})
+            for name in _JUDGED:
+                float(anchor.figures[name]), float(anchor.allowed[name])
+            anchor.figures["transcript"], anchor.figures["rtf"], anchor.params.items()
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
-                f"anchor {path.name} is damaged ({error}); restore it from version control"
+                f"anchor {path.name} is damaged ({in_a_sentence(error)}); restore it from version "
+                "control"
             ) from None
+        found.append(anchor)
     return found
 
 
@@ -108,14 +113,11 @@ def judge_anchor(
     """
     figures, allowed = anchor.figures, anchor.allowed
     gates = [
-        Gate("duration", abs(statistics.duration - figures["duration"]), allowed["duration"], "s"),
-        Gate("peak", abs(statistics.peak - figures["peak"]), allowed["peak"], "of full scale"),
-        Gate(
-            "clipped", abs(statistics.clipped - figures["clipped"]), allowed["clipped"], "samples"
-        ),
+        Gate(name, abs(getattr(statistics, name) - figures[name]), allowed[name], unit)
+        for name, unit in _JUDGED.items()
     ]
     metrics: dict[str, Metric] = {}
-    for name in ("duration", "peak", "clipped"):
+    for name in _JUDGED:
         metrics |= {f"{name}.old": figures[name], f"{name}.new": getattr(statistics, name)}
     if transcript is not None:
         same = transcript.split() == str(figures["transcript"]).lower().split()

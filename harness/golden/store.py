@@ -3,24 +3,25 @@
 The file is JSON, indented and with sorted keys so that a review sees what changed::
 
     format      "voxtral-parity golden", always
-    version     2
+    version     3
     key         checkpoint, method, precision, regime: the file's own place
     statistics  a WaveformStatistics, field by field
-    codes       sha256 of the codes, and the codes: one list of n_codebooks for each frame
-    provenance  reason, date, checkpoint_digest, harness_version, versions
-    history     earlier blessings, newest first: reason, date, checkpoint_digest,
-                codes_sha256, frames, peak, rms_dbfs
+    codes       one list of n_codebooks codes for each frame
+    inputs      sha256 of what was spoken from: checkpoint, voice
+    reason      why it was blessed; earlier reasons are in version control
+    date        of the run
+    versions    package to version, of whatever computed
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import json
+import math
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,16 @@ import numpy as np
 import harness
 from harness.arrays import Array
 from harness.compare.sound import WaveformStatistics
-from harness.errors import InputError
-from harness.files import replace_file
+from harness.errors import InputError, brief, in_a_sentence
+from harness.files import read_json, replace_file
 
 __all__ = [
-    "Blessing",
+    "EXTERNAL",
+    "REGIMES",
     "Codes",
     "Golden",
     "GoldenKey",
-    "Provenance",
     "as_codes",
-    "codes_digest",
     "default_root",
     "list_goldens",
     "read",
@@ -50,7 +50,13 @@ __all__ = [
 Codes = tuple[tuple[int, ...], ...]
 """One row of n_codebooks codes for each frame."""
 
-_FORMAT, _VERSION = "voxtral-parity golden", 2
+EXTERNAL = "external"
+"""The folder below the goldens whose files are not blessed: published figures."""
+
+REGIMES = ("cpu", "metal")
+"""Families of arithmetic that a golden can be of."""
+
+_FORMAT, _VERSION = "voxtral-parity golden", 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -58,7 +64,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class GoldenKey:
     """Which golden: each part is a directory's name, the last (`regime`) a file's.
 
-    `regime` is the family of arithmetic that made it, ``"cpu"`` or ``"metal"``.
+    `regime` is the family of arithmetic that made it, one of `REGIMES`.
     """
 
     checkpoint: str
@@ -67,12 +73,11 @@ class GoldenKey:
     regime: str
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not _NAME.fullmatch(value):
+        for name, value in dataclasses.asdict(self).items():
+            if not isinstance(value, str) or not _NAME.fullmatch(value):
                 raise InputError(
-                    f"golden key: {field.name} must be letters, digits, '.', '_' or '-', "
-                    f"beginning with a letter or digit (got {value!r})"
+                    f"golden key: {name} must be letters, digits, '.', '_' or '-', "
+                    f"beginning with a letter or digit (got {brief(value)})"
                 )
 
     def __str__(self) -> str:
@@ -84,58 +89,34 @@ class GoldenKey:
 
 
 @dataclass(frozen=True)
-class Provenance:
-    """Where a golden's numbers come from; who made them is not recorded.
+class Golden:
+    """What is kept of a run, and what a run is compared with.
 
     Attributes
     ----------
+    key
+        Which golden.
+    statistics
+        Of the waveform.
+    codes
+        What it was made from.
+    inputs
+        Name to sha256 in hex of what was spoken from: ``checkpoint``, ``voice``.
+    reason
+        Why it was blessed; this and what follows are empty for a run that is only compared.
     date
         ISO date of the run, e.g. ``"2026-08-01"``.
-    checkpoint_digest
-        sha256 of the checkpoint, in hex.
-    harness_version
-        This package's version.
     versions
         Package name to version, of whatever computes.
     """
 
-    date: str
-    checkpoint_digest: str
-    harness_version: str
-    versions: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        try:
-            datetime.date.fromisoformat(self.date)
-        except (TypeError, ValueError):
-            raise InputError(
-                f"golden provenance: date must be like 2026-08-01 (got {self.date!r})"
-            ) from None
-
-
-@dataclass(frozen=True)
-class Blessing:
-    """What is left of an earlier golden."""
-
-    reason: str
-    date: str
-    checkpoint_digest: str
-    codes_sha256: str
-    frames: int
-    peak: float
-    rms_dbfs: float
-
-
-@dataclass(frozen=True)
-class Golden:
-    """One golden, as its file holds it."""
-
     key: GoldenKey
     statistics: WaveformStatistics
     codes: Codes
-    reason: str
-    provenance: Provenance
-    history: tuple[Blessing, ...] = ()
+    inputs: Mapping[str, str]
+    reason: str = ""
+    date: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_root() -> Path:
@@ -172,11 +153,6 @@ def as_codes(codes: Array) -> Codes:
     return tuple(tuple(int(code) for code in frame) for frame in array.T)
 
 
-def codes_digest(codes: Codes) -> str:
-    """sha256, in hex, of the codes as compact JSON: a list of frames."""
-    return hashlib.sha256(json.dumps(codes, separators=(",", ":")).encode()).hexdigest()
-
-
 def read(root: Path, key: GoldenKey) -> Golden | None:
     """The golden of `key`, or None if there is none.
 
@@ -186,19 +162,13 @@ def read(root: Path, key: GoldenKey) -> Golden | None:
         The file is damaged, of another version, or another key's.
     """
     path = key.path(root)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"golden {key} cannot be read: {error}") from None
+    advice = "restore it from version control"
     try:
-        golden = _decode(json.loads(text, parse_constant=_refuse))
-    except (KeyError, TypeError, ValueError, InputError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(
-            f"golden {path} is damaged ({what}); restore it from version control"
-        ) from None
+        golden = _decode(read_json(path, "golden"))
+    except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
+        raise InputError(f"golden {key} is damaged ({in_a_sentence(error)}); {advice}") from None
     if golden.key != key:
         raise InputError(f"golden {path} is of {golden.key}, not of its own place {key}; move it")
     return golden
@@ -206,7 +176,8 @@ def read(root: Path, key: GoldenKey) -> Golden | None:
 
 def write(root: Path, golden: Golden) -> Path:
     """Write `golden` to its place, whole or not at all; `bless` is the one caller."""
-    text = json.dumps(_encode(golden), indent=1, sort_keys=True, allow_nan=False)
+    data = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(golden)}
+    text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False)
     # One frame a line: the codes are half the file, and a review counts frames.
     text = re.sub(r"\[[\s\d,-]+\]", lambda row: re.sub(r"\s+", "", row[0]), text)
     path = golden.key.path(root)
@@ -222,61 +193,67 @@ def list_goldens(root: Path) -> list[GoldenKey]:
     return sorted(GoldenKey(*names) for names in parts)
 
 
-def unused(root: Path, used: Collection[GoldenKey]) -> list[Path]:
-    """The JSON files below `root` that are no golden of `used`, sorted; misplaced ones too.
+def unused(root: Path, methods: tuple[str, ...], precisions: tuple[str, ...]) -> list[Path]:
+    """The JSON files below `root` that no run reads, sorted.
 
-    Published figures, which are in ``external/``, are no goldens.
+    A run reads the goldens of its checkpoint in one of `precisions`, of `methods`, in one of
+    `REGIMES`; published figures are in `EXTERNAL`.
     """
-    known = {key.path(root) for key in used}
-    files = (path for path in root.rglob("*.json") if path.parent != root / "external")
-    return sorted(path for path in files if path not in known)
-
-
-def _encode(golden: Golden) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "key": dataclasses.asdict(golden.key),
-        "statistics": dataclasses.asdict(golden.statistics),
-        "codes": {"sha256": codes_digest(golden.codes), "frames": golden.codes},
-        "provenance": {
-            **dataclasses.asdict(golden.provenance),
-            "versions": dict(golden.provenance.versions),
-            "reason": golden.reason,
-        },
-        "history": [dataclasses.asdict(blessing) for blessing in golden.history],
-    }
+    found = []
+    for path in root.rglob("*.json"):
+        parts = path.relative_to(root).with_suffix("").parts
+        external = parts[0] == EXTERNAL and len(parts) == 2
+        read_by_a_run = (
+            len(parts) == 4
+            and parts[1] in methods
+            and parts[2] in precisions
+            and parts[3] in REGIMES
+        )
+        if not external and not read_by_a_run:
+            found.append(path)
+    return sorted(found)
 
 
 def _decode(data: dict[str, Any]) -> Golden:
-    if data["format"] != _FORMAT or data["version"] != _VERSION:
-        raise ValueError(
-            f"expected format {_FORMAT!r} version {_VERSION}, "
-            f"got {data['format']!r} version {data['version']!r}"
-        )
-    codes = as_codes(np.array(data["codes"]["frames"]).T)
-    if codes_digest(codes) != data["codes"]["sha256"]:
-        raise ValueError("its codes do not have the sha256 beside them")
-    statistics = {**data["statistics"]}
-    lists: dict[str, Any] = {
-        name: tuple(float(value) for value in statistics.pop(name))
-        for name in ("band_dbfs", "envelope_dbfs")
+    if (data["format"], data["version"]) != (_FORMAT, _VERSION):
+        found = f"{brief(data['format'])} version {brief(data['version'])}"
+        raise ValueError(f"expected format {_FORMAT!r} version {_VERSION}, got {found}")
+    told = {
+        field.name: _statistic(field.name, str(field.type), data["statistics"][field.name])
+        for field in dataclasses.fields(WaveformStatistics)
     }
-    for field in dataclasses.fields(WaveformStatistics):
-        wanted = {"int": int, "str": str}.get(str(field.type), (int, float))
-        if field.name in statistics and not isinstance(statistics[field.name], wanted):
-            raise ValueError(f"{field.name} is not a {'text' if wanted is str else 'number'}")
-    provenance = {**data["provenance"]}
-    reason = provenance.pop("reason")
+    extra = set(data["statistics"]) - set(told)
+    if extra:
+        raise ValueError(f"no statistic is called {brief(min(extra))}")
+    datetime.date.fromisoformat(data["date"])
     return Golden(
         key=GoldenKey(**data["key"]),
-        statistics=WaveformStatistics(**statistics, **lists),
-        codes=codes,
-        reason=reason,
-        provenance=Provenance(**provenance),
-        history=tuple(Blessing(**entry) for entry in data["history"]),
+        statistics=WaveformStatistics(**told),
+        codes=as_codes(np.array(data["codes"]).T),
+        inputs=_texts("inputs", data["inputs"]),
+        date=data["date"],
+        versions=_texts("versions", data["versions"]),
+        reason=str(data["reason"]),
     )
 
 
-def _refuse(literal: str) -> float:
-    raise ValueError(f"{literal} among its numbers")
+def _statistic(name: str, kind: str, value: Any) -> Any:
+    if kind.startswith("tuple"):
+        if not isinstance(value, list):
+            raise ValueError(f"{name} is not a list")
+        return tuple(_statistic(name, "float", entry) for entry in value)
+    if kind == "str":
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is not a text")
+        return value
+    if type(value) is not int and (kind == "int" or type(value) is not float):
+        raise ValueError(f"{name} is not a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}")
+    return value if kind == "int" else float(value)
+
+
+def _texts(name: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError(f"{name} is not a map of texts")
+    return value

@@ -1,14 +1,15 @@
-"""One run's statistics, codes and provenance, and its golden in a directory of its own."""
+"""One run of three frames, and its golden in a directory of its own."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness.compare import Status, Verdict, WaveformStatistics, statistics
-from harness.golden import GoldenKey, Provenance, bless
+from harness.compare import Status, Verdict, statistics
+from harness.golden import Golden, GoldenKey, as_codes, bless
 
 RATE = 24000
 
@@ -24,19 +25,16 @@ def sound() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def spoken(sound: np.ndarray) -> WaveformStatistics:
-    return statistics(sound, RATE, frames=3)
-
-
-@pytest.fixture(scope="session")
-def codes() -> np.ndarray:
+def run(key: GoldenKey, sound: np.ndarray) -> Golden:
     """37 codebooks, 3 frames."""
-    return np.arange(111).reshape(37, 3) % 23
-
-
-@pytest.fixture(scope="session")
-def provenance() -> Provenance:
-    return Provenance("2026-08-01", "ab" * 32, "0.1.0", {"torch": "2.13.0"})
+    return Golden(
+        key=key,
+        statistics=statistics(sound, RATE, frames=3),
+        codes=as_codes(np.arange(111).reshape(37, 3) % 23),
+        inputs={"checkpoint": "ab" * 32, "voice": "12" * 32},
+        date="2026-08-01",
+        versions={"torch": "2.13.0"},
+    )
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +43,7 @@ def parity() -> list[Verdict]:
 
 
 @pytest.fixture
-def root(
-    tmp_path: Path,
-    key: GoldenKey,
-    spoken: WaveformStatistics,
-    codes: np.ndarray,
-    provenance: Provenance,
-    parity: list[Verdict],
-) -> Path:
+def root(tmp_path: Path, run: Golden, parity: list[Verdict]) -> Path:
     """A goldens' directory with one golden, just blessed."""
-    bless(tmp_path, key, spoken, codes, provenance, "first light of the codec", parity)
+    bless(tmp_path, dataclasses.replace(run, reason="first light of the codec"), parity)
     return tmp_path

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from harness import golden
 from harness.arrays import Array
-from harness.compare import Verdict, WaveformStatistics, statistics
+from harness.compare import Verdict, statistics
 from harness.errors import InputError
 from harness.fingerprint import Fingerprint
 from harness.golden import Golden, GoldenKey
@@ -19,7 +20,7 @@ from harness.parity.judges.values import refused
 from harness.parity.observation import Observation
 from harness.parity.plan import Plan
 
-__all__ = ["EXPECTED", "find_golden", "golden_key", "golden_statistics", "judge_golden"]
+__all__ = ["EXPECTED", "find_golden", "golden_key", "golden_run", "judge_golden"]
 
 EXPECTED = ("tiny",)
 """Checkpoints whose golden in fp32 must exist; of others one counts as soon as it was blessed."""
@@ -46,10 +47,8 @@ def find_golden(plan: Plan, executor: Fingerprint, root: Path | None = None) -> 
     return golden.read(root, key) or golden.read(root, cpu)
 
 
-def golden_statistics(
-    plan: Plan, evidence: Evidence, observation: Observation
-) -> WaveformStatistics:
-    """Statistics of what the executor's codec makes of eager's codes.
+def golden_run(plan: Plan, evidence: Evidence, observation: Observation) -> Golden:
+    """What the executor's codec makes of eager's codes, as a golden of it would hold it.
 
     Raises
     ------
@@ -59,9 +58,15 @@ def golden_statistics(
     observed = observation.cases.get(SOUND.name, {}).get(SPEECH)
     if observed is None or observed.refusal is not None:
         raise InputError("the codec made no sound of eager's codes; see its own verdicts")
-    frames = evidence.speech.codes.shape[1]
-    samples = _sound(observed.outputs)[: frames * plan.sizes.downsample_factor]
-    return statistics(samples, plan.sizes.sampling_rate, frames)
+    codes = golden.as_codes(evidence.speech.codes)
+    samples = _sound(observed.outputs)[: len(codes) * plan.sizes.downsample_factor]
+    voice = hashlib.sha256(evidence.prompt.voice_rows.astype("<f4").tobytes()).hexdigest()
+    return Golden(
+        golden_key(plan, observation.executor),
+        statistics(samples, plan.sizes.sampling_rate, len(codes)),
+        codes,
+        {"checkpoint": plan.checkpoint.digest, "voice": voice},
+    )
 
 
 def judge_golden(
@@ -77,8 +82,7 @@ def judge_golden(
         return [golden.missing(key)] if expected and plan.preset else []
     if observed.refusal is not None:
         return [refused(SOUND.name, "golden", observed.refusal)]
-    waveform = golden_statistics(plan, evidence, observation)
-    return list(golden.check(kept, waveform, evidence.speech.codes, plan.checkpoint.digest))
+    return golden.judge(kept, golden_run(plan, evidence, observation))
 
 
 def _sound(outputs: tuple[Array, ...]) -> Array:
