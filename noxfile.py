@@ -130,3 +130,9 @@ def killtest(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Damage real `.pte` files thousands of times (`-- --times 300`); none may crash or hang."""
     run(session, "python", "tests/runtime/portable/fuzz_pte.py", *session.posargs)
+
+
+@nox.session(default=False)
+def hostile(session: nox.Session) -> None:
+    """Type a thousand hostile command lines (`-- --only checkpoint --jobs 2`): minutes."""
+    run(session, "python", "tests/hostile/run.py", *session.posargs)
