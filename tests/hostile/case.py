@@ -59,6 +59,10 @@ class Desk:
         Paths that must not exist afterwards.
     kinds
         What a path is (`stat.S_IFMT`) and must still be afterwards; None for anything.
+    private
+        Files that others must not be able to read afterwards.
+    vanish
+        Remove the working directory, which is then an empty one, at the start.
     site
         Where the package is imported from.
     """
@@ -73,6 +77,8 @@ class Desk:
     reports: list[Path] = field(default_factory=list)
     forbidden: list[Path] = field(default_factory=list)
     kinds: dict[Path, int | None] = field(default_factory=dict)
+    private: list[Path] = field(default_factory=list)
+    vanish: bool = False
     site: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -225,6 +231,11 @@ def _files(desk: Desk, before: set[Path]) -> Iterator[str]:
     for path, kind in desk.kinds.items():
         if kind is not None and file_kind(path) != kind:
             yield f"replaced {path.name}, which was no regular file"
+    for path in desk.private:
+        if not path.exists():
+            yield f"did not write {path.name}"
+        elif path.stat().st_mode & 0o077:
+            yield f"{path.name} has mode {path.stat().st_mode & 0o777:o}"
     for path in desk.reports:
         text = _read(path)
         if text == YESTERDAY:

@@ -137,6 +137,10 @@ def _become_command(
     try:
         os.setpgid(0, 0)
         os.chdir(desk.directory)
+        if desk.vanish:
+            os.mkdir("gone")
+            os.chdir("gone")
+            os.rmdir("../gone")
         for name, value in desk.environment.items():
             os.environ.pop(name, None)
             if value is not None:
