@@ -28,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], help="families, or parts of names")
     parser.add_argument("--jobs", type=int, default=2, help="cases at once")
+    parser.add_argument("--every", type=int, default=1, help="take every N-th case only")
     parser.add_argument("--list", action="store_true", help="only name the cases")
     arguments = parser.parse_args()
     # No TemporaryDirectory: the command line runs in forks, whose end would remove it.
@@ -40,6 +41,7 @@ def main() -> int:
         from tests.hostile.sandbox import preload
 
         cases = [case for case in all_cases() if _chosen(str(case), arguments.only)]
+        cases = cases[:: arguments.every]
         if arguments.list:
             print(*cases, sep="\n")
             return 0

@@ -25,8 +25,8 @@ from tests.hostile.world import World
 
 __all__ = ["examine", "preload"]
 
-_PATIENCE = 2
-"""Wall-clock seconds for one of CPU time, before a command counts as hanging."""
+_IDLE = 10.0
+"""Seconds without CPU time after which a command counts as hanging."""
 
 _MORE_MEMORY = 5 << 30
 """Bytes of address space beyond what the process has at the start."""
@@ -92,6 +92,7 @@ def _run(
         os.set_blocking(read, False)
     interrupted = False
     code: int | None = None
+    checked = active = since = 0.0
     while True:
         ended, status, usage = os.wait4(process, os.WNOHANG)
         passed = time.monotonic() - started
@@ -100,7 +101,11 @@ def _run(
         if ended:
             code = os.waitstatus_to_exitcode(status)
             break
-        if passed > case.seconds * _PATIENCE:
+        if passed > checked + 1:
+            checked, spent = passed, _cpu_seconds(process, passed)
+            if spent > active + 0.05:
+                active, since = spent, passed
+        if active > case.seconds or passed > since + _IDLE:
             _kill(process)
             _, _, usage = os.wait4(process, 0)
             break
@@ -117,6 +122,19 @@ def _run(
     return Outcome(
         code, stdout, stderr, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, interrupted
     )
+
+
+def _cpu_seconds(group: int, passed: float) -> float:
+    """CPU time so far of all processes of a group; where that is unknown, the time passed."""
+    if sys.platform != "linux":
+        return passed
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _drain(descriptor: int, text: bytearray) -> None:
