@@ -1,7 +1,7 @@
 """Sessions of voxtral-parity; `nox -l` lists them.
 
 They all need the export stack, which takes minutes and gigabytes to install, so they share one
-environment: `.nox/voxtral-parity`, built once for each `pyproject.toml`.
+environment: `.nox/voxtral-parity`, built once for each `pyproject.toml` and `constraints.txt`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ nox.options.sessions = ["tests", "lint", "types", "parity"]
 nox.options.default_venv_backend = "none"
 
 PYPROJECT = Path("pyproject.toml")
+LOCK = Path("constraints.txt")
 ENVIRONMENT = Path(".nox/voxtral-parity").absolute()
 PROGRAMS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 
@@ -31,19 +32,28 @@ def run(session: nox.Session, *command: str) -> None:
 
 
 def install(session: nox.Session) -> None:
-    """Build the shared environment, unless it was built for this pyproject.toml and Python."""
+    """Build the shared environment, unless it was built for these versions and this Python."""
     stamp = ENVIRONMENT / "built-for"
-    wanted = hashlib.sha256(PYPROJECT.read_bytes() + sys.version.encode()).hexdigest()
+    inputs = PYPROJECT.read_bytes() + LOCK.read_bytes() + sys.version.encode()
+    wanted = hashlib.sha256(inputs).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
-    tools = nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), "dev")
-    python = str(PROGRAMS / "python")
-    # Bytecode is made at the first import; pip would make it for all that nothing imports.
-    command = ("-m", "pip", "install", "--quiet", "--no-compile", "-e", ".", *tools)
-    session.run(python, *command, external=True)
+    pip_install(session, "-e", ".", *group("dev"))
     stamp.write_text(wanted)
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
+    return list(nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), name))
+
+
+def pip_install(session: nox.Session, *what: str) -> None:
+    """Install into the shared environment, in the locked versions."""
+    # Bytecode is made at the first import; pip would make it for all that nothing imports.
+    command = ("-m", "pip", "install", "--quiet", "--no-compile", "-c", str(LOCK), *what)
+    session.run(str(PROGRAMS / "python"), *command, external=True)
 
 
 @nox.session
@@ -113,10 +123,8 @@ def e2e(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Run upstream's MLX op tests with the portable executor (`-- conv --jobs 2`)."""
     install(session)
-    extra = nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), "conformance")
     # Beside what the other sessions use; none of them imports it.
-    command = ("-m", "pip", "install", "--quiet", "--no-compile", *extra)
-    session.run(str(PROGRAMS / "python"), *command, external=True)
+    pip_install(session, *group("conformance"))
     run(session, "voxtral-parity", "conformance", *session.posargs)
 
 
@@ -130,3 +138,23 @@ def killtest(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Damage real `.pte` files thousands of times (`-- --times 300`); none may crash or hang."""
     run(session, "python", "tests/runtime/portable/fuzz_pte.py", *session.posargs)
+
+
+@nox.session(default=False)
+def hostile(session: nox.Session) -> None:
+    """Type a thousand hostile command lines (`-- --only checkpoint --jobs 2`): minutes."""
+    run(session, "python", "tests/hostile/run.py", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write the newest versions that pyproject.toml allows to constraints.txt."""
+    install(session)
+    pip_install(session, "uv")
+    run(
+        session,
+        *("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--upgrade"),
+        *("--no-annotate", "--custom-compile-command", "nox -s lock", "--quiet"),
+        *("--group", "dev", "--group", "conformance", "--extra", "asr"),
+        *(str(PYPROJECT), "--output-file", str(LOCK)),
+    )

@@ -1,0 +1,413 @@
+"""Checkpoints whose params.json, tekken.json, tensors or voices are damaged or absurd."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import pickle
+import random
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.hostile.case import DONE, EITHER, REFUSED, Case, Desk
+
+__all__ = ["cases", "replace"]
+
+_ABSENT = object()
+
+_VALUES: dict[str, Any] = {
+    "absent": _ABSENT,
+    "null": None,
+    "text": "16",
+    "list": [1, 2],
+    "object": {"a": 1},
+    "zero": 0,
+    "minus one": -1,
+    "2**70": 2**70,
+    "ten million": 10**7,
+    "nan": float("nan"),
+    "true": True,
+}
+
+_EVERY_KEY = ("absent", "null", "text", "2**70")
+"""Values for every key; the others for those that size something."""
+
+_SIZES = {
+    "dim", "n_layers", "head_dim", "hidden_dim", "n_heads", "n_kv_heads", "norm_eps", "vocab_size",
+    "rope_theta", "semantic_codebook_size", "acoustic_codebook_size", "n_acoustic_codebook",
+    "n_decoding_steps", "attn_sliding_window_size", "qk_norm_eps", "pretransform_patch_size",
+    "semantic_dim", "acoustic_dim", "channels", "sampling_rate", "frame_rate", "multimodal",
+    "audio_model_args", "acoustic_transformer_args", "audio_tokenizer_args", "voice",
+}  # fmt: skip
+
+_LISTS = {
+    "decoder_transformer_lengths_str": ("", ",", "1", "1,1,1,x", "0,0,0,0", "-1,1,1,1", "1e3,1,1,1",
+                                        "1000000000,1,1,1", "2,1,1,1,1", "9" * 5000 + ",1,1,1",
+                                        ",".join(["1"] * 100_000)),
+    "decoder_convs_kernels_str": ("", "0,0,0,0", "3,4,4", "-3,4,4,4", "1000000000,4,4,4"),
+    "decoder_convs_strides_str": ("", "0,2,2,2", "1,2,2", "1,-2,2,2", "1,1000000000,2,2"),
+}  # fmt: skip
+
+
+def cases() -> Iterator[Case]:
+    """Refused in one sentence, or taken where the value makes no difference."""
+    yield from _params()
+    yield from _documents("params.json")
+    yield from _documents("tekken.json")
+    yield from _tekken()
+    yield from _tensors()
+    yield from _files()
+    yield from _voices()
+
+
+def replace(path: Path, content: bytes | str) -> None:
+    """Write a new file in the place of a linked one."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _case(name: str, change: Callable[[Path], object], codes: set[int] = EITHER) -> Case:
+    def set_up(desk: Desk) -> list[str]:
+        directory = desk.checkpoint()
+        change(directory)
+        report = desk.old_report()
+        desk.outputs.append(desk.directory / "out.wav")
+        return [
+            *("synth", "--text", "Hello.", "--executor", "eager", "--max-new-tokens", "1"),
+            *("--checkpoint", str(directory), "--output", "out.wav", "--json", str(report)),
+        ]
+
+    return Case("checkpoint", name, set_up, codes, seconds=20 if codes != REFUSED else 10)
+
+
+def _params() -> Iterator[Case]:
+    for path in _PARAMS:
+        sizes = path[-1] in _SIZES
+        for name, value in _VALUES.items():
+            if sizes or name in _EVERY_KEY:
+                yield _case(f"params {'.'.join(path)} {name}", _edit("params.json", path, value))
+    stem = ("multimodal", "audio_tokenizer_args")
+    for key, texts in _LISTS.items():
+        for text in texts:
+            label = text if len(text) < 30 else f"{len(text):,} characters"
+            yield _case(
+                f"params {key} {label!r}", _edit("params.json", (*stem, key), text), REFUSED
+            )
+    steps = ("multimodal", "audio_model_args", "n_decoding_steps")
+    for value in (0, -1, 10**6, 2**70, "7", 7.5):
+        yield _case(
+            f"params n_decoding_steps {value!r}", _edit("params.json", steps, value), REFUSED
+        )
+    for value in ([], [21] * 35, [21] * 35 + ["x"], [2**70] * 36, [10**9] * 36, "21"):
+        path = ("multimodal", "audio_model_args", "codebook_sizes")
+        yield _case(f"params codebook_sizes {str(value)[:20]}", _edit("params.json", path, value))
+
+
+def _documents(file: str) -> Iterator[Case]:
+    deep = "[" * 200_000
+    contents: dict[str, bytes | str] = {
+        "empty": "",
+        "no JSON": "{",
+        "a list": "[]",
+        "a number": "7",
+        "null": "null",
+        "empty object": "{}",
+        "UTF-16": "{}".encode("utf-16"),
+        "byte-order mark": b"\xef\xbb\xbf{}",
+        "Latin 1": b'{"a": "\xe9"}',
+        "deeply nested": deep,
+        "deeply nested object": '{"a":' * 100_000,
+        "5,000 digits": '{"dim": ' + "9" * 5000 + "}",
+        "NaN": '{"dim": NaN}',
+        "same key twice": '{"dim": 1, "dim": 2}',
+        "surrogate": '{"model_type": "\\ud800"}',
+        "long key": '{"' + "k" * 100_000 + '": 1}',
+        "zeros": bytes(4096),
+    }
+    for name, content in contents.items():
+
+        def change(directory: Path, content: bytes | str = content) -> None:
+            replace(directory / file, content)
+
+        yield _case(f"{file} {name}", change, REFUSED)
+
+
+def _tekken() -> Iterator[Case]:
+    for path in (("config",), ("vocab",), ("special_tokens",), ("audio",),
+                 ("audio", "voice_num_audio_tokens"), ("audio", "sampling_rate"),
+                 ("audio", "frame_rate"), ("audio", "audio_encoding_config"),
+                 ("config", "pattern"), ("config", "num_vocab_tokens"),
+                 ("config", "default_vocab_size"), ("config", "default_num_special_tokens"),
+                 ("config", "version")):  # fmt: skip
+        for name in ("absent", "null", "text", "list", "2**70", "minus one"):
+            edit = _edit("tekken.json", path, _VALUES[name])
+            yield _case(f"tekken {'.'.join(path)} {name}", edit)
+    odd: dict[str, tuple[tuple[str, ...], Any]] = {
+        "pattern empty": (("config", "pattern"), ""),
+        "pattern wrong": (("config", "pattern"), "(["),
+        "pattern slow": (("config", "pattern"), "(a+)+$" * 1000),
+        "version unknown": (("config", "version"), "v99"),
+        "vocab empty": (("vocab",), []),
+        "vocab of one odd": (("vocab",), [{"rank": 0}]),
+        "vocab not base64": (("vocab",), [{"rank": 0, "token_bytes": "***", "token_str": None}]),
+        "special tokens empty": (("special_tokens",), []),
+        "special tokens odd": (("special_tokens",), [{"rank": "x"}]),
+        "10**9 special tokens": (("config", "default_num_special_tokens"), 10**9),
+        "rate 2**31": (("audio", "sampling_rate"), 2**31),
+        "rate 0": (("audio", "sampling_rate"), 0),
+        "voice in words": (("audio", "voice_num_audio_tokens", "neutral_female"), "twelve"),
+        "voice of 10**9": (("audio", "voice_num_audio_tokens", "neutral_female"), 10**9),
+        "voice of -1": (("audio", "voice_num_audio_tokens", "neutral_female"), -1),
+        "voice of 11": (("audio", "voice_num_audio_tokens", "neutral_female"), 11),
+    }
+    for name, (path, value) in odd.items():
+        yield _case(f"tekken {name}", _edit("tekken.json", path, value))
+
+
+def _edit(file: str, path: tuple[str, ...], value: Any) -> Callable[[Path], None]:
+    def change(directory: Path) -> None:
+        document = json.loads((directory / file).read_text())
+        edited = copy.deepcopy(document)
+        inner = edited
+        for key in path[:-1]:
+            inner = inner[key]
+        if value is _ABSENT:
+            inner.pop(path[-1], None)
+        else:
+            inner[path[-1]] = value
+        replace(directory / file, json.dumps(edited))
+
+    return change
+
+
+def _tensors() -> Iterator[Case]:
+    name = "consolidated.safetensors"
+    norm = "norm.weight"
+
+    def raw(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+        return lambda directory: replace(directory / name, change((directory / name).read_bytes()))
+
+    def header(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+        def edit(data: bytes) -> bytes:
+            length = int.from_bytes(data[:8], "little")
+            document = json.loads(data[8 : 8 + length])
+            made = change(document)
+            text = json.dumps(document if made is None else made).encode()
+            return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+        return raw(edit)
+
+    def text(content: bytes) -> Callable[[Path], None]:
+        return raw(lambda data: len(content).to_bytes(8, "little") + content + bytes(64))
+
+    def entry(**fields: Any) -> Callable[[Path], None]:
+        return header(lambda document: document[norm].update(fields))
+
+    for cut in (0, 1, 7, 8, 9, 1000, 100_000, -1, -2):
+        yield _case(f"tensors cut at {cut}", raw(lambda data, n=cut: data[:n]), REFUSED)
+    changes: dict[str, Callable[[Path], None]] = {
+        "longer": raw(lambda data: data + b"x"),
+        "header length 0": raw(lambda data: bytes(8) + data[8:]),
+        "header length 2**63": raw(lambda data: struct.pack("<Q", 2**63) + data[8:]),
+        "header length 2**64-1": raw(lambda data: struct.pack("<Q", 2**64 - 1) + data[8:]),
+        "header with byte-order mark": text(b"\xef\xbb\xbf{}"),
+        "header UTF-16": text("{}".encode("utf-16")),
+        "header a list": text(b"[]"),
+        "header null": text(b"null"),
+        "header deeply nested": text(b"[" * 100_000),
+        "metadata a list": header(lambda d: d.update(__metadata__=[1])),
+        "metadata deep": header(lambda d: d.update(__metadata__={"a": {"b": 1}})),
+        "entry null": header(lambda d: d.update({norm: None})),
+        "entry a list": header(lambda d: d.update({norm: []})),
+        "entry absent": header(lambda d: d.pop(norm) and None),
+        "unknown name": header(lambda d: d.update({"x" * 5000: d.pop(norm)})),
+        "dtype unknown": entry(dtype="F7"),
+        "dtype null": entry(dtype=None),
+        "dtype a list": entry(dtype=["BF16"]),
+        "dtype F32": entry(dtype="F32"),
+        "shape text": entry(shape="256"),
+        "shape null": entry(shape=None),
+        "shape negative": entry(shape=[-256]),
+        "shape 2**61 × 20,000": entry(shape=[2**61, 20_000]),
+        "shape 2**70": entry(shape=[2**70]),
+        "shape of 10,000 axes": entry(shape=[1] * 10_000 + [256]),
+        "shape a fraction": entry(shape=[256.0]),
+        "shape true": entry(shape=[True]),
+        "shape other": entry(shape=[128, 2]),
+        "offsets reversed": entry(data_offsets=[512, 0]),
+        "offsets three": entry(data_offsets=[0, 1, 2]),
+        "offsets null": entry(data_offsets=None),
+        "offsets 2**62": entry(data_offsets=[2**62 - 512, 2**62]),
+        "offsets overlap": entry(data_offsets=[0, 512]),
+    }
+    for label, change in changes.items():
+        yield _case(f"tensors {label}", change, EITHER if "metadata" in label else REFUSED)
+    yield _case("tensors NaN", raw(lambda data: data[:-2] + b"\xc0\x7f"), REFUSED)
+
+
+def _files() -> Iterator[Case]:
+    names = ("params.json", "tekken.json", "consolidated.safetensors")
+    for name in names:
+        changes: dict[str, Callable[[Path], object]] = {
+            "absent": lambda path: path.unlink(),
+            "directory": lambda path: (path.unlink(), path.mkdir()),
+            "loop": lambda path: (path.unlink(), path.symlink_to(path.name)),
+            "unreadable": lambda path: (replace(path, path.read_bytes()), path.chmod(0)),
+        }
+        for label, change in changes.items():
+            yield _case(
+                f"{name} {label}",
+                lambda directory, name=name, change=change: change(directory / name),
+                REFUSED,
+            )
+    yield _case("voice_embedding a file", _voice_directory_as_file)
+    yield _case("voice_embedding unreadable", lambda d: (d / "voice_embedding").chmod(0), REFUSED)
+    yield _case("unreadable", lambda directory: directory.chmod(0), REFUSED)
+    yield _case("untouched", lambda directory: None, DONE)
+
+
+def _voice_directory_as_file(directory: Path) -> None:
+    voices = directory / "voice_embedding"
+    for path in voices.iterdir():
+        path.unlink()
+    voices.rmdir()
+    voices.write_text("voices")
+
+
+def _voices() -> Iterator[Case]:
+    """A `.pt` or `.bin` file given as --voice."""
+    contents: dict[str, Callable[[Path], bytes]] = {
+        "text": lambda marker: b"neutral_female",
+        "empty": lambda marker: b"",
+        "zeros": lambda marker: bytes(1000),
+        "zip of nothing": lambda marker: _zip({}),
+        "zip of text": lambda marker: _zip({"x/data.pkl": b"text"}),
+        "zip cut": lambda marker: _saved("torch.zeros(3, 256)")[:-40],
+        "pickle that runs": lambda marker: pickle.dumps(_Runs(marker)),
+        "zip with a pickle that runs": lambda marker: _zip(
+            {"x/data.pkl": pickle.dumps(_Runs(marker), 2), "x/version": b"3"}
+        ),
+        "bomb": lambda marker: _bomb(),
+        "dictionary": lambda marker: _saved("{'a': torch.zeros(3, 256)}"),
+        "list": lambda marker: _saved("[torch.zeros(3, 256)]"),
+        "other width": lambda marker: _saved("torch.zeros(3, 255)"),
+        "one axis": lambda marker: _saved("torch.zeros(256)"),
+        "no rows": lambda marker: _saved("torch.zeros(0, 256)"),
+        "NaN": lambda marker: _saved("torch.full((3, 256), float('nan'))"),
+        "whole numbers": lambda marker: _saved("torch.zeros(3, 256, dtype=torch.int64)"),
+        "complex": lambda marker: _saved("torch.zeros(3, 256, dtype=torch.complex64)"),
+        "quantised": lambda marker: _saved(
+            "torch.quantize_per_tensor(torch.zeros(3, 256), 1.0, 0, torch.qint8)"
+        ),
+        "sparse": lambda marker: _saved("torch.zeros(3, 256).to_sparse()"),
+        "meta": lambda marker: _saved("torch.zeros(3, 256, device='meta')"),
+        "stride 0": lambda marker: _saved("torch.zeros(1, 256).expand(10_000_000, 256)"),
+        "transposed": lambda marker: _saved("torch.zeros(256, 3).T"),
+        "wants gradients": lambda marker: _saved("torch.zeros(3, 256, requires_grad=True)"),
+        "module": lambda marker: _saved("torch.nn.Linear(2, 2)"),
+        "damaged": lambda marker: _flipped(_saved("torch.zeros(3, 256)")),
+    }
+    harmless = {"transposed", "wants gradients", "whole numbers", "damaged"}
+    for name, content in contents.items():
+        for suffix in (".pt", ".bin") if name in ("text", "empty", "zeros") else (".pt",):
+            yield _voice(f"voice {name} {suffix}", content, suffix, name in harmless)
+    yield Case("checkpoint", "voice sparse file of 6 GB", _sparse_file, REFUSED)
+
+
+def _voice(name: str, content: Callable[[Path], bytes], suffix: str, harmless: bool) -> Case:
+    def set_up(desk: Desk) -> list[str]:
+        marker = desk.directory / "it-ran"
+        desk.forbidden.append(marker)
+        file = desk.path(f"voice{suffix}")
+        file.write_bytes(content(marker))
+        return [
+            *("synth", "--text", "Hello.", "--executor", "eager", "--max-new-tokens", "1"),
+            *("--voice", str(file), "--json", str(desk.old_report())),
+        ]
+
+    return Case("checkpoint", name, set_up, EITHER if harmless else REFUSED)
+
+
+def _sparse_file(desk: Desk) -> list[str]:
+    file = desk.path("voice.bin")
+    with file.open("wb") as made:
+        made.truncate(6 << 30)
+    return ["synth", "--text", "Hello.", "--voice", str(file)]
+
+
+class _Runs:
+    """Pickled, it makes the marker when it is read."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, (str(self.marker), "w"))
+
+
+def _saved(expression: str) -> bytes:
+    import torch
+
+    made = io.BytesIO()
+    torch.save(eval(expression, {"torch": torch}), made)
+    return made.getvalue()
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def _bomb() -> bytes:
+    """A tensor's archive whose numbers are 4 GB of zeros, packed."""
+    import torch
+
+    rows = 4 << 20
+    with torch.serialization.skip_data():
+        skeleton = io.BytesIO()
+        torch.save(torch.empty(rows, 256), skeleton)
+    source = zipfile.ZipFile(skeleton)
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for item in source.infolist():
+            if item.filename.endswith("/data/0"):
+                with archive.open(item.filename, "w", force_zip64=True) as file:
+                    block = bytes(1 << 24)
+                    for _ in range(64):  # the first gigabyte is enough to show who reads it all
+                        file.write(block)
+            else:
+                archive.writestr(item.filename, source.read(item.filename))
+    return made.getvalue()
+
+
+def _flipped(data: bytes) -> bytes:
+    noise = random.Random(7)
+    numbers = np.frombuffer(data, np.uint8).copy()
+    for _ in range(20):
+        numbers[noise.randrange(len(numbers))] ^= 1 << noise.randrange(8)
+    return numbers.tobytes()
+
+
+def _leaves(document: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in document.items():
+        yield (*path, key)
+        if isinstance(value, dict) and key != "voice":
+            yield from _leaves(value, (*path, key))
+
+
+def _published_keys() -> tuple[tuple[str, ...], ...]:
+    from harness.checkpoint.presets import PRESETS
+
+    return tuple(_leaves(PRESETS["tiny"].params()))
+
+
+_PARAMS = _published_keys()
