@@ -12,8 +12,8 @@ from harness.cache.facts import Facts
 from harness.checkpoint import PRESETS, Checkpoint, open_checkpoint, synthesize
 from harness.checkpoint.generate import recipe_digest
 from harness.export.artifacts import LOWERED, LOWERED_BY, STACK
-from harness.export.kept_layers import QUANTIZERS
 from harness.methods import Dimensions
+from harness.reference.kept_layers import QUANTIZERS
 from harness.upstream import quiet
 
 __all__ = ["CODEC_FRAMES", "DECODERS", "ONE_LAYER", "POSITIONS", "Subjects"]

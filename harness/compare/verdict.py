@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 __all__ = ["Gate", "Metric", "Status", "Verdict", "exit_code"]
 
@@ -12,15 +12,12 @@ Metric = bool | int | float | str | tuple["Metric", ...]
 """A measured fact, in a form that JSON can carry."""
 
 
-class Status(str, Enum):
-    """Outcome of one judgement; `enum.StrEnum` begins with Python 3.11."""
+class Status(StrEnum):
+    """Outcome of one judgement."""
 
     PASS = "pass"
     FAIL = "fail"
     UNJUDGED = "unjudged"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

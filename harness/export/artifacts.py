@@ -15,11 +15,11 @@ from typing import Any
 import harness
 from harness.cache import Entry, fetch, maker
 from harness.errors import HarnessError, InputError
-from harness.export.kept_layers import QUANTIZERS
 from harness.export.quantization import KernelQuantization
 from harness.files import file_digest, read_json
 from harness.methods import METHODS, MODEL, Dimensions
 from harness.methods.precision import FP32, Precision
+from harness.reference.kept_layers import QUANTIZERS
 from harness.upstream import quiet
 
 __all__ = [
@@ -333,7 +333,7 @@ def _facts(
         "methods": [[m.name, m.entry] for m in METHODS if m.artifact == name],
         **maker(
             *_MAKERS,
-            *(("harness.export.quantize",) if quantized else ()),
+            *(("harness.reference.quantize",) if quantized else ()),
             stack=STACK,
             packages=packages,
         ),

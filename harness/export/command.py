@@ -301,7 +301,7 @@ def _model(
         progress("quantising")
         return quantized_by_upstream(model, precision, options.kernels)
     if precision.quantized:
-        from harness.export.quantize import quantize_in_place
+        from harness.reference.quantize import quantize_in_place
 
         quantize_in_place(model, precision, checkpoint.digest, progress, fresh=fresh)
     return model

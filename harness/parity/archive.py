@@ -109,8 +109,8 @@ def _decode(data: Any, kind: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if origin is not None and issubclass(origin, Sequence):
         return [_decode(entry, arguments[0], arrays) for entry in data]
     if dataclasses.is_dataclass(kind):
-        known = _types(kind)
         build: Any = kind
+        known = _types(build)
         return build(**{name: _decode(entry, known[name], arrays) for name, entry in data.items()})
     if kind is Any:
         return data

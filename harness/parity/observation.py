@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from harness.arrays import Array
 from harness.fingerprint import Fingerprint
@@ -13,7 +13,7 @@ from harness.synthesis import Chunks
 __all__ = ["By", "CaseObservation", "Observation", "Refusal", "Spoken", "SpokenTwice"]
 
 
-class By(str, Enum):
+class By(StrEnum):
     """Who refused to go on."""
 
     PROGRAM = "program"

@@ -14,7 +14,6 @@ from harness.arrays import Array
 from harness.cache import borrowed, digest_of
 from harness.cache.sources import JUDGES, maker
 from harness.errors import InputError
-from harness.export.kept_layers import QUANTIZERS
 from harness.files import file_digest
 from harness.methods import METHODS
 from harness.methods.cases import Case, edge_cases
@@ -23,6 +22,7 @@ from harness.parity.archive import load, save
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
+from harness.reference.kept_layers import QUANTIZERS
 from harness.reference.models import Models
 from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, speak
 
@@ -169,7 +169,7 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     makers = ["harness.parity.record", "harness.checkpoint.loading"]
     packages: dict[str, tuple[str, ...]] = {"executorch": _UPSTREAM}
     if plan.precision.quantized:
-        makers.append("harness.export.quantize")
+        makers.append("harness.reference.quantize")
         packages = {**QUANTIZERS, "executorch": (*_UPSTREAM, *QUANTIZERS["executorch"])}
     return {
         "weights": f"sha256:{plan.checkpoint.digest}",

@@ -53,7 +53,7 @@ class Models:
         """Upstream's ``VoxtralTTSModel`` in the precision asked for: what gets exported."""
         model = self._load(self.precision.float_type)
         if self.precision.quantized:
-            from harness.export.quantize import quantize_in_place
+            from harness.reference.quantize import quantize_in_place
 
             quantize_in_place(
                 model,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from fixtures.exports import Line as Parity
 from harness.bench import exporting
 from harness.bench.exporting import ExportTiming, alternate, bench_export, lower_stock
 from harness.checkpoint import loading
@@ -16,7 +17,6 @@ from harness.cli.bench import bench
 from harness.errors import ExecutionError
 from harness.export import lower, programs
 from harness.methods import select_methods
-from fixtures.exports import Line as Parity
 from harness.runtime.portable import PortableExecutor
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fixtures.exports import Line as Parity
 from harness.bench import measure
 from harness.bench.loading import measure_loading
 from harness.bench.measure import Row, best_of
 from harness.bench.stock import StockMLX
 from harness.errors import ExecutionError
 from harness.methods import select_methods
-from fixtures.exports import Line as Parity
 
 
 def test_the_best_of_several_rounds_counts(monkeypatch: pytest.MonkeyPatch) -> None:

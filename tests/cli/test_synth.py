@@ -13,8 +13,8 @@ import pytest
 
 import harness
 from fixtures.command_line import typed
-from harness.asr import transcriber
 from fixtures.exports import Line as Parity
+from harness.asr import transcriber
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
 

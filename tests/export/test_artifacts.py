@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from fixtures.exports import Line as Parity
 from harness.errors import InputError, MachineError, UnavailableError
 from harness.export import artifacts, programs
 from harness.export.artifacts import ExportOptions, export_artifact, given_artifact
 from harness.methods import Dimensions
-from fixtures.exports import Line as Parity
 from harness.runtime.portable import PortableExecutor
 
 

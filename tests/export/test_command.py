@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.exports import Line as Parity
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export import command
@@ -13,7 +14,6 @@ from harness.export.artifacts import Artifact
 from harness.export.command import _relevant, parse_flags, write_artifacts
 from harness.export.quantization import KernelQuantization
 from harness.methods.precision import PRECISIONS, Precision
-from fixtures.exports import Line as Parity
 from harness.runtime.portable import PortableExecutor
 
 

@@ -14,8 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from filelock import FileLock
+from harness.parity.triangulate import OnXnnpack
 from torch import nn
 
+from fixtures.exports import Line as Parity
 from harness.checkpoint import Checkpoint
 from harness.export.kernels import (
     KERNEL_PROGRAMS,
@@ -27,8 +29,6 @@ from harness.export.programs import PROGRAMS
 from harness.export.quantization import KernelQuantization
 from harness.files import cache_dir, replace_directory
 from harness.methods.precision import Precision
-from fixtures.exports import Line as Parity
-from harness.parity.triangulate import OnXnnpack
 from harness.pte.plan import TensorValue
 from harness.pte.program import read_program
 from harness.runtime.native import NativeExecutor

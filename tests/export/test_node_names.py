@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.export.programs import PROGRAMS
 from fixtures.exports import Line as Parity
+from harness.export.programs import PROGRAMS
 from harness.pte.inspection import read_contents
 from harness.pte.names import names_file
 from harness.runtime.portable import PortableExecutor

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures.exports import Line as Parity
 from harness.arrays import Array
 from harness.compare import Status
 from harness.errors import ExecutionError
 from harness.methods import METHODS, Method, select_methods
-from fixtures.exports import Line as Parity
 from harness.parity.evidence import SPEECH, Evidence
 from harness.parity.judge import judge_delegation, judge_evidence, judge_steps
 from harness.pte.coverage import MethodDelegation

@@ -18,7 +18,6 @@ import pytest
 from harness.checkpoint import Checkpoint
 from harness.checkpoint.loading import load_model
 from harness.compare import Status, Verdict
-from harness.export.quantize import quantize_in_place
 from harness.methods import METHODS, select_methods
 from harness.methods.precision import PRECISIONS, parse_precision
 from harness.parity import Parity
@@ -36,6 +35,7 @@ from harness.pte.facts import Constant, MethodFacts, ProgramFacts, read_facts
 from harness.pte.program import read_program
 from harness.reference.constants import expected_constants
 from harness.reference.metadata import expected_metadata
+from harness.reference.quantize import quantize_in_place
 
 SHIPPED = "bf16-4w8w"
 FILES = ("model.pte", "codec_decoder.pte")

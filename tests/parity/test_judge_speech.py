@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.compare.decisions import Decisions, TieAllowance, common_frames, judge_decisions
 
 from harness.compare import Status
-from harness.compare.decisions import Decisions, TieAllowance, common_frames, judge_decisions
 
 ALLOWED = TieAllowance(logits=1e-3, levels=1e-2, source="this test")
 FRAMES, BOOKS = 6, 4

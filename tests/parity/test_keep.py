@@ -8,10 +8,10 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from harness.parity.keep import kept_run, load_run, save_run
 
 from harness.methods.cases import Case
 from harness.parity.evidence import EagerRun, Evidence, Script
-from harness.parity.keep import kept_run, load_run, save_run
 from harness.synthesis import Speech
 from tests.methods.test_spec import SIZES
 

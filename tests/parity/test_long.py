@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from harness.parity.whole import judge_against_eager
 
 from harness.compare import Status
 from harness.parity import Parity, Request
 from harness.parity.speaking import Speaker, Utterance
-from harness.parity.whole import judge_against_eager
 
 
 @pytest.fixture(scope="module")

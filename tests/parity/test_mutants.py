@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from fixtures.exports import Line as Parity
 from harness.compare import Status, Verdict
 from harness.export import codec, modules
 from harness.export.lower import lower_to_mlx
 from harness.export.programs import PROGRAMS
 from harness.methods import select_methods
-from fixtures.exports import Line as Parity
 from harness.parity.evidence import SPEECH
 from harness.parity.judge import judge_evidence
 from harness.runtime.portable import PortableExecutor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.exports import Line as Parity
 from harness.compare import Status
 from harness.methods import METHODS, Method
-from fixtures.exports import Line as Parity
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.exports import Line as Parity
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError
-from fixtures.exports import Line as Parity
 from harness.parity.repeat import compare_exports, exported_again
 from harness.pte.plan import Span
 from harness.pte.program import read_program

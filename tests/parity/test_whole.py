@@ -8,15 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from harness.arrays import Array
-from harness.asr import Transcriber, transcriber
-from harness.compare import Status, statistics, to_pcm16
-from harness.errors import MachineError
-from harness.golden import default_root
-from harness.golden.anchor import read_anchors
-from fixtures.exports import Line as Parity
-from harness.parity.speaking import Speaker, Utterance
 from harness.parity.whole import (
     decisions,
     judge_against_eager,
@@ -26,6 +17,15 @@ from harness.parity.whole import (
     judge_whole_path,
     poor_frames,
 )
+
+from fixtures.exports import Line as Parity
+from harness.arrays import Array
+from harness.asr import Transcriber, transcriber
+from harness.compare import Status, statistics, to_pcm16
+from harness.errors import MachineError
+from harness.golden import default_root
+from harness.golden.anchor import read_anchors
+from harness.parity.speaking import Speaker, Utterance
 from harness.synthesis import Chunks, Runner, Speech
 
 WISH = Utterance(max_new_tokens=6)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness.parity.triangulate import OnXnnpack, third_opinion
 
 from harness.arrays import Array
 from harness.compare import Status
@@ -16,7 +17,6 @@ from harness.methods import METHODS, Method, select_methods
 from harness.parity import Parity, Request
 from harness.parity.judge import judge_coverage, judge_evidence
 from harness.parity.matrix import COLUMNS, cells
-from harness.parity.triangulate import OnXnnpack, third_opinion
 from harness.pte.coverage import MethodDelegation
 from harness.runtime.protocol import Executor
 from harness.runtime.select import choose

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.checkpoint import Checkpoint
 from fixtures.exports import Line as Parity
+from harness.checkpoint import Checkpoint
 from harness.parity.speaking import Speaker, Utterance
 from harness.synthesis import Recorder
 from harness.synthesis.warmup import warm_up

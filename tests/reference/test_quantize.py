@@ -15,8 +15,8 @@ from harness.cache import clear, entries
 from harness.checkpoint import Checkpoint
 from harness.errors import InputError, MachineError
 from harness.export import quantize
-from harness.export.quantize import layers_to_quantize, quantized_copy
 from harness.methods.precision import PRECISIONS, Precision, parse_precision
+from harness.reference.quantize import layers_to_quantize, quantized_copy
 
 SHIPPED = PRECISIONS["bf16-4w8w"]
 # Few small layers, for the tests of the cache.

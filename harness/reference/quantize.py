@@ -23,9 +23,9 @@ from torch import nn
 
 from harness.cache import borrowed
 from harness.errors import InputError, MachineError
-from harness.export.kept_layers import FILE, KIND, TENSORS, layer_facts, read_layer
 from harness.memory import give_back_freed_memory
 from harness.methods.precision import Precision
+from harness.reference.kept_layers import FILE, KIND, TENSORS, layer_facts, read_layer
 from harness.upstream import quiet
 
 __all__ = ["Layer", "layers_to_quantize", "quantize_in_place", "quantized_copy"]

@@ -68,7 +68,7 @@ def layer_facts(
 def _maker() -> str:
     """Digest of the quantising code and of the machine: hundreds of layers name them."""
     facts = maker(
-        "harness.export.quantize",
+        "harness.reference.quantize",
         "harness.checkpoint.loading",
         stack=("torch", "executorch", "torchao", "safetensors"),
         packages=QUANTIZERS,
