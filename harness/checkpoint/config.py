@@ -7,11 +7,22 @@ key is an error, so that a truncated file cannot pass as another model.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from harness.errors import CheckpointError
+from harness.checkpoint.table import (
+    Kind,
+    flag,
+    integer,
+    integers,
+    mapping,
+    number,
+    read_table,
+    under,
+)
+from harness.errors import CheckpointError, brief
 
 __all__ = ["CodecConfig", "Config", "TransformerConfig", "read_config"]
 
@@ -65,6 +76,10 @@ class CodecConfig:
         Width of the semantic codebook's vectors.
     weight_norm, layer_scale
         Whether convolutions are weight-normed, and branches scaled.
+    window
+        Steps that the last stage's attention looks back.
+    halve_window
+        Whether that is halved for each stage before, down to the first.
     """
 
     stage: TransformerConfig
@@ -75,6 +90,8 @@ class CodecConfig:
     semantic_dim: int
     weight_norm: bool
     layer_scale: bool
+    window: int
+    halve_window: bool
     patch_kernel: int = 7
 
 
@@ -139,164 +156,178 @@ class Config:
         return _pad_128(self.semantic_size + N_SPECIAL_CODES + acoustic)
 
 
-def read_config(params: Mapping[str, Any]) -> Config:
-    """Read the contents of `params.json`.
+_WIDTH = integer(1, 2**20)
+_LAYERS = integer(1, 1000)
+_TOKEN = integer(0, 2**24)
+_EPS = number(1.0)
+
+_STACK = {"dim": _WIDTH, "n_heads": _WIDTH, "n_kv_heads": _WIDTH, "head_dim": _WIDTH,
+          "hidden_dim": _WIDTH}  # fmt: skip
+
+_AUDIO = "multimodal.audio_model_args"
+_FLOW = f"{_AUDIO}.acoustic_transformer_args"
+_CODEC = "multimodal.audio_tokenizer_args"
+
+# What this harness or upstream's loader reads of `params.json`. The ranges are a hundred times the
+# published sizes: what is beyond them would take all memory, or never end. The defaults are
+# upstream's, of keys that the published file does not have.
+_TABLE = {
+    "model_type": Kind("'voxtral_tts'", "voxtral_tts".__eq__),
+    **_STACK,
+    "n_layers": _LAYERS,
+    "vocab_size": integer(1, 2**24),
+    "rope_theta": number(1e12),
+    "norm_eps": _EPS,
+    **under(_AUDIO, {
+        "semantic_codebook_size": _WIDTH,
+        "acoustic_codebook_size": integer(2, 2**16),
+        "n_acoustic_codebook": integer(1, 2**12),
+        "codebook_sizes": integers(2**20, default=None),
+        "audio_encoding_args.sampling_rate": integer(1, 10**6),
+        "audio_token_id": _TOKEN,
+        "begin_audio_token_id": _TOKEN,
+        "text_to_audio_token_id": integer(0, 2**24, default=36),
+    }),
+    **under(_FLOW, {
+        **_STACK,
+        "n_layers": _LAYERS,
+        "norm_eps": number(1.0, default=1e-5),
+        "use_biases": flag(default=False),
+        "n_decoding_steps": integer(1, 1000, default=7),
+    }),
+    **under(_CODEC, {
+        **_STACK,
+        "norm_eps": number(1.0, default=1e-2),
+        "qk_norm_eps": number(1.0, default=1e-6),
+        "attn_sliding_window_size": integer(1, 2**20, default=16),
+        "half_attn_window_upon_downsampling": flag(default=True),
+        "causal": flag(default=True),
+        "decoder_transformer_lengths_str": integers(1000),
+        "decoder_convs_kernels_str": integers(1024),
+        "decoder_convs_strides_str": integers(1024),
+        "pretransform_patch_size": _WIDTH,
+        "semantic_dim": _WIDTH,
+        "conv_weight_norm": flag(default=True),
+        "layer_scale": flag(default=True),
+        "use_biases": flag(default=False),
+        "voice": mapping(integer(0, 2**31), 1000),
+    }),
+}  # fmt: skip
+
+_MAX_SAMPLES = 2**16
+"""Samples of one frame; the published model has 1,920."""
+
+
+def read_config(params: Mapping[str, Any], file: Path | str = "params.json") -> Config:
+    """Read the contents of `params.json`, which `file` names in errors.
 
     Raises
     ------
     CheckpointError
-        A key is missing, not of its type, not positive, or at odds with another.
+        A key is missing, not of its type or range, or at odds with another.
     """
-    model_type = params.get("model_type")
-    if model_type != "voxtral_tts":
-        raise CheckpointError(f"params.json: model_type must be 'voxtral_tts' (got {model_type!r})")
-    audio, codec = "multimodal.audio_model_args", "multimodal.audio_tokenizer_args"
+    model = read_table(params, _TABLE, file)
+    audio, flow, codec = (_below(model, prefix) for prefix in (_AUDIO, _FLOW, _CODEC))
+    semantic, levels, acoustic = _codebooks(audio)
+    voices: Mapping[str, int] = codec["voice"]
     config = Config(
-        decoder=_transformer(params, ""),
-        flow=_transformer(params, f"{audio}.acoustic_transformer_args."),
-        codec=_codec(params, f"{codec}."),
-        vocab_size=_count(params, "vocab_size"),
-        semantic_size=_count(params, f"{audio}.semantic_codebook_size"),
-        acoustic_dim=_count(params, f"{audio}.n_acoustic_codebook"),
-        acoustic_levels=_count(params, f"{audio}.acoustic_codebook_size"),
-        # Absent from the published file; 7 is upstream's default.
-        n_decoding_steps=_count(
-            params, f"{audio}.acoustic_transformer_args.n_decoding_steps", default=7
-        ),
-        sampling_rate=_count(params, f"{audio}.audio_encoding_args.sampling_rate"),
-        audio_token_id=_count(params, f"{audio}.audio_token_id"),
-        begin_audio_token_id=_count(params, f"{audio}.begin_audio_token_id"),
-        # These two come from tekken.json; upstream's code has them as constants.
-        text_to_audio_token_id=_count(params, f"{audio}.text_to_audio_token_id", default=36),
+        decoder=_stack(model, model["n_layers"], use_biases=False),
+        flow=_stack(flow, flow["n_layers"], flow["use_biases"]),
+        codec=_codec(codec),
+        vocab_size=model["vocab_size"],
+        semantic_size=semantic,
+        acoustic_dim=acoustic,
+        acoustic_levels=levels,
+        n_decoding_steps=flow["n_decoding_steps"],
+        sampling_rate=audio["audio_encoding_args.sampling_rate"],
+        audio_token_id=audio["audio_token_id"],
+        begin_audio_token_id=audio["begin_audio_token_id"],
+        text_to_audio_token_id=audio["text_to_audio_token_id"],
+        # Comes from tekken.json; upstream's code has it as a constant.
         repeat_audio_text_token_id=35,
-        voices=_voices(params, f"{codec}.voice"),
+        voices=tuple(sorted(voices, key=lambda name: voices[name])),
     )
-    _number(params, "rope_theta")
-    _number(params, "norm_eps")
-    _check(config)
+    for fault in _faults(config):
+        raise CheckpointError(f"{file}: {fault}")
     return config
 
 
-def _check(config: Config) -> None:
-    for where, stack in (("", config.decoder), ("acoustic_transformer_args ", config.flow)):
-        _check_heads(where, stack)
-    _check_heads("audio_tokenizer_args ", config.codec.stage)
-    stages = {len(config.codec.lengths), len(config.codec.kernels), len(config.codec.strides)}
-    if len(stages) != 1:
-        raise CheckpointError(
-            "params.json: decoder_transformer_lengths_str, decoder_convs_kernels_str and "
-            "decoder_convs_strides_str must name the same number of stages (got "
-            f"{len(config.codec.lengths)}, {len(config.codec.kernels)}, "
-            f"{len(config.codec.strides)})"
+def _below(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    start = f"{prefix}."
+    return {path.removeprefix(start): v for path, v in values.items() if path.startswith(start)}
+
+
+def _codebooks(audio: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Semantic codes, acoustic levels and acoustic codebooks, by upstream's rule."""
+    if audio["codebook_sizes"] is None:
+        return (
+            audio["semantic_codebook_size"],
+            audio["acoustic_codebook_size"],
+            audio["n_acoustic_codebook"],
+        )
+    sizes = _numbers(audio["codebook_sizes"])
+    return sizes[0], sizes[1] if len(sizes) > 1 else 21, len(sizes) - 1
+
+
+def _numbers(value: str) -> tuple[int, ...]:
+    return tuple(map(int, value.split(",")))
+
+
+def _stack(values: Mapping[str, Any], n_layers: int, use_biases: bool) -> TransformerConfig:
+    sizes = {key: values[key] for key in _STACK}
+    return TransformerConfig(n_layers=n_layers, use_biases=use_biases, **sizes)
+
+
+def _codec(values: Mapping[str, Any]) -> CodecConfig:
+    lengths = _numbers(values["decoder_transformer_lengths_str"])
+    return CodecConfig(
+        stage=_stack(values, lengths[0], values["use_biases"]),
+        lengths=lengths,
+        kernels=_numbers(values["decoder_convs_kernels_str"]),
+        strides=_numbers(values["decoder_convs_strides_str"]),
+        patch_size=values["pretransform_patch_size"],
+        semantic_dim=values["semantic_dim"],
+        weight_norm=values["conv_weight_norm"],
+        layer_scale=values["layer_scale"],
+        window=values["attn_sliding_window_size"],
+        halve_window=values["half_attn_window_upon_downsampling"],
+    )
+
+
+def _faults(config: Config) -> Iterator[str]:
+    """What the numbers say against one another, in the keys' words."""
+    codec = config.codec
+    for where, stack in (
+        ("", config.decoder),
+        (f"{_FLOW}.", config.flow),
+        (f"{_CODEC}.", codec.stage),
+    ):
+        if stack.n_heads % stack.n_kv_heads:
+            yield (
+                f"{where}n_heads must be a multiple of n_kv_heads "
+                f"(got {stack.n_heads} and {stack.n_kv_heads})"
+            )
+        if stack.head_dim % 2:
+            yield f"{where}head_dim must be even (got {stack.head_dim})"
+    if not len(codec.lengths) == len(codec.kernels) == len(codec.strides):
+        yield (
+            "decoder_transformer_lengths_str, decoder_convs_kernels_str and "
+            "decoder_convs_strides_str must name the same number of stages "
+            f"(got {len(codec.lengths)}, {len(codec.kernels)}, {len(codec.strides)})"
         )
     if config.flow.dim != config.decoder.dim:
         # Upstream's semantic head applies an at_dim-wide matrix to a dim-wide hidden state.
-        raise CheckpointError(
-            f"params.json: acoustic_transformer_args dim must equal dim {config.decoder.dim} "
-            f"(got {config.flow.dim})"
+        yield f"{_FLOW}.dim must equal dim {config.decoder.dim} (got {config.flow.dim})"
+    if not 1 <= config.acoustic_dim <= 2**12 or not 2 <= config.acoustic_levels <= 2**16:
+        yield (
+            f"{_AUDIO}.codebook_sizes must name one semantic codebook and up to 4,096 acoustic "
+            f"ones of 2 to 65,536 levels (got {config.acoustic_dim} of {config.acoustic_levels})"
         )
-
-
-def _check_heads(where: str, stack: TransformerConfig) -> None:
-    if stack.n_heads % stack.n_kv_heads:
-        raise CheckpointError(
-            f"params.json: {where}n_heads must be a multiple of n_kv_heads "
-            f"(got {stack.n_heads} and {stack.n_kv_heads})"
+    if config.downsample_factor > _MAX_SAMPLES:
+        yield (
+            "pretransform_patch_size times all decoder_convs_strides_str must be at most "
+            f"{_MAX_SAMPLES:,} samples (got {brief(config.downsample_factor)})"
         )
-
-
-def _transformer(params: Mapping[str, Any], prefix: str) -> TransformerConfig:
-    return TransformerConfig(
-        dim=_count(params, f"{prefix}dim"),
-        n_layers=_count(params, f"{prefix}n_layers"),
-        n_heads=_count(params, f"{prefix}n_heads"),
-        n_kv_heads=_count(params, f"{prefix}n_kv_heads"),
-        head_dim=_count(params, f"{prefix}head_dim"),
-        hidden_dim=_count(params, f"{prefix}hidden_dim"),
-        use_biases=bool(prefix) and _flag(params, f"{prefix}use_biases", default=False),
-    )
-
-
-def _codec(params: Mapping[str, Any], prefix: str) -> CodecConfig:
-    lengths = _counts(params, f"{prefix}decoder_transformer_lengths_str")
-    stage = TransformerConfig(
-        dim=_count(params, f"{prefix}dim"),
-        n_layers=lengths[0],
-        n_heads=_count(params, f"{prefix}n_heads"),
-        n_kv_heads=_count(params, f"{prefix}n_kv_heads"),
-        head_dim=_count(params, f"{prefix}head_dim"),
-        hidden_dim=_count(params, f"{prefix}hidden_dim"),
-        use_biases=_flag(params, f"{prefix}use_biases", default=False),
-    )
-    return CodecConfig(
-        stage=stage,
-        lengths=lengths,
-        kernels=_counts(params, f"{prefix}decoder_convs_kernels_str"),
-        strides=_counts(params, f"{prefix}decoder_convs_strides_str"),
-        patch_size=_count(params, f"{prefix}pretransform_patch_size"),
-        semantic_dim=_count(params, f"{prefix}semantic_dim"),
-        weight_norm=_flag(params, f"{prefix}conv_weight_norm", default=True),
-        layer_scale=_flag(params, f"{prefix}layer_scale", default=True),
-    )
-
-
-def _lookup(params: Mapping[str, Any], path: str) -> Any:
-    value: Any = params
-    for part in path.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise CheckpointError(f"params.json has no {path}; is the file whole?")
-        value = value[part]
-    return value
-
-
-def _has(params: Mapping[str, Any], path: str) -> bool:
-    try:
-        _lookup(params, path)
-    except CheckpointError:
-        return False
-    return True
-
-
-def _count(params: Mapping[str, Any], path: str, default: int | None = None) -> int:
-    if default is not None and not _has(params, path):
-        return default
-    value = _lookup(params, path)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise CheckpointError(f"params.json: {path} must be a positive integer (got {value!r})")
-    return value
-
-
-def _counts(params: Mapping[str, Any], path: str) -> tuple[int, ...]:
-    value = _lookup(params, path)
-    parts = value.split(",") if isinstance(value, str) else []
-    if not parts or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise CheckpointError(
-            f"params.json: {path} must be positive integers with commas between (got {value!r})"
-        )
-    return tuple(int(part) for part in parts)
-
-
-def _number(params: Mapping[str, Any], path: str) -> float:
-    value = _lookup(params, path)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        raise CheckpointError(f"params.json: {path} must be a positive number (got {value!r})")
-    return float(value)
-
-
-def _flag(params: Mapping[str, Any], path: str, *, default: bool) -> bool:
-    if not _has(params, path):
-        return default
-    value = _lookup(params, path)
-    if not isinstance(value, bool):
-        raise CheckpointError(f"params.json: {path} must be true or false (got {value!r})")
-    return value
-
-
-def _voices(params: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    value = _lookup(params, path)
-    if not isinstance(value, Mapping) or not all(isinstance(i, int) for i in value.values()):
-        raise CheckpointError(f"params.json: {path} must map voice names to ids (got {value!r})")
-    return tuple(sorted(value, key=lambda name: value[name]))
 
 
 def _pad_128(rows: int) -> int:

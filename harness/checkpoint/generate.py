@@ -28,8 +28,8 @@ _LARGE = 10**8
 """Weights, a few seconds' worth."""
 
 _GENERATOR = (
-    "config.py", "draws.py", "generate.py", "presets.py", "safetensors_file.py", "shapes.py",
-    "tokenizer.py", "voice_file.py", "weights.py",
+    "config.py", "draws.py", "generate.py", "phases.py", "presets.py", "safetensors_file.py",
+    "shapes.py", "tokenizer.py", "voice_file.py", "weights.py",
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ class Preset:
     name
         What users type.
     seed
-        Picks the weights; chosen by scanning for a model that speaks (see `end_gain`).
+        Picks the weights; chosen by scanning for clear decisions.
     decoder, flow, codec_stage
         The three stacks; the codec's `n_layers` is unused, `codec_lengths` says it.
     codec_lengths
@@ -37,9 +37,8 @@ class Preset:
         Semantic codes and the width of their vectors.
     vocab_size
         Text tokens, the 1000 special ones included.
-    end_gain
-        Factor on the END row of the semantic head; with the seed it decides after how many
-        frames the model stops.
+    n_phases
+        Phases that every speech passes through before END (see `harness.checkpoint.phases`).
     voices
         Rows of each voice's embedding, by name in the order of their ids.
     """
@@ -53,7 +52,7 @@ class Preset:
     semantic_size: int
     semantic_dim: int
     vocab_size: int
-    end_gain: float
+    n_phases: int
     voices: Mapping[str, int]
 
     def params(self) -> dict[str, Any]:
@@ -140,11 +139,11 @@ class Preset:
         }
 
 
-# Seed: of 1 to 419, one that makes a different semantic code in each of its 18 frames and stays
-# far from every other choice: argmax by 0.058, acoustic values 0.0025 levels from a tie.
+# Seed: of 1 to 33, the one whose 14 frames of the canonical sentence decide most clearly (argmax
+# by 0.12, acoustic values 0.003 levels from a tie) and that ends 26 other texts within 37 frames.
 _TINY = Preset(
     name="tiny",
-    seed=103,
+    seed=21,
     decoder=TransformerConfig(256, 2, n_heads=6, n_kv_heads=2, head_dim=64, hidden_dim=640),
     flow=TransformerConfig(256, 2, n_heads=6, n_kv_heads=2, head_dim=64, hidden_dim=512),
     codec_stage=TransformerConfig(128, 0, n_heads=4, n_kv_heads=4, head_dim=32, hidden_dim=256),
@@ -152,15 +151,15 @@ _TINY = Preset(
     semantic_size=512,
     semantic_dim=64,
     vocab_size=8192,
-    end_gain=1.5,
+    n_phases=10,
     voices=MappingProxyType({"neutral_female": 12, "casual_male": 9}),
 )
 
-# Seed: of 1 to 125, the only one that ends within 30 to 60 frames with an argmax margin above
-# 0.01 and no acoustic value within 0.0002 levels of a tie (31 frames, 0.0119, 0.0009).
+# Seed: of 1 to 17, the only one that ends within 30 frames with an argmax margin above 0.01 and
+# no acoustic value within 0.0002 levels of a tie (29 frames, 0.022, 0.0007).
 _SMALL = Preset(
     name="small",
-    seed=99,
+    seed=7,
     decoder=TransformerConfig(512, 4, n_heads=12, n_kv_heads=4, head_dim=64, hidden_dim=1536),
     flow=TransformerConfig(512, 3, n_heads=12, n_kv_heads=4, head_dim=64, hidden_dim=1280),
     codec_stage=TransformerConfig(256, 0, n_heads=8, n_kv_heads=8, head_dim=32, hidden_dim=768),
@@ -168,12 +167,11 @@ _SMALL = Preset(
     semantic_size=2048,
     semantic_dim=128,
     vocab_size=8192,
-    end_gain=1.5,
+    n_phases=16,
     voices=MappingProxyType({"neutral_female": 24, "casual_male": 17}),
 )
 
-# The published sizes. Too large to scan seeds: a strong END row stops it within some ten frames,
-# each of which takes seconds.
+# The published sizes. Too large to scan seeds; few phases, as each frame takes seconds.
 _FULL = Preset(
     name="full",
     seed=1,
@@ -184,7 +182,7 @@ _FULL = Preset(
     semantic_size=8192,
     semantic_dim=256,
     vocab_size=131072,
-    end_gain=3.0,
+    n_phases=4,
     voices=MappingProxyType({"neutral_female": 48, "casual_male": 35}),
 )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.checkpoint.config import N_SPECIAL_CODES
 from harness.checkpoint.draws import (
     from_bfloat16_bits,
     hadamard_columns,
@@ -23,6 +24,7 @@ from harness.checkpoint.draws import (
     to_bfloat16_bits,
     uniform,
 )
+from harness.checkpoint.phases import add_phases
 from harness.checkpoint.presets import Preset
 
 __all__ = ["tensor_bits"]
@@ -30,9 +32,6 @@ __all__ = ["tensor_bits"]
 Bits = NDArray[np.uint16]
 
 _SQRT2, _SQRT3 = math.sqrt(2), math.sqrt(3)
-
-# Rows 0 and 1 of a codebook are the special codes EMPTY and END.
-_END, _N_SPECIAL = 1, 2
 
 _USAGE = "audio_tokenizer.quantizer.semantic_codebook.cluster_usage"
 
@@ -89,11 +88,11 @@ def tensor_bits(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[B
     Parameters
     ----------
     preset
-        Gives the seed, and the gain of the END row.
+        Gives the seed and the phases of speech.
     name, shape
         Published name and shape of the tensor.
     """
-    for values in _values(preset, name, shape):
+    for values in add_phases(preset, name, _values(preset, name, shape)):
         yield to_bfloat16_bits(values)
 
 
@@ -108,9 +107,6 @@ def _values(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[NDArr
         yield _flow_basis(preset, shape[0], shape[1]) * np.float32(2 / math.sqrt(shape[1]))
     elif name == "acoustic_transformer.acoustic_codebook_output.weight":
         yield from _velocity(preset, name, shape)
-    elif name == "acoustic_transformer.semantic_codebook_output.weight":
-        end = np.float32(preset.end_gain)
-        yield from _with_row_scaled(normal(seed, name, shape, 2 / math.sqrt(shape[1])), _END, end)
     elif name == _USAGE:
         yield uniform(seed, name, shape[0], 0.5, 20.5)
     elif name == "audio_tokenizer.quantizer.semantic_codebook.embedding_sum":
@@ -136,21 +132,12 @@ def _audio_embedding(
 ) -> Iterator[NDArray[np.float32]]:
     """Rows whose sum over a frame's 37 codes has RMS of order 1, the semantic one loudest."""
     start = 0
-    semantic_rows = preset.semantic_size + _N_SPECIAL
+    semantic_rows = preset.semantic_size + N_SPECIAL_CODES
     for values in normal(preset.seed, name, shape, 1 / math.sqrt(37)):
         stop = start + len(values)
         values[: max(0, semantic_rows - start)] *= np.float32(4)
         yield values
         start = stop
-
-
-def _with_row_scaled(
-    runs: Iterator[NDArray[np.float32]], row: int, factor: np.float32
-) -> Iterator[NDArray[np.float32]]:
-    for index, values in enumerate(runs):
-        if index == 0:
-            values[row] *= factor
-        yield values
 
 
 def _flow_basis(preset: Preset, dim: int, acoustic_dim: int) -> NDArray[np.float32]:

@@ -7,9 +7,8 @@ the same codes agree on every sample that has that much context in both.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,17 +183,15 @@ def decode_streaming(
     return np.concatenate([np.zeros(0, np.float32), *found])
 
 
-def codec_lookback(config: Config, params: Mapping[str, Any]) -> int:
+def codec_lookback(config: Config) -> int:
     """How many frames before its own a sample can depend on, rounded up.
 
     Each convolution and each layer of windowed attention adds its reach at its own rate; an
     attention window of w steps reaches w steps back.
     """
     codec = config.codec
-    arguments = params["multimodal"]["audio_tokenizer_args"]
-    window = int(arguments.get("attn_sliding_window_size", 16))
-    halved = bool(arguments.get("half_attn_window_upon_downsampling", True))
-    if halved:
+    window = codec.window
+    if codec.halve_window:
         window //= 2 ** sum(stride > 1 for stride in codec.strides)
     rate, reach = 1, 0.0
     for stage, (layers, kernel, stride) in enumerate(
@@ -203,7 +200,7 @@ def codec_lookback(config: Config, params: Mapping[str, Any]) -> int:
         # The first convolution is a plain one; the others are transposed.
         reach += (kernel - 1 if stage == 0 else math.ceil(kernel / stride) - 1) / rate
         rate *= stride
-        window *= 2 if halved and stride > 1 else 1
+        window *= 2 if codec.halve_window and stride > 1 else 1
         reach += layers * window / rate
     return math.ceil(reach + (codec.patch_kernel - 1) / rate)
 

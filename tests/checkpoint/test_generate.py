@@ -17,15 +17,15 @@ from harness.checkpoint.presets import TransformerConfig
 # Any change here changes every golden and every cached artifact.
 TINY_FILES = {
     "consolidated.safetensors": (
-        "7a60ace1b64d8277605b26e93a79ac8e32ca7d9ce6bcf9e69269183ed8145e03"
+        "8a40fc6249646207a875425ced75ff206c501c3127fb34fb4a1f91c5977be062"
     ),
     "params.json": ("5c7d3af45405c5df51144467217c89d9405ed606c15d4be463d2924e6d2190b2"),
     "tekken.json": ("294e9a955f6b5314daec6d11418c06530c1af5d2f15a6972238f135484d45944"),
     "voice_embedding/casual_male.pt": (
-        "f6af743193d84ae3d3a5d6faad5f881e754c81365786ee960bafaa607354a60b"
+        "60ce2d033af0e816ee8d878e84ca658d959170edbf4da86178081677fa98be67"
     ),
     "voice_embedding/neutral_female.pt": (
-        "a885f099e75ef839ab50e198debe84e07cdd7ef4d07a60298223bfd2d7d5ff03"
+        "2b7116a9deb958e6e7441c2663e1cacc964cbf4b96a4b3f38198db3a853caa8c"
     ),
 }
 

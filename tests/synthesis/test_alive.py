@@ -5,12 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from harness.checkpoint import Checkpoint
 from harness.synthesis import FlowNoise, Recorder, Speech
 
-FRAMES = 18
+FRAMES = 14
+
+
+TEXTS = (
+    "The quick brown fox jumps over the lazy dog.",
+    "Hi.",
+    "No",
+    "a",
+    "Yes, please.",
+    "What time is it?",
+    "Where did you put the keys to the car, and why?",
+    "It costs $1,250.75, not 3.5 euros.",
+    "1 2 3 4 5 6 7 8 9 10",
+    "In 1969, two people walked on the moon.",
+    "Good morning, everybody!",
+    "WARNING: do not open the door!!!",
+    "To be, or not to be, that is the question.",
+    "Dr. Smith's e-mail is smith@example.org.",
+    "Please call Stella and ask her to bring these things with her from the store.",
+    "She sells sea shells by the sea shore; the shells she sells are surely seashells.",
+    "Thank you very much for listening to this short test of a speech model today.",
+    "Guten Morgen, wie geht es Ihnen heute?",
+    "Bonjour, je m'appelle Claire et j'habite à Lyon.",
+    "¿Dónde está la estación de tren más cercana?",
+    "O tempo hoje está bonito, não acha?",
+    "Buongiorno, vorrei un caffè, per favore.",
+    "Goedemorgen, hoe gaat het met u?",
+    "नमस्ते, आप कैसे हैं?",
+    "مرحبا، كيف حالك اليوم؟",
+    "今日はいい天気ですね。",
+)
 
 
 def rms(values: Any) -> float:
@@ -23,28 +54,45 @@ def test_it_stops_by_itself(tiny_speech: tuple[Speech, Recorder]) -> None:
     assert speech.frames == FRAMES
 
 
-def test_the_semantic_code_changes_with_each_frame(tiny_speech: tuple[Speech, Recorder]) -> None:
+def frames_of(tiny: Checkpoint, model: Any, text: str, voice: str | None) -> tuple[int, bool]:
+    from harness.checkpoint.voices import load_voice
+    from harness.reference.eager import EagerModel
+    from harness.synthesis import build_prompt
+    from harness.synthesis.frames import Frames
+
+    rows = load_voice(tiny, voice)
+    frames = Frames(
+        EagerModel(model), tiny.config, build_prompt(tiny, text, voice, len(rows)), rows,
+        seed=42, temperature=0.0, max_frames=40, max_seq_len=128, dtype="float32",
+        seed_step=True, rounding="half-away", state="speech",
+    )  # fmt: skip
+    for _ in frames:
+        pass
+    return len(frames.codes), frames.ended
+
+
+def test_it_says_any_text_at_a_sensible_length(tiny: Checkpoint, tiny_model: Any) -> None:
+    """Nine of sixteen such texts used to end before their first frame."""
+    said = [frames_of(tiny, tiny_model, text, "neutral_female") for text in TEXTS]
+    assert all(8 <= frames <= 40 for frames, _ in said)
+    assert sum(ended for _, ended in said) >= 24
+    assert len({frames for frames, _ in said}) > 8  # the text decides
+
+
+@pytest.mark.parametrize("voice", ["casual_male", None])
+def test_another_voice_or_none_speaks_too(
+    tiny: Checkpoint, tiny_model: Any, voice: str | None
+) -> None:
+    assert all(frames_of(tiny, tiny_model, text, voice)[0] >= 4 for text in TEXTS[:4])
+
+
+def test_the_semantic_code_changes_with_nearly_each_frame(
+    tiny_speech: tuple[Speech, Recorder],
+) -> None:
     speech, _ = tiny_speech
     assert speech.codes[0].tolist() == [
-        315,
-        359,
-        134,
-        387,
-        226,
-        97,
-        24,
-        183,
-        301,
-        489,
-        89,
-        399,
-        364,
-        78,
-        49,
-        389,
-        293,
-        137,
-    ]
+        222, 483, 483, 434, 275, 185, 176, 267, 28, 209, 10, 111, 381, 311,
+    ]  # fmt: skip
 
 
 def test_acoustic_codes_use_every_level(tiny_speech: tuple[Speech, Recorder]) -> None:
@@ -63,9 +111,9 @@ def test_no_decision_is_near_another(tiny_speech: tuple[Speech, Recorder]) -> No
     # with these of `tiny`, other processors make the same codes.
     speech, _ = tiny_speech
     assert speech.argmax_margins.shape == (FRAMES + 1,)
-    assert speech.argmax_margins.min() > 0.05
+    assert speech.argmax_margins.min() > 0.1
     assert speech.rounding_margins.shape == (36, FRAMES)
-    assert speech.rounding_margins.min() > 0.002
+    assert speech.rounding_margins.min() > 0.003
 
 
 def test_the_waveform_is_loud_and_unclipped(tiny_speech: tuple[Speech, Recorder]) -> None:

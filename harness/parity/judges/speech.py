@@ -161,7 +161,7 @@ def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> 
         summary = f"no allowance is known for {plan.precision.allowance}"
         return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
     chunks, frames = said.chunks, said.stream_codes.shape[1]
-    lookback = codec_lookback(plan.config, plan.params)
+    lookback = codec_lookback(plan.config)
     short = frames_short_of_context(frames, plan.sizes.max_codec_frames, chunks, lookback)
     factor = plan.sizes.downsample_factor
     if said.offline.dtype == np.int16:
