@@ -34,5 +34,18 @@ _FP32 = DecisionAllowance(
     "(tiny and small, the main job's sentence)",
 )
 
-DECISIONS: Mapping[str, DecisionAllowance] = {"fp32": _FP32}
+_BF16 = DecisionAllowance(
+    logits=0.6,
+    levels=3.2,
+    source="twice the most that the difference of any two logits (0.30), and any value (1.6 levels "
+    "after seven steps of the flow), moved between the portable executor and eager on CPUs, along "
+    "the same codes (tiny and small, the main job's sentence)",
+)
+
+DECISIONS: Mapping[str, DecisionAllowance] = {
+    "fp32": _FP32,
+    "fp32-4w8w": _FP32,
+    "bf16": _BF16,
+    "bf16-4w8w": _BF16,
+}
 """By `Precision.allowance`; a precision that was not measured has none."""

@@ -23,6 +23,11 @@ _ULP_SOURCE = (
     "two units in the last place of bf16 (2^-8) at the greatest value, in few elements: sums "
     "are rounded once, and a sum near a tie may go either way"
 )
+_SUM_SOURCE = (
+    "four times the most that bf16 exports differ by from eager bf16 on CPUs, over all cases of "
+    "tiny and small; MLX 0.32.2 adds 16-bit sums up in 16 bits, on Metal as on CPUs, where torch "
+    "and MLX from 0.32.3 on take float32"
+)
 _EXACT_SOURCE = "a table lookup copies bits; none may differ"
 _TEN_TIMES = (
     "ten times what fp32 differs by on CPUs, over all cases of tiny: {}; "
@@ -45,7 +50,7 @@ _MEASURED: Mapping[str, Mapping[str, tuple[float, float, float, str]]] = {
     },
     "bf16": {
         "token_embedding": (0.0, 0.0, 0.0, _EXACT_SOURCE),
-        "audio_token_embedding": (8e-3, 1.5e-3, 1e-4, _ULP_SOURCE),
+        "audio_token_embedding": (0.076, 0.042, 0.0115, _SUM_SOURCE),
         "text_decoder": (0.16, 0.15, 5e-3, _BF16_SOURCE),
         "semantic_head": (8e-3, 1.5e-3, 1e-4, _ULP_SOURCE),
         "predict_velocity": (0.05, 0.16, 0.06, _BF16_SOURCE),
@@ -53,7 +58,7 @@ _MEASURED: Mapping[str, Mapping[str, tuple[float, float, float, str]]] = {
     },
     "bf16-4w8w": {
         "token_embedding": (0.022, 0.021, 3.2e-3, _BF16_SOURCE),
-        "audio_token_embedding": (0.029, 0.029, 3.3e-3, _BF16_SOURCE),
+        "audio_token_embedding": (0.072, 0.048, 0.0145, _SUM_SOURCE),
         "text_decoder": (0.16, 0.15, 5e-3, _BF16_SOURCE),
         "semantic_head": (0.019, 0.0105, 1e-3, _BF16_SOURCE),
         "predict_velocity": (0.045, 0.17, 0.06, _BF16_SOURCE),
