@@ -7,9 +7,8 @@ from pathlib import Path
 from harness.errors import InputError
 from harness.export.artifacts import given_path
 from harness.pte.facts import read_metadata
-from harness.synthesis import RUNNER_CHUNKS, Chunks
 
-__all__ = ["declared", "declared_chunks", "declared_size"]
+__all__ = ["declared", "declared_size"]
 
 
 def declared(path: Path) -> dict[str, int]:
@@ -32,13 +31,3 @@ def declared_size(directory: Path, artifact: str, name: str) -> int:
             "with `voxtral-parity export` or upstream's script"
         )
     return told[name]
-
-
-def declared_chunks(model: Path) -> Chunks:
-    """How to stream, as `model.pte` says, or as upstream does where it says nothing."""
-    told = declared(model)
-    return Chunks(
-        told.get("streaming_initial_chunk", RUNNER_CHUNKS.initial),
-        told.get("streaming_chunk_frames", RUNNER_CHUNKS.following),
-        told.get("streaming_left_context", RUNNER_CHUNKS.left_context),
-    )

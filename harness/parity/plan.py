@@ -56,8 +56,9 @@ class Plan:
         How the artifacts are exported.
     given
         Whether somebody else exported them.
-    speaks
-        Whether the executor also speaks by itself.
+    speaks, only_speaks
+        Whether the executor speaks by itself, and whether it can do nothing else: upstream's
+        runner calls no method alone.
     preset
         Which synthetic checkpoint it is; None for any other.
     usual
@@ -76,6 +77,7 @@ class Plan:
     without: tuple[str, ...] = ()
     given: bool = False
     speaks: bool = True
+    only_speaks: bool = False
     preset: str | None = None
     usual: bool = True
 
@@ -135,6 +137,7 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
         without=request.without,
         given=request.artifacts is not None,
         speaks=request.speak and (len(methods) == len(METHODS) or request.executor == RUNNER),
+        only_speaks=request.executor == RUNNER,
         preset=checkpoint.preset,
         usual=request.utterance == Utterance()
         and request.max_seq_len is None

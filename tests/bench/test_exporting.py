@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.bench import exporting
 from harness.bench.exporting import ExportTiming, alternate, bench_export, lower_stock
 from harness.checkpoint import loading
@@ -106,7 +106,7 @@ def test_the_command_writes_every_time_and_fails_beyond_the_limit(
     ]
 
 
-def test_stock_has_none_of_the_corrections(parity: Parity, tmp_path: Path) -> None:
+def test_stock_has_none_of_the_corrections(parity: Line, tmp_path: Path) -> None:
     (method,) = select_methods(["semantic_head"])
     path = tmp_path / "stock.pte"
 

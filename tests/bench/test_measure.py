@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.bench import measure
 from harness.bench.loading import measure_loading
 from harness.bench.measure import Row, best_of
@@ -33,14 +33,14 @@ def test_a_target_is_met_up_to_itself(
     assert Row("codec", "1 ms", ratio, target).met is met
 
 
-def test_loading_is_measured_in_another_process(parity: Parity) -> None:
+def test_loading_is_measured_in_another_process(parity: Line) -> None:
     path = parity.artifact("model.pte").path
     found = measure_loading(path)
     assert found.gigabytes == path.stat().st_size / 1e9
     assert 0 < found.seconds < 60
 
 
-def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> None:
+def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Line) -> None:
     large = np.ones(400_000_000, np.uint8)  # more than the child ever holds
     path = parity.artifact("model.pte").path
     found = measure_loading(path)
@@ -50,7 +50,7 @@ def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> N
 
 
 def test_stock_mlx_runs_in_a_process_with_its_own_blas(
-    parity: Parity, capfd: pytest.CaptureFixture[str]
+    parity: Line, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (method,) = select_methods(["predict_velocity"])
     (spoken, *_) = parity.evidence(method)

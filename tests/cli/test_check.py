@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import typed
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 
 Capture = pytest.CaptureFixture[str]
 
 
 def test_the_main_job_of_one_method_is_green(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Line
 ) -> None:
     parity.artifact("model.pte")
     report = tmp_path / "report.json"
@@ -26,7 +26,7 @@ def test_the_main_job_of_one_method_is_green(
     assert code == 0
     assert "token_embedding" in out
     assert "exit code 0, every verdict passed" in out
-    assert "judging token_embedding" in err
+    assert "running token_embedding" in err
     verdicts = json.loads(report.read_text())["verdicts"]
     assert {verdict["subject"] for verdict in verdicts} == {"token_embedding", "model.pte"}
     assert {verdict["status"] for verdict in verdicts} == {"pass"}
@@ -45,7 +45,7 @@ def test_the_main_job_of_one_method_is_green(
         (("check", "codec", "--artifacts", "nowhere"), "codec_decoder.pte is not in nowhere"),
         (("check", "--asr", "ear"), "asr must be one of apple, pocketsphinx, whisper, command"),
         (("check", "--asr-command", "cat"), "--asr command and --asr-command go together"),
-        (("check", "codec", "--asr", "pocketsphinx"), "--asr listens to the whole path"),
+        (("check", "codec", "--asr", "pocketsphinx"), "--asr transcribes the executor's speech"),
         (("check", "--text", ""), "there is nothing to say: the text is empty"),
         (("check", "--text", "word " * 2000), "positions and the KV cache has 128"),
         (("golden", "bless", "--reason", "ok"), "a golden needs a reason of at least 10"),
@@ -65,7 +65,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 
 def test_another_text_is_evidence_and_no_golden(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Line
 ) -> None:
     parity.artifact("model.pte")
     report = tmp_path / "report.json"
@@ -83,7 +83,7 @@ def test_another_text_is_evidence_and_no_golden(
 
 
 def test_a_text_of_which_eager_says_nothing_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, parity: Line
 ) -> None:
     parity.artifact("model.pte")
     silent = "Hello " + "word " * 60
@@ -137,7 +137,7 @@ def test_a_fault_of_the_harness_is_no_mismatch(
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Parity, "report", broken)
+    monkeypatch.setattr("harness.parity.check", broken)
 
     assert typed(monkeypatch, "check", "codec") == 2
     assert "ZeroDivisionError" in capsys.readouterr().err
@@ -159,7 +159,7 @@ def test_export_writes_both_files(
 
 
 def test_given_artifacts_are_judged_as_they_are(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Line
 ) -> None:
     path = parity.artifact("model.pte").path
     (tmp_path / "model.pte").write_bytes(path.read_bytes()[:-4096])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fixtures.command_line import typed
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
 
@@ -33,12 +33,12 @@ def test_what_says_the_same_as_eager_is_green(
 
     found = verdicts(report)
     assert list(found) == [
-        "codes, free-running", "WAV, free-running", "streaming ≡ offline", "said twice",
+        "codes, free-running", "waveform, free-running", "streaming ≡ offline", "said twice",
     ]  # fmt: skip
     assert {status for status, _ in found.values()} == {"pass"}
     executor = json.loads(report.read_text())["executor"]
     assert executor["executor"] == "runner"
-    assert any("the whole path alone is judged" in note for note in executor["notes"])
+    assert any("free-running speech alone is judged" in note for note in executor["notes"])
     assert "runner" in capsys.readouterr().out
 
 
@@ -46,10 +46,10 @@ def test_what_says_the_same_as_eager_is_green(
     ("fault", "case", "words"),
     [
         ("other codes", "codes, free-running", "frame 2, codebook 5"),
-        ("other sound", "WAV, free-running", "16-bit codes"),
-        ("late sound", "WAV, free-running", "16-bit codes"),
+        ("other sound", "waveform, free-running", "16-bit codes"),
+        ("late sound", "waveform, free-running", "16-bit codes"),
         ("other stream", "streaming ≡ offline", "16-bit codes"),
-        ("moody", "said twice", "the same wish twice gave other 16-bit codes"),
+        ("moody", "said twice", "the second of two identical requests gave other samples"),
     ],
 )
 def test_what_says_something_else_is_a_mismatch(
@@ -91,7 +91,7 @@ def test_what_does_not_end_well_is_not_judged(
 
 
 def test_it_speaks_and_its_files_are_kept(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, runner: Path, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, runner: Path, parity: Line
 ) -> None:
     wav, codes = tmp_path / "out.wav", tmp_path / "codes.txt"
 
@@ -108,7 +108,7 @@ def test_it_speaks_and_its_files_are_kept(
 
 
 def test_it_speaks_with_files_that_somebody_else_exported(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path, parity: Line
 ) -> None:
     given, report = tmp_path / "given", tmp_path / "report.json"
     given.mkdir()

@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from fixtures.command_line import typed
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.asr import transcriber
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
@@ -28,7 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_speech_is_a_wav_file_and_its_codes(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None, parity: Line
 ) -> None:
     wav, codes = tmp_path / "out.wav", tmp_path / "codes.txt"
 
@@ -45,7 +45,7 @@ def test_speech_is_a_wav_file_and_its_codes(
 
 
 def test_eager_speaks_the_same_codes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Parity
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Line
 ) -> None:
     codes = tmp_path / "codes.txt"
     arguments = ["--output", str(tmp_path / "out.wav"), "--codes", str(codes)]

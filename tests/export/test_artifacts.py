@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.errors import InputError, MachineError, UnavailableError
 from harness.export import artifacts, programs
 from harness.export.artifacts import ExportOptions, export_artifact, given_artifact
@@ -27,7 +27,7 @@ def constants(path: Path) -> dict[str, int]:
 
 
 @pytest.fixture
-def upstream_metadata(monkeypatch: pytest.MonkeyPatch, parity: Parity) -> Any:
+def upstream_metadata(monkeypatch: pytest.MonkeyPatch, parity: Line) -> Any:
     """Upstream's own metadata, from its exporter with the tracing left out."""
     from executorch.examples.models.voxtral_tts import export_voxtral_tts as upstream
 
@@ -37,13 +37,13 @@ def upstream_metadata(monkeypatch: pytest.MonkeyPatch, parity: Parity) -> Any:
     return upstream
 
 
-def test_model_metadata_are_upstreams(parity: Parity, upstream_metadata: Any) -> None:
+def test_model_metadata_are_upstreams(parity: Line, upstream_metadata: Any) -> None:
     _, expected = upstream_metadata.export_model(parity.model, parity.sizes.max_seq_len)
 
     assert constants(parity.artifact("model.pte").path) == expected
 
 
-def test_codec_metadata_are_upstreams(parity: Parity, upstream_metadata: Any) -> None:
+def test_codec_metadata_are_upstreams(parity: Line, upstream_metadata: Any) -> None:
     _, expected = upstream_metadata.export_codec_decoder(
         parity.model, max_codec_frames=parity.sizes.max_codec_frames
     )
@@ -67,9 +67,7 @@ def test_codec_metadata_are_upstreams(parity: Parity, upstream_metadata: Any) ->
         ("codec_decoder.pte", {"forward"}),
     ],
 )
-def test_executorchs_own_runtime_opens_them(
-    artifact: str, methods: set[str], parity: Parity
-) -> None:
+def test_executorchs_own_runtime_opens_them(artifact: str, methods: set[str], parity: Line) -> None:
     from executorch.runtime import Runtime
 
     path = parity.artifact(artifact).path
@@ -81,7 +79,7 @@ def test_executorchs_own_runtime_opens_them(
 class Exporting:
     """Exports one small method of a stand-in model into a cache of its own."""
 
-    def __init__(self, parity: Parity, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    def __init__(self, parity: Line, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
         monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(cache))
         self.parity, self.loaded = parity, 0
         (head,) = (m for m in artifacts.METHODS if m.name == "semantic_head")
@@ -107,7 +105,7 @@ class Exporting:
 
 
 @pytest.fixture
-def exporting(parity: Parity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exporting:
+def exporting(parity: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exporting:
     return Exporting(parity, monkeypatch, tmp_path / "cache")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export import command
@@ -119,7 +119,7 @@ def test_mlx_files_are_those_that_check_judges() -> None:
 
 
 def test_one_target_in_bf16_for_a_streaming_runner(
-    tiny: Checkpoint, parity: Parity, tmp_path: Path
+    tiny: Checkpoint, parity: Line, tmp_path: Path
 ) -> None:
     write_artifacts(
         tiny,
@@ -149,7 +149,7 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
     target: str,
     names: list[str],
     tiny: Checkpoint,
-    parity: Parity,
+    parity: Line,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +176,7 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
 
 
 def test_nothing_is_written_unless_all_methods_can_be_lowered(
-    tiny: Checkpoint, parity: Parity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, parity: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fake(name: str, *_: object, **__: object) -> Artifact:
         failures = {"codec": "RuntimeError: no kernel"} if name == "codec_decoder.pte" else {}

@@ -14,10 +14,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from filelock import FileLock
-from harness.parity.triangulate import OnXnnpack
 from torch import nn
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
 from harness.export.kernels import (
     KERNEL_PROGRAMS,
@@ -29,6 +28,7 @@ from harness.export.programs import PROGRAMS
 from harness.export.quantization import KernelQuantization
 from harness.files import cache_dir, replace_directory
 from harness.methods.precision import Precision
+from harness.parity import Request
 from harness.pte.plan import TensorValue
 from harness.pte.program import read_program
 from harness.runtime.native import NativeExecutor
@@ -69,13 +69,13 @@ class _Lines(io.StringIO):
 
 
 @pytest.fixture(scope="session")
-def ours(parity: Parity) -> Parity:
-    return OnXnnpack(parity)
+def ours() -> Line:
+    return Line(Request(executor="xnnpack"))
 
 
 @pytest.fixture(params=FILES)
 def both(
-    request: pytest.FixtureRequest, ours: Parity, upstream: Path
+    request: pytest.FixtureRequest, ours: Line, upstream: Path
 ) -> Iterator[tuple[NativeExecutor, NativeExecutor]]:
     theirs, mine = NativeExecutor(), NativeExecutor(name="xnnpack")
     theirs.load(upstream / request.param)
@@ -107,12 +107,12 @@ def test_metadata_values_are_upstreams(both: tuple[NativeExecutor, NativeExecuto
 
 
 @pytest.mark.slow
-def test_outputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor], parity: Parity) -> None:
+def test_outputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor], parity: Line) -> None:
     theirs, mine = both
-    for method in parity.methods:
+    for method in parity.plan.selected:
         if method.entry not in theirs.methods():
             continue
-        (spoken, *_) = parity.evidence(method)
+        (spoken, *_) = parity.evidence.cases[method.name]
         for call in spoken.case.calls[:2]:
             (want,), (got,) = theirs.call(method.entry, call), mine.call(method.entry, call)
             assert got.dtype == want.dtype
@@ -121,7 +121,7 @@ def test_outputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor], pari
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_the_mlx_pair_declares_the_same(name: str, parity: Parity, upstream: Path) -> None:
+def test_the_mlx_pair_declares_the_same(name: str, parity: Line, upstream: Path) -> None:
     """Dtypes and sizes from the files themselves: no runtime here runs MLX."""
     assert _declared(parity.artifact(name).path) == _declared(upstream / name)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.export.programs import PROGRAMS
 from harness.pte.inspection import read_contents
 from harness.pte.names import names_file
@@ -16,7 +16,7 @@ from harness.runtime.portable import PortableExecutor
 from harness.upstream import quiet
 
 
-def test_every_method_of_an_artifact_has_names(parity: Parity) -> None:
+def test_every_method_of_an_artifact_has_names(parity: Line) -> None:
     path = parity.artifact("model.pte").path
     content = json.loads(names_file(path).read_text())
     assert content["schema"] == 2
@@ -30,7 +30,7 @@ def test_every_method_of_an_artifact_has_names(parity: Parity) -> None:
     }
 
 
-def test_every_instruction_says_what_it_is_for(parity: Parity) -> None:
+def test_every_instruction_says_what_it_is_for(parity: Line) -> None:
     contents = read_contents(parity.artifact("codec_decoder.pte").path)
     assert contents.intact is True
     (codec,) = contents.methods
@@ -41,7 +41,7 @@ def test_every_instruction_says_what_it_is_for(parity: Parity) -> None:
     assert {node.module for node in named if node.module} > {"codec_decoder"}
 
 
-def test_the_values_of_a_real_method_are_eagers_own(parity: Parity, tiny_model: Any) -> None:
+def test_the_values_of_a_real_method_are_eagers_own(parity: Line, tiny_model: Any) -> None:
     with quiet():
         program = PROGRAMS["predict_velocity"](tiny_model, parity.sizes)
     executor = PortableExecutor()

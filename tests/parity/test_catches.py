@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.arrays import Array
-from harness.compare import Status
-from harness.errors import ExecutionError
-from harness.methods import METHODS, Method, select_methods
-from harness.parity.evidence import SPEECH, Evidence
-from harness.parity.judge import judge_delegation, judge_evidence, judge_steps
-from harness.pte.coverage import MethodDelegation
+from harness.budget import COMMITTED
+from harness.compare import Status, Verdict, exit_code
+from harness.errors import ExecutionError, InputError, MachineError, UnsupportedError
+from harness.methods import METHODS, MODEL, Method, select_methods
+from harness.parity.evidence import SPEECH, STEPS
+from harness.parity.judges.values import judge_values
 from harness.runtime.protocol import Executor
 
 Damage = Callable[[Array], Array]
@@ -48,6 +49,19 @@ class Damaged:
         return [self.output(y.copy())]
 
 
+class OneState:
+    """An executor that keeps one KV cache for all states."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+
+    def reset(self, state: str = "default") -> None:
+        self.executor.reset()
+
+    def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
+        return self.executor.call(method, inputs)
+
+
 def with_nan(y: Array) -> Array:
     y.flat[y.size // 2] = np.nan
     return y
@@ -75,19 +89,12 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-def speech(parity: Parity, name: str) -> tuple[Method, Evidence]:
-    (method,) = select_methods([name])
-    evidence = next(e for e in parity.evidence(method) if e.case.label == SPEECH)
-    return method, evidence
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_damaged_output_fails(method: Method, damage: str, parity: Parity) -> None:
-    _, evidence = speech(parity, method.name)
+def test_damaged_output_fails(method: Method, damage: str, parity: Line) -> None:
     executor = Damaged(parity.executor(method.artifact), DAMAGES[damage])
 
-    verdict = judge_evidence(method, evidence, executor, parity.sizes, "fp32")
+    verdict = parity.judged_on(executor, method.name)
 
     assert verdict.status is Status.FAIL
     assert verdict.subject == method.name
@@ -95,118 +102,137 @@ def test_damaged_output_fails(method: Method, damage: str, parity: Parity) -> No
 
 @pytest.mark.parametrize("name", ["text_decoder", "semantic_head", "predict_velocity"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_one_damaged_call_among_many_fails(name: str, damage: str, parity: Parity) -> None:
-    method, evidence = speech(parity, name)
-    assert len(evidence.case.calls) > 10
-    executor = Damaged(parity.executor(method.artifact), DAMAGES[damage], at=7, only=True)
+def test_one_damaged_call_among_many_fails(name: str, damage: str, parity: Line) -> None:
+    assert len(parity.case(name)[1].case.calls) > 10
+    executor = Damaged(parity.executor(MODEL), DAMAGES[damage], at=7, only=True)
 
-    assert judge_evidence(method, evidence, executor, parity.sizes, "fp32").status is Status.FAIL
-
-
-def test_a_shifted_cache_position_fails(parity: Parity) -> None:
-    method, evidence = speech(parity, "text_decoder")
-    shifted = Damaged(parity.executor(method.artifact), inputs=lambda x: [x[0], x[1] + 1], at=1)
-
-    assert judge_evidence(method, evidence, shifted, parity.sizes, "fp32").status is Status.FAIL
+    assert parity.judged_on(executor, name).status is Status.FAIL
 
 
-def test_a_state_that_forgets_fails(parity: Parity) -> None:
-    method, evidence = speech(parity, "text_decoder")
-    executor = parity.executor(method.artifact)
+def test_a_shifted_cache_position_fails(parity: Line) -> None:
+    shifted = Damaged(parity.executor(MODEL), inputs=lambda x: [x[0], x[1] + 1], at=1)
+
+    assert parity.judged_on(shifted, "text_decoder").status is Status.FAIL
+
+
+def steps_on(executor: Damaged, parity: Line) -> Verdict:
+    """The verdict on one prefill against single steps, the steps made on `executor`."""
+    method, item = parity.case("text_decoder", STEPS)
+    observed = {
+        SPEECH: parity.observed_on(
+            parity.executor(MODEL), method, parity.case(method.name)[1].case
+        ),
+        STEPS: parity.observed_on(executor, method, item.case),
+    }
+    verdicts = judge_values(parity.plan, method, parity.evidence, observed, COMMITTED)
+    return next(verdict for verdict in verdicts if verdict.case == STEPS)
+
+
+def test_a_state_that_forgets_fails(parity: Line) -> None:
+    executor = parity.executor(MODEL)
 
     def forget(inputs: Sequence[Array]) -> Sequence[Array]:
-        executor.reset("single steps")
+        executor.reset()
         return inputs
 
-    forgetful = Damaged(executor, inputs=forget, at=1)
+    assert steps_on(Damaged(executor), parity).status is Status.PASS
+    assert steps_on(Damaged(executor, inputs=forget, at=1), parity).status is Status.FAIL
 
-    verdict = judge_steps(method, evidence.case, forgetful, parity.sizes, "fp32")
 
+def test_one_cache_for_two_states_fails(parity: Line) -> None:
+    executor = OneState(parity.executor(MODEL))
+
+    assert parity.judged_on(executor, "text_decoder").status is Status.PASS
+    verdict = parity.judged_on(executor, "text_decoder", "two states by turns")
     assert verdict.status is Status.FAIL
-    assert verdict.case == "prefill ≡ single steps"
 
 
-def test_the_wrong_knot_fails(parity: Parity) -> None:
-    method, evidence = speech(parity, "predict_velocity")
+@pytest.mark.parametrize("position", [76, 100, 126])
+def test_a_fault_at_a_late_single_step_fails(position: int, parity: Line) -> None:
+    """No speech of tiny reaches these positions; a wrong cache slot shows only where it is used."""
+
+    def late(inputs: Sequence[Array]) -> Sequence[Array]:
+        here = len(inputs[1]) == 1 and int(inputs[1][0]) == position
+        return [inputs[0] * np.float32(1.001), inputs[1]] if here else inputs
+
+    damaged = Damaged(parity.executor(MODEL), inputs=late)
+    label = next(
+        item.case.label
+        for item in parity.evidence.cases["text_decoder"]
+        if "single steps" in item.case.label and item.case.label != STEPS
+    )
+
+    assert parity.judged_on(damaged, "text_decoder").status is Status.PASS
+    assert parity.judged_on(damaged, "text_decoder", label).status is Status.FAIL
+
+
+def test_the_wrong_knot_fails(parity: Line) -> None:
     wrong = Damaged(
-        parity.executor(method.artifact), inputs=lambda x: [x[0], x[1] + 1, x[2]], at=5, only=True
+        parity.executor(MODEL), inputs=lambda x: [x[0], x[1] + 1, x[2]], at=5, only=True
     )
 
-    assert judge_evidence(method, evidence, wrong, parity.sizes, "fp32").status is Status.FAIL
+    assert parity.judged_on(wrong, "predict_velocity").status is Status.FAIL
 
 
-def test_a_program_that_refuses_to_run_fails_with_its_reason(parity: Parity) -> None:
-    method, evidence = speech(parity, "semantic_head")
-
+def refusing(parity: Line, error: Exception) -> Verdict:
     def refuse(inputs: Sequence[Array]) -> Sequence[Array]:
-        raise ExecutionError("axis 1 is out of bounds")
+        raise error
 
-    verdict = judge_evidence(
-        method,
-        evidence,
-        Damaged(parity.executor(method.artifact), inputs=refuse),
-        parity.sizes,
-        "fp32",
-    )
+    executor = Damaged(parity.executor(MODEL), inputs=refuse)
+    return parity.judged_on(executor, "semantic_head")
+
+
+def test_a_program_that_refuses_to_run_fails_with_its_reason(parity: Line) -> None:
+    verdict = refusing(parity, ExecutionError("axis 1 is out of bounds"))
 
     assert verdict.status is Status.FAIL
     assert verdict.summary == "lowered, but does not run: axis 1 is out of bounds"
 
 
-def delegation(**changes: object) -> MethodDelegation:
-    facts = {
-        "method": "forward",
-        "delegates": {"MLXBackend": 1},
-        "kernel_calls": (),
-        "nodes": 7,
-        "node_counts": {},
-    }
-    return MethodDelegation(**{**facts, **changes})  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
-    ("changes", "summary"),
+    "error",
     [
-        (
-            {"delegates": {"MLXBackend": 4}, "kernel_calls": ("aten::index_put.out",) * 3},
-            "expected one MLX delegate and nothing outside it, got 4 × MLXBackend; "
-            "not delegated: aten::index_put.out",
-        ),
-        (
-            {"delegates": {}, "nodes": 0, "kernel_calls": ("aten::add.out",)},
-            "expected one MLX delegate and nothing outside it, got no delegate; "
-            "not delegated: aten::add.out",
-        ),
-        (
-            {"delegates": {"XnnpackBackend": 1}},
-            "expected one MLX delegate and nothing outside it, got 1 × XnnpackBackend",
-        ),
+        InputError("input 0 must be bfloat16"),
+        MachineError("the child died by signal 9"),
+        UnsupportedError("a Metal kernel"),
+        MemoryError("no memory"),
+        TypeError("our own fault"),
     ],
+    ids=lambda error: type(error).__name__,
 )
-def test_an_undelegated_node_fails_and_is_listed(changes: dict, summary: str) -> None:
-    (codec,) = select_methods(["codec"])
-
-    verdict = judge_delegation(codec, [delegation(**changes)])
-
-    assert verdict.status is Status.FAIL
-    assert verdict.summary == summary
-
-
-def test_a_missing_method_cannot_be_judged() -> None:
-    (codec,) = select_methods(["codec"])
-
-    verdict = judge_delegation(codec, [delegation(method="encode")])
+def test_what_the_program_did_not_refuse_is_unjudged(error: Exception, parity: Line) -> None:
+    verdict = refusing(parity, error)
 
     assert verdict.status is Status.UNJUDGED
-    assert verdict.summary.startswith("codec_decoder.pte has no method forward: it carries encode")
+    assert exit_code([verdict]) == 2
+    assert str(error) in verdict.summary
 
 
-def test_a_weight_changed_after_export_fails(parity: Parity, tmp_path: Path) -> None:
+def test_a_case_that_was_not_run_is_unjudged(parity: Line) -> None:
+    (head,) = select_methods(["semantic_head"])
+
+    verdicts = judge_values(parity.plan, head, parity.evidence, {}, COMMITTED)
+
+    assert len(verdicts) == len(parity.evidence.cases["semantic_head"])
+    assert {verdict.status for verdict in verdicts} == {Status.UNJUDGED}
+
+
+def test_a_precision_without_an_allowance_is_unjudged(parity: Line) -> None:
+    (head,) = select_methods(["semantic_head"])
+    nothing = dataclasses.replace(COMMITTED, values={})
+
+    verdicts = judge_values(
+        parity.plan, head, parity.evidence, parity.observation.cases["semantic_head"], nothing
+    )
+
+    assert {verdict.status for verdict in verdicts} == {Status.UNJUDGED}
+
+
+def test_a_weight_changed_after_export_fails(parity: Line, tmp_path: Path) -> None:
     """Flip the exponent's low bit of one weight of the flow head, in a copy of the file."""
     from harness.runtime.portable import PortableExecutor
 
-    method, evidence = speech(parity, "predict_velocity")
-    original = parity.artifact(method.artifact).path.read_bytes()
+    original = parity.artifact(MODEL).path.read_bytes()
     weight = parity.model.flow_head.layers["0"].attention.wo.weight
     needle = weight[3, :16].numpy().tobytes()
     at = original.index(needle) + 3  # the top byte of a little-endian float32
@@ -215,8 +241,5 @@ def test_a_weight_changed_after_export_fails(parity: Parity, tmp_path: Path) -> 
     executor = PortableExecutor()
     executor.load(damaged)
 
-    broken = judge_evidence(method, evidence, executor, parity.sizes, "fp32")
-    other, other_evidence = speech(parity, "text_decoder")
-    sound = judge_evidence(other, other_evidence, executor, parity.sizes, "fp32")
-
-    assert (broken.status, sound.status) == (Status.FAIL, Status.PASS)
+    assert parity.judged_on(executor, "predict_velocity").status is Status.FAIL
+    assert parity.judged_on(executor, "text_decoder").status is Status.PASS

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from fixtures.exports import Line
 from harness.errors import InputError, ProgramError
-from harness.parity import Parity, Request
-from harness.parity.declared import declared_chunks, declared_size
+from harness.parity import Request
+from harness.parity.artifacts import open_artifacts
+from harness.parity.declared import declared_size
 from harness.synthesis import Chunks
 
 
 @pytest.fixture
-def given(tmp_path: Path, parity: Parity) -> Path:
+def given(tmp_path: Path, parity: Line) -> Path:
     """A directory with the two files, as somebody else would give them."""
     for name in ("model.pte", "codec_decoder.pte"):
         shutil.copyfile(parity.artifact(name).path, tmp_path / name)
@@ -24,17 +26,24 @@ def given(tmp_path: Path, parity: Parity) -> Path:
 
 
 def test_given_files_say_their_sizes(given: Path) -> None:
-    sizes = Parity(Request(artifacts=given)).sizes
+    sizes = Line(Request(artifacts=given)).sizes
     assert (sizes.max_seq_len, sizes.max_codec_frames) == (128, 40)
 
 
 def test_what_is_asked_for_outdoes_what_a_file_says(given: Path) -> None:
-    assert Parity(Request(artifacts=given, max_seq_len=64)).sizes.max_seq_len == 64
+    assert Line(Request(artifacts=given, max_seq_len=64)).sizes.max_seq_len == 64
 
 
-def test_chunks_are_upstreams_where_the_file_says_nothing(parity: Parity) -> None:
-    assert declared_chunks(parity.artifact("codec_decoder.pte").path) == Chunks(5, 25, 25)
-    assert declared_chunks(parity.artifact("model.pte").path) == Chunks(5, 25, 25)
+def test_one_method_needs_its_own_file_alone(given: Path) -> None:
+    (given / "model.pte").unlink()
+    line = Line(Request(methods=("codec",), artifacts=given))
+    assert line.plan.artifacts == ("codec_decoder.pte",)
+    assert line.sizes.max_codec_frames == 40
+    assert list(open_artifacts(line.plan, given).files) == ["codec_decoder.pte"]
+
+
+def test_a_stream_takes_the_files_chunks(parity: Line) -> None:
+    assert parity.artifacts.chunks == Chunks(5, 25, 25)
 
 
 def test_a_file_that_does_not_say_is_one_sentence(

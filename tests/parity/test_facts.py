@@ -1,46 +1,54 @@
-"""What a report says besides its verdicts."""
+"""What a report says besides its verdicts, and a file that is not what was exported."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 
-from harness.compare import Status
-from harness.export.artifacts import Artifact
-from harness.files import file_digest
-from harness.parity.facts import REFERENCE, judge_integrity, reference
-
-
-def artifact(path: Path) -> Artifact:
-    path.write_bytes(b"exported")
-    return Artifact(path.name, path, 8, file_digest(path), 1.0, True, {})
+from fixtures.exports import Line
+from harness.compare import Status, Verdict
+from harness.parity.artifacts import Artifacts
+from harness.parity.facts import reference
+from harness.parity.judge import judge
 
 
-def test_a_file_as_exported_needs_no_verdict(tmp_path: Path) -> None:
-    assert judge_integrity(artifact(tmp_path / "model.pte")) is None
+def passed(subject: str, kind: str) -> Verdict:
+    return Verdict(subject, "case", kind, Status.PASS, "", elements=1)
 
 
-def test_a_file_changed_after_export_fails(tmp_path: Path) -> None:
-    made = artifact(tmp_path / "model.pte")
-    made.path.write_bytes(b"exportee")
+def test_a_file_changed_after_export_fails(parity: Line) -> None:
+    file = parity.artifacts.files["model.pte"]
+    changed = dataclasses.replace(file, sha256="0" * 64)
+    artifacts = Artifacts({**parity.artifacts.files, "model.pte": changed})
 
-    verdict = judge_integrity(made)
+    def integrity(artifacts: Artifacts) -> list[Verdict]:
+        verdicts = judge(parity.plan, parity.evidence, artifacts, parity.observation)
+        return [verdict for verdict in verdicts if verdict.case == "integrity"]
 
-    assert verdict is not None
+    assert integrity(parity.artifacts) == []
+    (verdict,) = integrity(artifacts)
     assert (verdict.subject, verdict.status) == ("model.pte", Status.FAIL)
     assert "changed after its export" in verdict.summary
 
 
-def test_disputed_choices_name_who_makes_them() -> None:
-    assert all(choice.source for choice in REFERENCE.choices)
-    assert "ALiBi slopes" in {choice.name for choice in REFERENCE.choices}
+def test_choices_are_those_of_what_was_compared(parity: Line) -> None:
+    def names(*verdicts: Verdict) -> list[str]:
+        return [choice.name for choice in reference(parity.plan, verdicts).choices]
+
+    assert names(passed("token_embedding", "tensor")) == []
+    assert names(passed("codec", "waveform")) == ["ALiBi slopes", "special codes at the codec"]
+    assert "seed step" in names(passed("speech", "codes"))
 
 
-def test_an_unusual_export_is_said() -> None:
-    usual = reference("conv", ())
-    unusual = reference("unfold", ("index-rank",))
+def test_a_reference_that_nothing_was_compared_with_is_not_named(parity: Line) -> None:
+    unjudged = Verdict("speech", "codes", "codes", Status.UNJUDGED, "")
+    told = reference(parity.plan, [unjudged, passed("speech", "repeat")])
+    assert told.description == "none: nothing was compared with one"
+    assert told.choices == ()
 
-    assert usual == REFERENCE
-    assert [(c.name, c.value) for c in unusual.choices[len(REFERENCE.choices) :]] == [
+
+def test_an_unusual_export_is_said(parity: Line) -> None:
+    plan = dataclasses.replace(parity.plan, codec_form="unfold", without=("index-rank",))
+    assert [(choice.name, choice.value) for choice in reference(plan, []).choices] == [
         ("codec form", "unfold"),
         ("stock lowering put back", "index-rank"),
     ]

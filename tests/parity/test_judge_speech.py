@@ -1,4 +1,4 @@
-"""Codes of two speeches: ties told from faults."""
+"""Codes against eager's decisions along the same codes: ties told from faults."""
 
 from __future__ import annotations
 
@@ -7,175 +7,131 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.compare.decisions import Decisions, TieAllowance, common_frames, judge_decisions
 
-from harness.compare import Status
+from fixtures.exports import Line
+from harness.budget import DecisionAllowance
+from harness.compare import Status, Verdict
+from harness.parity.evidence import Evidence
+from harness.parity.judges.speech import judge_codes, judge_repeat, judge_speech
+from harness.parity.observation import By, Observation, Refusal, Spoken
+from harness.synthesis import Followed
 
-ALLOWED = TieAllowance(logits=1e-3, levels=1e-2, source="this test")
-FRAMES, BOOKS = 6, 4
+ALLOWED = DecisionAllowance(logits=1e-3, levels=1e-2, source="this test")
+FRAMES, BOOKS = 6, 37
 
 
-def spoken(**changes: Any) -> Decisions:
-    draw = np.random.default_rng(11)
-    made = Decisions(
-        codes=draw.integers(2, 20, (BOOKS, FRAMES)),
-        ended=True,
-        semantic_margins=np.full(FRAMES + 1, 0.5, np.float32),
-        runners_up=np.full(FRAMES + 1, 9, np.int64),
-        level_margins=np.full((BOOKS - 1, FRAMES), 0.25, np.float32),
+def said(**changes: Any) -> Spoken:
+    codes = np.random.default_rng(11).integers(2, 20, (BOOKS, FRAMES))
+    return dataclasses.replace(Spoken(codes, True, np.zeros(4, np.float32)), **changes)
+
+
+def followed(spoken: Spoken, **changes: Any) -> Followed:
+    frames = spoken.codes.shape[1]
+    made = Followed(
+        spoken.codes,
+        spoken.ended,
+        frames,
+        np.zeros(frames + spoken.ended, np.float32),
+        np.zeros((BOOKS - 1, frames), np.float32),
+        np.zeros(4, np.float32),
     )
     return dataclasses.replace(made, **changes)
 
 
-def at(array: Any, place: Any, value: float) -> np.ndarray:
-    changed = np.array(array)
-    changed[place] = value
-    return changed
+def at(shape: Any, place: Any, value: float) -> np.ndarray:
+    made = np.zeros(shape, np.float32)
+    made[place] = value
+    return made
 
 
-def judged(candidate: Decisions, reference: Decisions) -> Any:
-    return judge_decisions("speech", "codes", candidate, reference, ALLOWED)
+@pytest.fixture(scope="module")
+def judged(parity: Line) -> Any:
+    def judge(spoken: Spoken, eager: Followed | None, allowance: Any = ALLOWED) -> Verdict:
+        return judge_codes(parity.plan, parity.evidence, spoken, eager, allowance)
+
+    return judge
 
 
-def test_equal_codes_pass() -> None:
-    verdict = judged(spoken(), spoken())
+def test_equal_decisions_pass(judged: Any) -> None:
+    verdict = judged(said(), followed(said()))
     assert verdict.status is Status.PASS
-    assert verdict.summary == "all 24 codes of 6 frames equal, ended by END_AUDIO"
-    assert verdict.elements == 24
+    assert verdict.summary == ("all 223 decisions of 6 frames are eager's, ended by END_AUDIO")
 
 
-def rounded(margin_ours: float, margin_theirs: float, step: int = 1) -> tuple[Decisions, Decisions]:
-    """Codebook 2 of frame 3 rounded to one side and to the other."""
-    theirs = spoken()
-    theirs = dataclasses.replace(
-        theirs, level_margins=at(theirs.level_margins, (1, 3), margin_theirs)
-    )
-    ours = dataclasses.replace(
-        theirs,
-        codes=at(theirs.codes, (2, 3), theirs.codes[2, 3] + step),
-        level_margins=at(theirs.level_margins, (1, 3), margin_ours),
-    )
-    return ours, theirs
-
-
-def test_a_value_on_either_side_of_a_tie_is_a_tie() -> None:
-    ours, theirs = rounded(0.004, 0.005)
-    # what follows is another speech
-    ours = dataclasses.replace(ours, codes=at(ours.codes, (slice(None), slice(4, None)), 7))
-    verdict = judged(ours, theirs)
+def test_a_rounding_tie_passes_and_is_told(judged: Any) -> None:
+    verdict = judged(said(), followed(said(), beyond=at((BOOKS - 1, FRAMES), (1, 3), 0.004)))
     assert verdict.status is Status.PASS
-    assert verdict.metrics["tie_frame"] == 3
-    assert "equal for 3 frames" in verdict.summary
-    assert "frame 3, codebook 2" in verdict.summary
-    assert verdict.gates[1].value == pytest.approx(0.009)
+    assert "1 of 223 decisions are not eager's, all of them ties" in verdict.summary
+    (gate,) = (gate for gate in verdict.gates if gate.name == "acoustic decision")
+    assert gate.where == "frame 3, codebook 2"
 
 
-def test_a_value_that_moved_too_far_is_a_fault() -> None:
-    verdict = judged(*rounded(0.006, 0.005))
+@pytest.mark.parametrize("moved", [0.5, np.nan, np.inf])
+def test_a_value_that_lies_elsewhere_is_a_fault(judged: Any, moved: float) -> None:
+    beyond = at((BOOKS - 1, FRAMES), (1, 3), moved)
+    assert judged(said(), followed(said(), beyond=beyond)).status is Status.FAIL
+
+
+@pytest.mark.parametrize("moved", [0.5, np.nan, np.inf])
+def test_logits_that_lie_elsewhere_are_a_fault(judged: Any, moved: float) -> None:
+    """A margin of NaN is no tie: FINDINGS had it pass with a gate of 0."""
+    behind = at(FRAMES + 1, 0, moved)
+    assert judged(said(), followed(said(), behind=behind)).status is Status.FAIL
+
+
+def test_speech_that_goes_on_after_the_end_is_a_fault(judged: Any) -> None:
+    """Eager's END lies far above the code that was chosen in its place."""
+    spoken = said(ended=True)
+    behind = at(FRAMES + 1, 2, 3.0)
+    assert judged(spoken, followed(spoken, behind=behind)).status is Status.FAIL
+
+
+def test_the_end_decoded_as_a_frame_is_a_fault(judged: Any) -> None:
+    codes = said().codes.copy()
+    codes[0, FRAMES - 1] = 1
+    spoken = said(codes=codes)
+    verdict = judged(spoken, followed(spoken))
     assert verdict.status is Status.FAIL
-    assert verdict.metrics["fault_frame"] == 3
-    assert "its value moved by 0.011 levels" in verdict.summary
+    assert verdict.summary == "frame 5, codebook 0: 1"
 
 
-def test_two_levels_are_no_tie() -> None:
-    assert judged(*rounded(0.001, 0.001, step=2)).status is Status.FAIL
-
-
-def chosen(code: int, runner_up: int, margin: float) -> tuple[Decisions, Decisions]:
-    """Semantic codes of frame 2: `code` against 17, the reference's second being `code`."""
-    theirs = spoken()
-    theirs = dataclasses.replace(
-        theirs,
-        codes=at(theirs.codes, (0, 2), 17),
-        runners_up=at(theirs.runners_up, 2, code),
-        semantic_margins=at(theirs.semantic_margins, 2, margin),
-    )
-    ours = dataclasses.replace(
-        theirs, codes=at(theirs.codes, (0, 2), code), runners_up=at(theirs.runners_up, 2, runner_up)
-    )
-    return ours, theirs
-
-
-def test_the_two_best_codes_changing_places_is_a_tie() -> None:
-    verdict = judged(*chosen(5, 17, 4e-4))
-    assert verdict.status is Status.PASS
-    assert "semantic code 17 → 5" in verdict.summary
-    assert verdict.gates[0].value == pytest.approx(8e-4)
-
-
-def test_far_logits_changing_places_is_a_fault() -> None:
-    verdict = judged(*chosen(5, 17, 6e-4))
+def test_a_speech_that_stops_early_is_a_fault(judged: Any) -> None:
+    spoken = said(ended=False)
+    verdict = judged(spoken, followed(spoken))
     assert verdict.status is Status.FAIL
-    assert "its logits were 1.2e-3 apart" in verdict.summary.replace("0.0012", "1.2e-3")
+    assert "stops after 6 frames and never chose END_AUDIO" in verdict.summary
 
 
-def test_a_third_code_is_a_fault() -> None:
-    assert judged(*chosen(5, 3, 1e-6)).status is Status.FAIL
+def test_frames_that_eager_could_not_follow_are_a_fault(judged: Any) -> None:
+    assert judged(said(), followed(said(), followed=4)).status is Status.FAIL
 
 
-def test_an_end_that_comes_by_a_tie() -> None:
-    theirs = spoken()
-    theirs = dataclasses.replace(
-        theirs,
-        runners_up=at(theirs.runners_up, 4, 1),
-        semantic_margins=at(theirs.semantic_margins, 4, 1e-4),
-    )
-    ours = dataclasses.replace(
-        theirs,
-        codes=theirs.codes[:, :4],
-        level_margins=theirs.level_margins[:, :4],  # type: ignore[index]
-        semantic_margins=theirs.semantic_margins[:5],  # type: ignore[index]
-        runners_up=at(theirs.runners_up, 4, theirs.codes[0, 4])[:5],
-    )
-    verdict = judged(ours, theirs)
-    assert verdict.status is Status.PASS
-    assert "4 frames, the reference 6" in verdict.summary
+def test_codes_that_eager_did_not_follow_are_unjudged(judged: Any) -> None:
+    verdict = judged(said(), None)
+    assert verdict.status is Status.UNJUDGED
+    assert "eager did not follow" in verdict.summary
 
 
-def test_an_end_that_comes_early_is_a_fault() -> None:
-    whole = spoken()
-    early = dataclasses.replace(whole, codes=whole.codes[:, :4])
-    verdict = judged(early, whole)
+def test_a_precision_that_was_not_measured_is_unjudged(judged: Any) -> None:
+    assert judged(said(), followed(said()), None).status is Status.UNJUDGED
+
+
+def test_other_margins_in_the_second_speech_fail() -> None:
+    """A state that survives a reset may leave the codes as they are."""
+    first = said(margins=(np.array([0.5], np.float32),))
+    again = said(margins=(np.array([0.25], np.float32),))
+    verdict = judge_repeat(first, again)
     assert verdict.status is Status.FAIL
-    assert "→ END" in verdict.summary
+    assert "margins of decisions" in verdict.summary
 
 
-def test_a_speech_that_just_stops_is_a_fault() -> None:
-    whole = spoken()
-    cut = dataclasses.replace(whole, codes=whole.codes[:, :4], ended=False)
-    assert "stops after frame 4" in judged(cut, whole).summary
-    assert judged(cut, whole).status is Status.FAIL
+@pytest.mark.parametrize(
+    ("by", "status"), [(By.PROGRAM, Status.FAIL), (By.HARNESS, Status.UNJUDGED)]
+)
+def test_who_refused_to_speak_decides(parity: Line, by: By, status: Status) -> None:
+    from harness.budget import COMMITTED
 
-
-def test_decisions_that_moved_alike_but_too_far_fail() -> None:
-    theirs = spoken()
-    ours = dataclasses.replace(theirs, level_margins=at(theirs.level_margins, (0, 5), 0.3))
-    verdict = judged(ours, theirs)
-    assert verdict.status is Status.FAIL
-    assert "acoustic decisions moved by 0.050 levels" in verdict.summary
-
-
-def test_a_speaker_without_margins_is_judged_by_the_references() -> None:
-    ours, theirs = rounded(0.0, 0.005)
-    bare = dataclasses.replace(ours, semantic_margins=None, runners_up=None, level_margins=None)
-    assert judged(bare, theirs).status is Status.PASS
-    ours, theirs = rounded(0.0, 0.05)
-    bare = dataclasses.replace(ours, semantic_margins=None, runners_up=None, level_margins=None)
-    assert judged(bare, theirs).status is Status.FAIL
-
-
-def test_nothing_said_is_not_judged() -> None:
-    empty = Decisions(np.zeros((BOOKS, 0), np.int64), True)
-    assert judged(empty, empty).status is Status.UNJUDGED
-
-
-def test_other_codebooks_fail() -> None:
-    whole = spoken()
-    assert judged(dataclasses.replace(whole, codes=whole.codes[:3]), whole).status is Status.FAIL
-
-
-def test_common_frames_end_where_codes_differ() -> None:
-    codes = spoken().codes
-    assert common_frames(codes, codes) == 6
-    assert common_frames(at(codes, (3, 2), 99), codes) == 2
-    assert common_frames(codes[:, :4], codes) == 4
+    evidence: Evidence = parity.evidence
+    silent = Observation(parity.run.fingerprint, {}, None, Refusal(by, "no audio"))
+    (verdict,) = judge_speech(parity.plan, evidence, silent, COMMITTED)
+    assert verdict.status is status

@@ -6,31 +6,29 @@ import dataclasses
 
 import numpy as np
 import pytest
-from harness.parity.whole import judge_against_eager
 
 from harness.compare import Status
-from harness.parity import Parity, Request
-from harness.parity.speaking import Speaker, Utterance
-
-
-@pytest.fixture(scope="module")
-def cramped() -> Parity:
-    """`tiny` with a codec of 7 frames and a KV cache that ends before the sentence does."""
-    return Parity(Request(executor="portable", max_seq_len=40, max_codec_frames=7))
+from harness.parity import Request, check
+from harness.parity.judge import judge
 
 
 @pytest.mark.slow
-def test_a_full_cache_ends_speech_in_windows_as_eager_does(cramped: Parity) -> None:
-    wish = Utterance()
-    spoken = Speaker(cramped).say(wish)
-    eager = Speaker(cramped, eager=True).say(wish)
+def test_a_full_cache_ends_speech_in_windows_as_eager_does() -> None:
+    """`tiny` with a codec of 7 frames and a KV cache that ends before the sentence does."""
+    checked = check(Request(executor="portable", max_seq_len=36, max_codec_frames=7))
+    speech = checked.observation.speech
 
-    codes, sound = judge_against_eager(Speaker(cramped), spoken, eager)
+    assert speech is not None
+    said = speech.first
+    assert said.codes.shape[1] == 36 - checked.evidence.prompt.ids.shape[1] - 1
+    assert said.codes.shape[1] > 7
+    assert not said.ended
+    assert {v.status for v in checked.verdicts if v.subject == "speech"} == {Status.PASS}
 
-    prompt = len(spoken.prompt_ids)
-    assert spoken.frames == 40 - prompt - 1
-    assert spoken.frames > 7
-    assert not spoken.ended
-    assert (codes.status, sound.status) == (Status.PASS, Status.PASS)
-    late = dataclasses.replace(eager, waveform=np.roll(eager.waveform, 1920))
-    assert judge_against_eager(Speaker(cramped), spoken, late)[1].status is Status.FAIL
+    late = dataclasses.replace(said, waveform=np.roll(said.waveform, 1920))
+    observation = dataclasses.replace(
+        checked.observation, speech=dataclasses.replace(speech, first=late)
+    )
+    verdicts = judge(checked.plan, checked.evidence, checked.artifacts, observation)
+    (sound,) = (v for v in verdicts if v.case == "waveform, free-running")
+    assert sound.status is Status.FAIL

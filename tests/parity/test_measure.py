@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
+from harness.budget import ANYTHING, COMMITTED, MEASURING
 from harness.compare import Gate, Status, Verdict
-from harness.methods import select_methods
-from harness.parity.measure import greatest, measurable
+from harness.parity.measure import greatest
 
 
 def verdict(kind: str, case: str, *gates: Gate) -> Verdict:
@@ -27,11 +25,9 @@ def test_the_greatest_value_of_each_gate_counts() -> None:
     }
 
 
-@pytest.mark.parametrize(("method", "masked"), [("codec", False), ("semantic_head", True)])
-def test_what_has_no_allowance_can_be_measured(method: str, masked: bool) -> None:
-    (known,) = select_methods([method])
-
-    stand_in = measurable(known, "fp8").allowances["fp8"]
-
-    assert (stand_in.max_abs, stand_in.masked) == (1e9, masked)
-    assert measurable(known, "fp32") is known
+def test_what_has_no_allowance_is_measured_all_the_same() -> None:
+    assert COMMITTED.of("mlx", "fp8", "codec") is None
+    stand_in = MEASURING.of("mlx", "fp8", "codec")
+    assert stand_in is not None
+    assert stand_in.max_abs == ANYTHING
+    assert MEASURING.of("mlx", "fp32", "codec") == COMMITTED.of("mlx", "fp32", "codec")

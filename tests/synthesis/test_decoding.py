@@ -78,7 +78,7 @@ def test_a_window_longer_than_the_codec_takes_is_refused(tiny: Checkpoint) -> No
 
 @pytest.mark.parametrize(("preset", "frames"), [("tiny", 15), ("small", 21)])
 def test_the_codec_looks_back_a_known_number_of_frames(preset: str, frames: int) -> None:
-    assert codec_lookback(open_checkpoint(preset)) == frames
+    assert codec_lookback(open_checkpoint(preset).config) == frames
 
 
 def test_beyond_its_lookback_the_codec_hears_nothing(tiny: Checkpoint, tiny_model: object) -> None:

@@ -12,7 +12,18 @@ import pytest
 from harness.arrays import Array
 from harness.checkpoint import Checkpoint
 from harness.errors import InputError
-from harness.synthesis import Recorder, decode_codes, round_codes, speak
+from harness.synthesis import (
+    Chunks,
+    Limits,
+    Recorder,
+    Utterance,
+    decode_codes,
+    follow,
+    make_prompt,
+    round_levels,
+    scaled_levels,
+    speak,
+)
 
 PROMPT = 26  # positions of "Hello, how are you today?" in the voice neutral_female
 
@@ -46,9 +57,20 @@ class Scripted:
 
 
 def say(run: Any, checkpoint: Checkpoint, **changes: Any) -> Any:
-    settings: dict[str, Any] = {"max_frames": 8, "max_seq_len": 64, "codec_frames": 8}
-    text, voice = "Hello, how are you today?", "neutral_female"
-    return speak(run, checkpoint, text, voice, **{**settings, **changes})
+    limits = Limits(
+        changes.pop("max_seq_len", 64),
+        changes.pop("codec_frames", 8),
+        changes.pop("dtype", "float32"),
+    )
+    chunks = changes.pop("chunks", None)
+    utterance = Utterance(
+        voice=changes.pop("voice", "neutral_female"),
+        max_new_tokens=changes.pop("max_frames", 8),
+        streaming=chunks is not None,
+        **changes,
+    )
+    prompt = make_prompt(checkpoint, utterance)
+    return speak(run, checkpoint.config, prompt, utterance, limits, chunks=chunks or Chunks())
 
 
 def test_end_audio_stops_and_is_no_frame(tiny: Checkpoint) -> None:
@@ -173,17 +195,36 @@ def test_long_speech_is_decoded_in_windows(tiny: Checkpoint) -> None:
 )  # fmt: skip
 def test_rounding_of_clamps_and_ties(value: float, away: int, even: int) -> None:
     x = np.array([value], np.float32)
-    assert round_codes(x, 21)[0].tolist() == [away]
-    assert round_codes(x, 21, "half-even")[0].tolist() == [even]
+    assert round_levels(scaled_levels(x, 21)).tolist() == [away]
+    assert round_levels(scaled_levels(x, 21), "half-even").tolist() == [even]
 
 
 def test_just_below_a_tie_is_not_rounded_up() -> None:
     # Of two levels it comes to 0.49999997, and 0.5 more in float32 is 1.
-    codes, _ = round_codes(np.array([-(2.0**-24)], np.float32), 2)
-    assert codes.tolist() == [0]
+    levels = scaled_levels(np.array([-(2.0**-24)], np.float32), 2)
+    assert round_levels(levels).tolist() == [0]
 
 
 @pytest.mark.parametrize(("value", "margin"), [(0.25, 0.0), (0.3, 0.5), (0.26, 0.1)])
-def test_margin_is_the_distance_from_a_tie(value: float, margin: float) -> None:
-    _, margins = round_codes(np.array([value], np.float32), 21)
-    assert margins[0] == pytest.approx(margin, abs=1e-5)
+def test_levels_tell_the_distance_from_a_tie(value: float, margin: float) -> None:
+    (level,) = scaled_levels(np.array([value], np.float32), 21)
+    assert abs(level - np.floor(level) - 0.5) == pytest.approx(margin, abs=1e-5)
+
+
+def test_along_given_codes_every_decision_has_the_same_history(tiny: Checkpoint) -> None:
+    recorder = Recorder(Scripted(length=4))
+    spoken = say(Scripted(length=4), tiny)
+    utterance = Utterance(voice="neutral_female", max_new_tokens=8)
+    prompt, limits = make_prompt(tiny, utterance), Limits(64, 8)
+    codes = spoken.codes.copy()
+    codes[0, 1] = 99  # another semantic code: its logit is 0, the best is 4
+    codes[3, 2] += 2
+
+    found = follow(recorder, tiny.config, prompt, utterance, limits, (codes, True))
+
+    assert found.followed == 4
+    assert found.behind.tolist() == [0, 4, 0, 0, 0]
+    assert np.argwhere(found.beyond > 0).tolist() == [[2, 2]]
+    assert found.beyond[2, 2] == pytest.approx(1.5, abs=0.5)
+    fed = [call.inputs[0][0, 0, 0] for call in recorder.calls("audio_token_embedding")]
+    assert fed == codes[0].tolist()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from fixtures.exports import Line as Parity
 from harness.checkpoint import Checkpoint
-from harness.parity.speaking import Speaker, Utterance
+from harness.parity.observe import say
 from harness.synthesis import Recorder
 from harness.synthesis.warmup import warm_up
 
@@ -36,8 +38,10 @@ def test_the_methods_that_upstream_warms(tiny: Checkpoint, dtype: str) -> None:
 
 
 def test_speech_is_the_same_after_it(parity: Parity) -> None:
-    wish = Utterance(max_new_tokens=2)
-    cold = Speaker(parity).say(wish)
-    speaker = Speaker(parity)
-    speaker.prepare()
-    assert np.array_equal(speaker.say(wish).waveform, cold.waveform)
+    utterance = dataclasses.replace(parity.plan.utterance, max_new_tokens=2)
+    plan = dataclasses.replace(parity.plan, utterance=utterance)
+    cold = say(parity.run, plan, parity.evidence, plan.limits)
+    warm_up(parity.run, parity.checkpoint, "float32")
+    assert np.array_equal(
+        say(parity.run, plan, parity.evidence, plan.limits).waveform, cold.waveform
+    )
