@@ -215,7 +215,7 @@ def test_what_can_never_be_said_is_refused_before_an_export(
     def exported(*arguments: object, **options: object) -> None:
         raise AssertionError("exported")
 
-    monkeypatch.setattr(Parity, "artifact", exported)
+    monkeypatch.setattr("harness.parity.speaking.export", exported)
     monkeypatch.chdir(tmp_path)
     for text in ("", " \n", "word " * 2000):
         assert run(monkeypatch, "--text", text) == 2
