@@ -1,4 +1,4 @@
-"""Sizes and chunks that a file declares, whatever would run it."""
+"""Sizes that a given file declares, whatever would run it."""
 
 from __future__ import annotations
 
@@ -9,32 +9,43 @@ from typing import Any
 
 import pytest
 
+from fixtures.exports import Line
 from harness.errors import InputError, ProgramError
-from harness.parity import Parity, Request
-from harness.parity.declared import declared_chunks, declared_size
-from harness.synthesis import Chunks
+from harness.parity import Request
+from harness.parity.artifacts import open_artifacts
+from harness.parity.declared import declared_size
+
+FILES = ("model.pte", "codec_decoder.pte")
 
 
 @pytest.fixture
-def given(tmp_path: Path, parity: Parity) -> Path:
+def given(tmp_path: Path, parity: Line) -> Path:
     """A directory with the two files, as somebody else would give them."""
-    for name in ("model.pte", "codec_decoder.pte"):
+    for name in FILES:
         shutil.copyfile(parity.artifact(name).path, tmp_path / name)
     return tmp_path
 
 
 def test_given_files_say_their_sizes(given: Path) -> None:
-    sizes = Parity(Request(artifacts=given)).sizes
+    sizes = Line(Request(artifacts=given)).sizes
     assert (sizes.max_seq_len, sizes.max_codec_frames) == (128, 40)
 
 
 def test_what_is_asked_for_outdoes_what_a_file_says(given: Path) -> None:
-    assert Parity(Request(artifacts=given, max_seq_len=64)).sizes.max_seq_len == 64
+    assert Line(Request(artifacts=given, max_seq_len=64)).sizes.max_seq_len == 64
 
 
-def test_chunks_are_upstreams_where_the_file_says_nothing(parity: Parity) -> None:
-    assert declared_chunks(parity.artifact("codec_decoder.pte").path) == Chunks(5, 25, 25)
-    assert declared_chunks(parity.artifact("model.pte").path) == Chunks(5, 25, 25)
+@pytest.mark.parametrize(
+    ("method", "file"), [("codec", "codec_decoder.pte"), ("semantic_head", "model.pte")]
+)
+def test_only_the_file_of_the_methods_asked_for_is_wanted(
+    method: str, file: str, given: Path
+) -> None:
+    (other,) = set(FILES) - {file}
+    (given / other).unlink()
+    line = Line(Request(artifacts=given, methods=(method,)))
+
+    assert set(open_artifacts(line.plan, given).files) == {file}
 
 
 def test_a_file_that_does_not_say_is_one_sentence(
