@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 from pathlib import Path
+from typing import Any
 
 from harness.errors import ProgramError
 from harness.files import open_file
@@ -30,7 +31,7 @@ class MappedFile:
 
     def __init__(self, path: Path, kind: str) -> None:
         # Another file may take its place while it is used: every access goes to this one.
-        self._file = open_file(path, kind, ProgramError)
+        self._file: Any = open_file(path, kind, ProgramError)
         try:
             self._mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         except BaseException as error:
