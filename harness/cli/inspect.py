@@ -32,9 +32,10 @@ def inspect(
     ] = None,
 ) -> None:
     """Say what is in a .pte: delegates, coverage, weights, quantisation, metadata, steps."""
-    from harness.files import replace_file
+    from harness.files import check_targets, replace_file
     from harness.pte.inspection import print_contents, read_contents, to_json
 
+    check_targets(json)
     contents = read_contents(file, data or (), method)
     if json is not None:
         with replace_file(json) as scratch:

@@ -123,8 +123,8 @@ class Artifact:
         Size and content as exported; of the file itself where it was given.
     seconds
         What the export took.
-    cached
-        Whether an earlier run made it.
+    origin
+        ``exported`` in this run, ``cached`` from an earlier one, or ``given`` by the user.
     failures
         Methods that could not be lowered, and why; they are not in the file.
     """
@@ -134,7 +134,7 @@ class Artifact:
     bytes: int
     sha256: str
     seconds: float
-    cached: bool
+    origin: str
     failures: Mapping[str, str]
 
 
@@ -193,7 +193,8 @@ def export_artifact(
         entry = entry_of(fresh=True)
         about = _about(entry.path)
     assert about is not None
-    return Artifact(name=name, path=entry.path / name, cached=not entry.made, **about)
+    origin = "exported" if entry.made else "cached"
+    return Artifact(name=name, path=entry.path / name, origin=origin, **about)
 
 
 def given_path(directory: Path, name: str) -> Path:
@@ -216,7 +217,7 @@ def given_path(directory: Path, name: str) -> Path:
 def given_artifact(directory: Path, name: str) -> Artifact:
     """An artifact that somebody else exported; raises as `given_path` does."""
     path = given_path(directory, name)
-    return Artifact(name, path, path.stat().st_size, file_digest(path), 0.0, True, {})
+    return Artifact(name, path, path.stat().st_size, file_digest(path), 0.0, "given", {})
 
 
 def _export(

@@ -1,4 +1,4 @@
-"""What an artifact says of itself, in its metadata methods, whatever runs it."""
+"""A size that a given file says of itself, in a metadata method."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from harness.errors import InputError
 from harness.export.artifacts import given_path
 from harness.pte.facts import read_metadata
 
-__all__ = ["declared", "declared_size"]
-
-
-def declared(path: Path) -> dict[str, int]:
-    """The whole numbers among the metadata methods of a file."""
-    return {name: value for name, value in read_metadata(path).items() if isinstance(value, int)}
+__all__ = ["declared_size"]
 
 
 def declared_size(directory: Path, artifact: str, name: str) -> int:
@@ -24,10 +19,10 @@ def declared_size(directory: Path, artifact: str, name: str) -> int:
     InputError
         There is no such file, or it does not say.
     """
-    told = declared(given_path(directory, artifact))
-    if name not in told:
+    size = read_metadata(given_path(directory, artifact)).get(name)
+    if type(size) is not int or size < 1:
         raise InputError(
-            f"{artifact} has no metadata method {name}, so that its size is not known; export it "
-            "with `voxtral-parity export` or upstream's script"
+            f"{artifact} has no metadata method {name} that gives a size (got {str(size)[:40]}); "
+            "export it with `voxtral-parity export` or upstream's script"
         )
-    return told[name]
+    return size

@@ -85,8 +85,8 @@ def artifact_facts(artifact: Artifact) -> ArtifactFacts:
         artifact.name,
         artifact.bytes,
         artifact.sha256,
-        0.0 if artifact.cached else artifact.seconds,
-        artifact.cached,
+        artifact.seconds if artifact.origin == "exported" else 0.0,
+        artifact.origin,
     )
 
 

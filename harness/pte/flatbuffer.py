@@ -25,6 +25,10 @@ __all__ = ["Reader", "record"]
 _MAX_DEPTH = 16
 # What is decoded takes at least a byte each in an honest file, and tables are rarely shared.
 _SHARING = 8
+# A program of 4B weights comes to a tenth of this; so many records take some 500 MB.
+_MAX_PARTS = 5_000_000
+# Constants that very old exports keep inline; a flatbuffer holds 2 GiB at the most.
+_MAX_INLINE = 1 << 30
 
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
@@ -65,7 +69,8 @@ class Reader:
         self._buffer = buffer
         self._what = what
         self._convert = convert or {}
-        self._budget = 1024 + _SHARING * len(buffer)
+        self._budget = min(1024 + _SHARING * len(buffer), _MAX_PARTS)
+        self._inline = min(len(buffer), _MAX_INLINE)
         self._strings: dict[int, str] = {}
 
     def root(self) -> Any:
@@ -103,7 +108,7 @@ class Reader:
     def _spend(self, count: int) -> None:
         self._budget -= count
         if self._budget < 0:
-            raise self._damaged("its tables refer to each other more often than any export's do")
+            raise self._damaged("it has more parts than any export, or refers to them more often")
 
     def _table(self, name: str, position: int, depth: int) -> Any:
         if depth > _MAX_DEPTH:
@@ -159,7 +164,9 @@ class Reader:
         if kind.kind == "string":
             # Exporters write a string once and refer to it often.
             if target not in self._strings:
-                self._strings[target] = str(self._bytes(target), "utf-8")
+                text = self._bytes(target)
+                self._spend(len(text))
+                self._strings[target] = str(text, "utf-8")
                 if self._unpack(_U8, target + 4 + self._unpack(_U32, target)):
                     raise self._damaged(f"the text at byte {target} has no end")
             return self._strings[target]
@@ -183,20 +190,24 @@ class Reader:
         start = position + 4
         if start + length > len(self._buffer):
             raise self._damaged(f"a list of {length} bytes in it runs past its end")
-        self._spend(length // width)
         return self._buffer[start : start + length]
 
     def _vector(self, element: Type, position: int, depth: int) -> Any:
         if element.kind == "scalar":
             code = _SCALAR[element.name]
             data = self._bytes(position, code.size)
-            return (
-                bytes(data) if element.name == "B" else tuple(v for (v,) in code.iter_unpack(data))
-            )
+            if element.name == "B":
+                self._inline -= len(data)
+                if self._inline < 0:
+                    raise self._damaged("it holds more bytes than it has, or 1 GiB of them inline")
+                return bytes(data)
+            self._spend(len(data) // code.size)
+            return tuple(v for (v,) in code.iter_unpack(data))
         width = 4
         if element.kind == "struct":
             width = sum(_SCALAR[f.type.name].size for f in self._schema.structs[element.name])
         count = len(self._bytes(position, width)) // width
+        self._spend(count)
         first = position + 4
         return tuple(self._value(element, first + width * i, depth) for i in range(count))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 from pathlib import Path
+from typing import Any
 
 from harness.errors import ProgramError
+from harness.files import open_file
 
 __all__ = ["MappedFile"]
 
@@ -19,27 +21,26 @@ class MappedFile:
     path
         The file.
     kind
-        What it should be, for errors: ``.pte``.
+        What it should be, for errors: ``program``.
 
     Raises
     ------
     ProgramError
-        It is missing or empty.
+        It is missing, empty, unreadable, or no regular file.
     """
 
     def __init__(self, path: Path, kind: str) -> None:
+        # Another file may take its place while it is used: every access goes to this one.
+        self._file: Any = open_file(path, kind, ProgramError)
         try:
-            # Another file may take its place while it is used: every access goes to this one.
-            self._file = path.open("rb", buffering=0)
-            try:
-                self._mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-            except BaseException:
-                self._file.close()
-                raise
-        except OSError as error:
-            raise ProgramError(f"{path} cannot be opened: {error.strerror}") from error
-        except ValueError as error:
-            raise ProgramError(f"{path} is empty, expected a {kind}; export it again") from error
+            self._mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, ValueError):
+                raise ProgramError(f"{kind} {path} is empty; export it again") from error
+            if isinstance(error, OSError):
+                raise ProgramError(f"{kind} {path} cannot be read: {error.strerror}") from error
+            raise
 
     def view(self) -> memoryview:
         """The whole file; what is sliced from it may outlive `close`."""

@@ -21,14 +21,13 @@ an instruction that stands for no node has none. Files of schema 1 have no `type
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
-from harness.files import file_digest
+from harness.errors import InputError, brief
+from harness.files import file_digest, read_json
 from harness.pte.plan import DelegateCall
 from harness.pte.program import Program
 
@@ -88,8 +87,8 @@ def names_file(pte: Path) -> Path:
 def as_exported(pte: Path) -> bool | None:
     """Whether a file still is what was exported; None where no digest was kept beside it."""
     try:
-        wanted = json.loads(names_file(pte).read_bytes())["sha256"]
-    except (LookupError, OSError, TypeError, ValueError):
+        wanted = read_json(names_file(pte), "names file")["sha256"]
+    except (InputError, LookupError, TypeError):
         return None
     return bool(file_digest(pte) == wanted)
 
@@ -106,10 +105,10 @@ def read_names(program: Program) -> Mapping[str, StepNames]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path, "names file")
         if not _OLDEST <= content["schema"] <= SCHEMA:
             raise InputError(
-                f"{path} has schema {str(content['schema'])[:20]}, expected {_OLDEST} to {SCHEMA}; "
+                f"{path} has schema {brief(content['schema'])}, expected {_OLDEST} to {SCHEMA}; "
                 "export again"
             )
         return {
@@ -117,9 +116,9 @@ def read_names(program: Program) -> Mapping[str, StepNames]:
             for name, method in content["methods"].items()
             if name in program.plans
         }
-    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is damaged ({repr(error)[:100]}); export again, or delete it"
+            f"{path} is damaged ({brief(error)}); export again, or delete it"
         ) from error
 
 

@@ -62,11 +62,11 @@ def read_program(path: Path, data: Sequence[Path] = ()) -> Program:
     ProgramError
         A file is missing, truncated, damaged or not what it should be.
     """
-    files = [MappedFile(path, ".pte")]
+    files = [MappedFile(path, "program")]
     try:
         others = []
         for number, other in enumerate(data, start=1):
-            files.append(MappedFile(other, ".ptd"))
+            files.append(MappedFile(other, "data file"))
             with files[-1].view() as content:
                 others.append(read_data_file(other, content, number))
         with files[0].view() as content:

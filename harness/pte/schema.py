@@ -174,7 +174,7 @@ def _default(word: str, kind: Type, enum: Mapping[str, int]) -> int | float | bo
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UnavailableError(
             f"the installed executorch has no {path.name} in {path.parent}; "

@@ -93,7 +93,9 @@ def _header(report: Report) -> RenderableType:
         ),
     ]
     for artifact in report.artifacts:
-        how = "from the cache" if artifact.cached else f"exported in {artifact.seconds:.1f} s"
+        how = {"cached": "from the cache", "given": "given"}.get(
+            artifact.origin, f"exported in {artifact.seconds:.1f} s"
+        )
         size = f"{artifact.bytes:,} bytes"
         rows.append(("artifact", f"{artifact.name}, {size}, sha256 {artifact.sha256[:12]}…, {how}"))
     rows.append(("run", f"{report.started}, {report.seconds:.1f} s: {report.command}"))

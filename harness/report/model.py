@@ -30,14 +30,15 @@ class CheckpointFacts:
 class ArtifactFacts:
     """One `.pte`: its size in bytes, sha256 in hex, and how it came.
 
-    `seconds` is what exporting took in this run, about 0 where it came `cached`.
+    `origin` is ``exported``, ``cached`` or ``given``; `seconds` is what exporting took in this run,
+    0 where it did not.
     """
 
     name: str
     bytes: int
     sha256: str
     seconds: float
-    cached: bool
+    origin: str
 
 
 @dataclass(frozen=True)

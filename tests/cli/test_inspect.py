@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,7 @@ def test_a_table_on_stdout_and_json_in_a_file(
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "cannot be opened: No such file"), (b"", "is empty"), (b"RIFF" * 99, "is not a .pte")],
+    [(None, "cannot be read: No such file"), (b"", "is empty"), (b"RIFF" * 99, "is not a .pte")],
 )
 def test_no_program_is_one_sentence_and_exit_code_2(
     content: bytes | None,
@@ -53,3 +56,38 @@ def test_no_program_is_one_sentence_and_exit_code_2(
     assert out == ""
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_a_pipe_is_refused_and_not_waited_for(
+    exported: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "it.pte")
+    assert run(monkeypatch, str(tmp_path / "it.pte")) == 2
+    assert "it is not a regular file" in capsys.readouterr().err
+
+    program = tmp_path / "that.pte"
+    program.write_bytes(exported("linear").path.read_bytes())
+    os.mkfifo(tmp_path / "that.nodes.json")
+    assert run(monkeypatch, str(program)) == 0
+    assert "no names were kept beside the file" in capsys.readouterr().out
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    assert run(monkeypatch, str(tmp_path / "none.pte"), "--json", str(tmp_path)) == 2
+    assert "none.pte" not in capsys.readouterr().err
+
+
+def test_a_locale_without_utf8_reads_the_schemas(exported: Callable[[str], Any]) -> None:
+    script = "from harness.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "inspect", str(exported("linear").path)],
+        env={**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -45,7 +45,7 @@ def export(voice: Path, lines: list[str] | None = None, **changed: Any) -> Artif
 
 
 def test_the_same_request_is_exported_once(voice: Path) -> None:
-    assert [export(voice).cached, export(voice).cached] == [False, True]
+    assert [export(voice).origin, export(voice).origin] == ["exported", "cached"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_change_is_another_export_and_is_named(
 
     second = export(voice, lines, **changed)
 
-    assert (second.cached, second.path != first.path) == (False, True)
+    assert (second.origin, second.path != first.path) == ("exported", True)
     assert lines == [f"exporting model.pte: {reason}"]
 
 
@@ -80,7 +80,7 @@ def test_another_voice_is_another_export(voice: Path) -> None:
     voice.write_bytes(b"other")
     lines: list[str] = []
 
-    assert not export(voice, lines).cached
+    assert export(voice, lines).origin == "exported"
     assert lines == ["exporting model.pte: voice changed"]
 
 
@@ -141,5 +141,5 @@ def test_damaged_notes_beside_a_file_are_made_again(voice: Path) -> None:
     notes = first.path.parent / "about.json"
     notes.write_bytes(b"[" * len(notes.read_bytes()))
 
-    assert not export(voice).cached
-    assert export(voice).cached
+    assert export(voice).origin == "exported"
+    assert export(voice).origin == "cached"

@@ -113,7 +113,7 @@ def test_the_same_export_is_made_once_and_has_the_same_bytes(exporting: Exportin
     first, second = exporting(), exporting()
     again = exporting(fresh=True)
 
-    assert (first.cached, second.cached, again.cached) == (False, True, False)
+    assert [a.origin for a in (first, second, again)] == ["exported", "cached", "exported"]
     assert exporting.loaded == 2
     assert first.sha256 == second.sha256 == again.sha256
 
@@ -187,7 +187,7 @@ def test_trouble_of_the_machine_is_raised_and_never_kept(
 
     assert list((tmp_path / "cache").rglob("*.pte")) == []
     made = exporting()
-    assert not made.cached
+    assert made.origin == "exported"
     assert not made.failures
 
 
@@ -209,3 +209,8 @@ def test_trouble_that_torch_wraps_is_still_the_machines(
 def test_a_given_artifact_must_exist(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.pte is not in .*; --artifacts names"):
         given_artifact(tmp_path, "model.pte")
+
+
+def test_a_given_artifact_is_told_as_given(parity: Parity) -> None:
+    directory = parity.artifact("model.pte").path.parent
+    assert given_artifact(directory, "model.pte").origin == "given"

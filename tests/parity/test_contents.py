@@ -15,12 +15,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
 from harness.checkpoint.loading import load_model
 from harness.compare import Status, Verdict
 from harness.methods import METHODS, select_methods
 from harness.methods.precision import PRECISIONS, parse_precision
-from harness.parity import Parity
 from harness.parity.judges.contents import (
     judge_constants,
     judge_coverage,
@@ -61,14 +61,14 @@ def expected_in(tiny: Checkpoint) -> Callable[[str], Expected]:
 
 
 @pytest.fixture(scope="session")
-def facts_in(parity_in: Callable[[str], Parity]) -> Callable[[str, str], ProgramFacts]:
+def facts_in(parity_in: Callable[[str], Line]) -> Callable[[str, str], ProgramFacts]:
     """The facts of one of the exported files, by precision."""
     return cache(lambda precision, file: read_facts(parity_in(precision).artifact(file).path))
 
 
 @pytest.fixture
 def changed(
-    parity_in: Callable[[str], Parity], tmp_path: Path
+    parity_in: Callable[[str], Line], tmp_path: Path
 ) -> Callable[[str, str, str, Callable[[Any], Any]], ProgramFacts]:
     """The facts of a copy of a file in which one constant was changed."""
 

@@ -1,4 +1,4 @@
-"""Sizes and chunks that a file declares, whatever would run it."""
+"""Sizes that a given file declares, whatever would run it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from harness.errors import InputError, ProgramError
 from harness.parity import Request
 from harness.parity.artifacts import open_artifacts
 from harness.parity.declared import declared_size
-from harness.synthesis import Chunks
+
+FILES = ("model.pte", "codec_decoder.pte")
 
 
 @pytest.fixture
 def given(tmp_path: Path, parity: Line) -> Path:
     """A directory with the two files, as somebody else would give them."""
-    for name in ("model.pte", "codec_decoder.pte"):
+    for name in FILES:
         shutil.copyfile(parity.artifact(name).path, tmp_path / name)
     return tmp_path
 
@@ -34,16 +35,17 @@ def test_what_is_asked_for_outdoes_what_a_file_says(given: Path) -> None:
     assert Line(Request(artifacts=given, max_seq_len=64)).sizes.max_seq_len == 64
 
 
-def test_one_method_needs_its_own_file_alone(given: Path) -> None:
-    (given / "model.pte").unlink()
-    line = Line(Request(methods=("codec",), artifacts=given))
-    assert line.plan.artifacts == ("codec_decoder.pte",)
-    assert line.sizes.max_codec_frames == 40
-    assert list(open_artifacts(line.plan, given).files) == ["codec_decoder.pte"]
+@pytest.mark.parametrize(
+    ("method", "file"), [("codec", "codec_decoder.pte"), ("semantic_head", "model.pte")]
+)
+def test_only_the_file_of_the_methods_asked_for_is_wanted(
+    method: str, file: str, given: Path
+) -> None:
+    (other,) = set(FILES) - {file}
+    (given / other).unlink()
+    line = Line(Request(artifacts=given, methods=(method,)))
 
-
-def test_a_stream_takes_the_files_chunks(parity: Line) -> None:
-    assert parity.artifacts.chunks == Chunks(5, 25, 25)
+    assert set(open_artifacts(line.plan, given).files) == {file}
 
 
 def test_a_file_that_does_not_say_is_one_sentence(

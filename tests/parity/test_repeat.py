@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError
 from harness.parity.repeat import compare_exports, exported_again
@@ -16,7 +16,7 @@ from harness.pte.program import read_program
 
 
 @pytest.fixture
-def pair(parity: Parity, tmp_path: Path) -> tuple[Path, Path]:
+def pair(parity: Line, tmp_path: Path) -> tuple[Path, Path]:
     path = parity.artifact("codec_decoder.pte").path
     return path, Path(shutil.copy(path, tmp_path / "second.pte"))
 

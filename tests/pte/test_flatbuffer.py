@@ -56,6 +56,13 @@ def test_a_table_is_read_with_defaults() -> None:
     assert vars(made) == {"left": None, "any": None, "names": ("hi",), "id": None, "flag": True}
 
 
+def test_a_large_file_unfolds_into_so_much_and_no_more() -> None:
+    """A sparse file costs its author nothing; each of these would be an object here."""
+    count = 6_000_000
+    with pytest.raises(ProgramError, match="more parts than any export"):
+        read(tree(struct.pack("<I", count)) + bytes(4 * count))
+
+
 @pytest.mark.parametrize(
     ("buffer", "message"),
     [
@@ -105,5 +112,5 @@ def test_a_small_file_does_not_unfold_into_a_large_one() -> None:
         target = (level + 1) * size + 8
         offsets = b"".join(struct.pack("<I", target - (first + 4 * i)) for i in range(entries))
         body += node + struct.pack("<I", entries) + offsets.ljust(4000, b"\0")
-    with pytest.raises(ProgramError, match="refer to each other"):
+    with pytest.raises(ProgramError, match="refers to them more often"):
         Reader(schema, struct.pack("<I", 4 + 8) + body, "the file").root()

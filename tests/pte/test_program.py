@@ -62,7 +62,7 @@ def test_flipped_bits_are_an_error_or_a_run(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ProgramError, match=r"none\.pte cannot be opened: No such file"):
+    with pytest.raises(ProgramError, match=r"none\.pte cannot be read: No such file"):
         read_program(tmp_path / "none.pte")
 
 

@@ -118,8 +118,8 @@ def make_report(verdicts: tuple[Verdict, ...]) -> Report:
             ("BLAS of torch in place of MLX's reference BLAS.",),
         ),
         artifacts=(
-            ArtifactFacts("model.pte", 15_204_352, "5e" * 32, 21.4, False),
-            ArtifactFacts("codec_decoder.pte", 4_812_800, "7f" * 32, 0.0, True),
+            ArtifactFacts("model.pte", 15_204_352, "5e" * 32, 21.4, "exported"),
+            ArtifactFacts("codec_decoder.pte", 4_812_800, "7f" * 32, 0.0, "cached"),
         ),
         reference=Reference(
             "upstream's eager model (executorch 1.5.1), float32",

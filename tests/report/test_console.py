@@ -37,6 +37,13 @@ def test_header_says_what_ran_on_what(green: Report) -> None:
     assert "seed step: on (executorch's C++ runner, voxtral-tts.c)" in text
 
 
+def test_a_given_file_is_not_said_to_come_from_the_cache(green: Report) -> None:
+    given = tuple(dataclasses.replace(file, origin="given") for file in green.artifacts)
+    text = to_text(dataclasses.replace(green, artifacts=given), 120)
+    assert "from the cache" not in text
+    assert "sha256 7f7f7f7f7f7f…, given" in text
+
+
 def test_a_row_holds_the_numbers_that_decide(green: Report) -> None:
     (row,) = [line for line in rows(to_text(green, 100), "✓") if "text_decoder" in line]
     assert row.split() == [

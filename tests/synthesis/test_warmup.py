@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fixtures.exports import Line as Parity
+from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
 from harness.parity.observe import say
 from harness.synthesis import Recorder
@@ -37,7 +37,7 @@ def test_the_methods_that_upstream_warms(tiny: Checkpoint, dtype: str) -> None:
     ]
 
 
-def test_speech_is_the_same_after_it(parity: Parity) -> None:
+def test_speech_is_the_same_after_it(parity: Line) -> None:
     utterance = dataclasses.replace(parity.plan.utterance, max_new_tokens=2)
     plan = dataclasses.replace(parity.plan, utterance=utterance)
     cold = say(parity.run, plan, parity.evidence, plan.limits)
