@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness import errors
 from harness.arrays import Array
 from harness.errors import ExecutionError, HarnessError, InputError, ProgramError, UnavailableError
 from harness.fingerprint import Fingerprint
 from harness.runtime.native.child import WORKER, Child
 from harness.runtime.native.machine import fingerprint
-from harness.runtime.protocol import TensorSpec
+from harness.runtime.protocol import TensorSpec, check_inputs
 
 __all__ = ["NativeExecutor"]
 
@@ -60,7 +58,9 @@ class NativeExecutor:
         if self._usable is None:
             self._start()
         assert self._usable is not None
-        return replace(fingerprint(self._usable), executor=self._name)
+        found = fingerprint(self._usable)
+        regime = "cpu" if self._name == "xnnpack" else found.regime
+        return replace(found, executor=self._name, regime=regime)
 
     @property
     def pid(self) -> int | None:
@@ -106,7 +106,7 @@ class NativeExecutor:
         ExecutionError
             The runtime refused, died or took too long, or `state` was lost in an earlier death.
         """
-        arrays = _checked(method, self.inputs(method), inputs)
+        arrays = check_inputs(method, self.inputs(method), inputs)
         assert self._path is not None
         self._count_losses()
         if state in self._lost:
@@ -179,23 +179,3 @@ class NativeExecutor:
             ) from error
         self._child, self._usable = child, answer["usable"]
         return child
-
-
-def _checked(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
-    """`inputs` as arrays, if they are what `method` declares."""
-    if len(inputs) != len(specs):
-        raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
-    arrays = [np.asarray(value) for value in inputs]
-    for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
-        if array.dtype != np.dtype(spec.dtype):
-            raise InputError(f"{method}: input {index} must be {spec.dtype} (got {array.dtype})")
-        fits = len(array.shape) == len(spec.shape) and all(
-            size <= bound if spec.dynamic else size == bound
-            for size, bound in zip(array.shape, spec.shape, strict=True)
-        )
-        if not fits:
-            at_most = "at most " if spec.dynamic else ""
-            raise InputError(
-                f"{method}: input {index} must have shape {at_most}{spec.shape} (got {array.shape})"
-            )
-    return arrays

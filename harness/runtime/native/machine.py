@@ -91,7 +91,8 @@ def fingerprint(usable: Sequence[str]) -> Fingerprint:
     notes = [f"backends: {', '.join(usable) or 'none'}"]
     if MLX_BACKEND in usable:
         notes += _switches()
-    return Fingerprint("native", _device(), _versions(), tuple(notes))
+    regime = "metal" if MLX_BACKEND in usable else "cpu"
+    return Fingerprint("native", _device(), _versions(), tuple(notes), regime)
 
 
 def _switches() -> list[str]:
