@@ -13,9 +13,9 @@ from harness.pte.flatbuffer import record
 from harness.pte.payload import Tid, Vid
 from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
+from harness.runtime.portable.fp32_weights import Fp32Weights
 from harness.runtime.portable.interpreter import OPS
 from harness.runtime.portable.slots import Slots
-from harness.runtime.portable.fp32_weights import Fp32Weights
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.pte.flatbuffer import record
 from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.flatbuffer import record
 from harness.pte.payload import Dim, MLXGraph, TensorMeta, Tid
 from harness.runtime.portable import PortableExecutor
 from harness.runtime.portable.blas import mx
+from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.ops_linear import OPS
 from harness.runtime.portable.slots import Slots
-from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 
 Run = Callable[..., Any]
 PACKING = {"group_size": 32, "bits": 4, "mode": "affine"}

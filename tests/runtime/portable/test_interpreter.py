@@ -12,7 +12,7 @@ from harness.pte.flatbuffer import record
 from harness.pte.payload import MLXGraph, Tid, Vid
 from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.interpreter import OPS, bind, run_chain
+from harness.runtime.portable.interpreter import bind, run_chain
 from harness.runtime.portable.slots import Slots
 
 
