@@ -66,7 +66,7 @@ _KERNEL_LIBRARIES = {
 _GRACE_SECONDS = 10.0
 
 _NO_MEMORY = ("0x21", "0x31")
-"""MemoryAllocationFailed, a delegate's too (runtime/core/error.h), as the runtime's messages end."""
+"""MemoryAllocationFailed and a delegate's (runtime/core/error.h), as the runtime's messages end."""
 
 
 class Session:
