@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import from_torch, to_torch
-from harness.errors import ExecutionError, MachineError, UnavailableError, UnsupportedError
+from harness.errors import ExecutionError, UnavailableError, UnsupportedError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import IntList, KernelCall, Plan, TensorList, TensorValue
 from harness.runtime.portable.memory import Memory
 from harness.runtime.portable.prims import NUMBERS, view_shape
-from harness.runtime.portable.refusals import attributed, short
+from harness.runtime.portable.refusals import refusal, short
 
 __all__ = ["Kernel", "find_kernel"]
 
@@ -227,9 +227,7 @@ def _called(overload: Any, given: Mapping[str, Any]) -> list[Any]:
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # whatever torch says of arguments that a program gives it
-            if isinstance(attributed(error), MachineError):
-                raise MachineError(short(str(error))) from error
-            raise ExecutionError(short(str(error)) or type(error).__name__) from error
+            raise refusal(error) from error
     return [tensor for tensor in _flattened(result) if isinstance(tensor, torch.Tensor)]
 
 
