@@ -10,9 +10,17 @@ __all__ = ["Fingerprint"]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Which executor ran, on what device, with what versions; a report quotes it."""
+    """Which executor ran, on what device, with what versions; a report quotes it.
+
+    Attributes
+    ----------
+    regime
+        How sums are accumulated, by which budgets tell executors apart: ``cpu`` (float32),
+        ``cpu-bf16-accumulate`` (MLX's CPU kernels, in the type of the operands) or ``metal``.
+    """
 
     executor: str
     device: str
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    regime: str = "cpu"

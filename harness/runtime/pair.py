@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -56,7 +57,8 @@ class ArtifactPair:
         """Which executor runs them."""
         for executor in self._loaded.values():
             return executor.fingerprint
-        return self._make().fingerprint
+        with closing(self._make()) as executor:
+            return executor.fingerprint
 
     def executor(self, artifact: str) -> Executor:
         """The executor that has `artifact` loaded.

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.arrays import Array
+import numpy as np
+
+from harness.arrays import Array, dtype_of
+from harness.errors import InputError
 from harness.fingerprint import Fingerprint
 
-__all__ = ["Executor", "TensorSpec"]
+__all__ = ["Executor", "TensorSpec", "check_inputs"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,39 @@ class TensorSpec:
     dtype: str
     shape: tuple[int, ...]
     dynamic: bool = False
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a call may bring a tensor of `shape`."""
+        if not self.dynamic:
+            return shape == self.shape
+        return len(shape) == len(self.shape) and all(
+            size <= bound for size, bound in zip(shape, self.shape, strict=True)
+        )
+
+
+def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
+    """`inputs` as arrays, if they are what `method` declares; every executor asks this.
+
+    Raises
+    ------
+    InputError
+        Another number, element type, byte order or shape; or a tensor without elements, which
+        ExecuTorch's runtime refuses.
+    """
+    if len(inputs) != len(specs):
+        raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
+    arrays = [np.asarray(value) for value in inputs]
+    for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
+        if array.dtype != dtype_of(spec.dtype):
+            raise InputError(f"input {index} of {method} must be {spec.dtype} (got {array.dtype})")
+        if not spec.fits(array.shape):
+            bound = "at most " if spec.dynamic else ""
+            raise InputError(
+                f"input {index} of {method} must have shape {bound}{spec.shape} (got {array.shape})"
+            )
+        if array.size == 0:
+            raise InputError(f"input {index} of {method} is empty (shape {array.shape})")
+    return arrays
 
 
 class Executor(Protocol):
@@ -72,7 +108,11 @@ class Executor(Protocol):
         InputError
             No such method; wrong number, dtype or shape of inputs.
         ExecutionError
-            The program refused to run.
+            The program refused to run: its fault, unlike that of every other error.
+        UnsupportedError
+            It needs what this executor does not have.
+        MachineError
+            The machine failed: no memory, a time-out, a process that died.
         """
         ...
 

@@ -9,6 +9,8 @@ from harness.runtime.protocol import Executor
 
 __all__ = ["NAMES", "availability", "choose"]
 
+_STOCK_BLAS = "VOXTRAL_PARITY_STOCK_BLAS"
+
 NAMES = ("auto", "native", "portable", "portable:faithful", "xnnpack")
 
 
@@ -64,11 +66,18 @@ def _portable() -> Executor:
 
 
 def _faithful() -> Executor:
-    os.environ["VOXTRAL_PARITY_STOCK_BLAS"] = "1"  # read once, before MLX is first imported
-    from harness.runtime.portable import PortableExecutor
-    from harness.runtime.portable.blas import require_own
-
+    before = os.environ.get(_STOCK_BLAS)
+    os.environ[_STOCK_BLAS] = "1"
+    try:
+        from harness.runtime.portable.blas import require_own  # reads it, if MLX is not there yet
+    finally:
+        if before is None:
+            del os.environ[_STOCK_BLAS]
+        else:
+            os.environ[_STOCK_BLAS] = before
     require_own()
+    from harness.runtime.portable import PortableExecutor
+
     return PortableExecutor(faithful=True)
 
 

@@ -91,6 +91,22 @@ def test_a_name_that_contradicts_the_requirement_is_refused() -> None:
         choose("portable", "native")
 
 
+def test_a_faithful_executor_leaves_the_environment_as_it_was() -> None:
+    script = (
+        "import os; before = dict(os.environ)\n"
+        "from harness.runtime.select import choose\n"
+        "print(choose('portable:faithful').fingerprint.notes[0])\n"
+        "print(dict(os.environ) == before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "BLAS: MLX's own (VOXTRAL_PARITY_STOCK_BLAS=1)",
+        "True",
+    ]
+
+
 def test_importing_it_loads_no_framework() -> None:
     script = (
         "import sys, harness.runtime.select, harness.runtime.native\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from harness.arrays import Array
-from harness.errors import ExecutionError
+from harness.errors import MachineError
 from harness.process import environment
 from harness.runtime.native.channel import Channel
 
@@ -40,30 +41,31 @@ _LOG_BYTES = 8192
 class Child:
     """A running child process and the channel to it.
 
-    It is ended by `end`, when this object is collected, when the interpreter exits, and, being
+    It is ended by `close`, when this object is collected, when the interpreter exits, and, being
     hung up on, when this process dies.
 
     Parameters
     ----------
     command
         Program and arguments; the descriptor of its end of the channel is appended.
+
+    Raises
+    ------
+    MachineError
+        The process cannot be started.
     """
 
     def __init__(self, command: Sequence[str] = WORKER) -> None:
-        ours, theirs = socket.socketpair()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
-        # The child writes at the end, wherever a truncation puts it.
-        fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
-        with theirs:
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=(theirs.fileno(),),
-                env={**DEFAULTS, **environment()},
-            )
-        self._channel = Channel(ours)
+        with contextlib.ExitStack() as undo:
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            with theirs:
+                self._log = undo.enter_context(tempfile.TemporaryFile())
+                # The child writes at the end, wherever a truncation puts it.
+                fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
+                self._process = _started(command, theirs, self._log)
+            self._channel = Channel(ours)
+            undo.pop_all()  # from here on, _end closes them
         self._started = False
         self._finalizer = weakref.finalize(self, _end, self._process, self._channel, self._log)
 
@@ -91,7 +93,7 @@ class Child:
 
         Raises
         ------
-        ExecutionError
+        MachineError
             The child died or did not answer in time. It is gone when this is raised.
         """
         deadline = time.monotonic() + timeout + (0.0 if self._started else _START_SECONDS)
@@ -112,7 +114,7 @@ class Child:
         except BaseException:
             # An answer that comes after an interruption would be taken for the next one's.
             self._process.kill()
-            self.end()
+            self.close()
             raise
         self._started = True
         return answer
@@ -125,13 +127,13 @@ class Child:
         tail = [line.rstrip() for line in lines if line.strip()][-_LOG_LINES:]
         return "; its log ends:\n  " + "\n  ".join(tail) if tail else ""
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Hang up, wait a little, kill if need be, and reap."""
         self._finalizer()
 
-    def _lost(self, what: str, reason: str) -> ExecutionError:
-        error = ExecutionError(f"{what}: {reason}{self.log_tail()}")
-        self.end()
+    def _lost(self, what: str, reason: str) -> MachineError:
+        error = MachineError(f"{what}: {reason}{self.log_tail()}")
+        self.close()
         return error
 
     def _death(self) -> str:
@@ -145,6 +147,22 @@ class Child:
             return f"died of {signal.Signals(-code).name}"
         except ValueError:
             return f"died of signal {-code}"
+
+
+def _started(command: Sequence[str], end: socket.socket, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [*command, str(end.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(end.fileno(),),
+            env={**DEFAULTS, **environment()},
+        )
+    except OSError as error:
+        raise MachineError(
+            f"the process of the native runtime, {command[0]}, cannot be started: {error.strerror}"
+        ) from error
 
 
 def _end(process: subprocess.Popen[bytes], channel: Channel, log: IO[bytes]) -> None:

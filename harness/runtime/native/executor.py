@@ -7,15 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness import errors
 from harness.arrays import Array
-from harness.errors import ExecutionError, HarnessError, InputError, ProgramError, UnavailableError
+from harness.errors import (
+    ExecutionError,
+    HarnessError,
+    InputError,
+    MachineError,
+    ProgramError,
+    UnavailableError,
+)
 from harness.fingerprint import Fingerprint
 from harness.runtime.native.child import WORKER, Child
 from harness.runtime.native.machine import fingerprint
-from harness.runtime.protocol import TensorSpec
+from harness.runtime.protocol import TensorSpec, check_inputs
 
 __all__ = ["NativeExecutor"]
 
@@ -23,7 +28,7 @@ __all__ = ["NativeExecutor"]
 class NativeExecutor:
     """Runs a `.pte` in a child process, with whatever backends the ExecuTorch wheel has.
 
-    An abort, a crash or a hang of native code is an ExecutionError that quotes the end of the
+    An abort, a crash or a hang of native code is a MachineError that quotes the end of the
     child's log. The states that the child held are lost with it: a call in one of them raises
     until it is reset, while other states go on in a new child.
 
@@ -60,7 +65,9 @@ class NativeExecutor:
         if self._usable is None:
             self._start()
         assert self._usable is not None
-        return replace(fingerprint(self._usable), executor=self._name)
+        found = fingerprint(self._usable)
+        regime = "cpu" if self._name == "xnnpack" else found.regime
+        return replace(found, executor=self._name, regime=regime)
 
     @property
     def pid(self) -> int | None:
@@ -104,13 +111,15 @@ class NativeExecutor:
         InputError
             No such method; wrong number, dtype or shape of inputs.
         ExecutionError
-            The runtime refused, died or took too long, or `state` was lost in an earlier death.
+            The runtime refused.
+        MachineError
+            It died or took too long, or `state` was lost in an earlier death.
         """
-        arrays = _checked(method, self.inputs(method), inputs)
+        arrays = check_inputs(method, self.inputs(method), inputs)
         assert self._path is not None
         self._count_losses()
         if state in self._lost:
-            raise ExecutionError(
+            raise MachineError(
                 f"{self._path.name}: {method}: state {state!r} was lost when the native runtime's "
                 "process died; reset it and begin again"
             )
@@ -133,23 +142,20 @@ class NativeExecutor:
         self._path, self._inputs = None, {}
         self._used, self._lost = set(), set()
         if self._child is not None:
-            self._child.end()
+            self._child.close()
             self._child = None
 
     def _count_losses(self) -> None:
         """Once the child is gone: let go of it and note which states went with it."""
         if self._child is not None and not self._child.alive:
-            self._child.end()
+            self._child.close()
             self._child = None
             self._lost |= self._used
             self._used = set()
 
     def _open(self, path: Path) -> dict[str, tuple[TensorSpec, ...]]:
         """Load `path` in the child, a new one if need be."""
-        try:
-            answer, _ = self._ask(str(path), {"operation": "load", "path": str(path)})
-        except ExecutionError as error:
-            raise ProgramError(str(error)) from error
+        answer, _ = self._ask(str(path), {"operation": "load", "path": str(path)})
         return {
             name: tuple(
                 TensorSpec(spec["dtype"], tuple(spec["shape"]), spec["dynamic"]) for spec in specs
@@ -165,37 +171,17 @@ class NativeExecutor:
         answer, outputs = child.ask(what, fields, arrays, self._timeout)
         if "error" in answer:
             kind: type[HarnessError] = getattr(errors, answer["error"])
-            log = child.log_tail() if kind in (ExecutionError, ProgramError) else ""
+            log = child.log_tail() if kind in (ExecutionError, ProgramError, HarnessError) else ""
             raise kind(f"{answer['message']}{log}")
         return answer, outputs
 
     def _start(self) -> Child:
-        child = Child(self._command)
         try:
+            child = Child(self._command)
             answer, _ = child.ask("start", {"operation": "backends"}, (), self._timeout)
-        except ExecutionError as error:
+        except MachineError as error:
             raise UnavailableError(
                 f"ExecuTorch's runtime cannot start here, is executorch installed? {error}"
             ) from error
         self._child, self._usable = child, answer["usable"]
         return child
-
-
-def _checked(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
-    """`inputs` as arrays, if they are what `method` declares."""
-    if len(inputs) != len(specs):
-        raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
-    arrays = [np.asarray(value) for value in inputs]
-    for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
-        if array.dtype != np.dtype(spec.dtype):
-            raise InputError(f"{method}: input {index} must be {spec.dtype} (got {array.dtype})")
-        fits = len(array.shape) == len(spec.shape) and all(
-            size <= bound if spec.dynamic else size == bound
-            for size, bound in zip(array.shape, spec.shape, strict=True)
-        )
-        if not fits:
-            at_most = "at most " if spec.dynamic else ""
-            raise InputError(
-                f"{method}: input {index} must have shape {at_most}{spec.shape} (got {array.shape})"
-            )
-    return arrays

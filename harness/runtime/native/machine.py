@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 
-from harness.errors import ExecutionError
+from harness.errors import MachineError
 from harness.fingerprint import Fingerprint
 from harness.pte.plan import MLX_BACKEND, XNNPACK_BACKEND
 from harness.runtime.native.child import DEFAULTS, Child
@@ -57,13 +58,11 @@ def why_not_xnnpack() -> str | None:
 
 def _backends() -> dict[str, list[str]] | str:
     """What a child's runtime answers; a sentence if it does not start."""
-    child = Child()
     try:
-        answer, _ = child.ask("ExecuTorch's runtime", {"operation": "backends"}, (), 60.0)
-    except ExecutionError as error:
+        with contextlib.closing(Child()) as child:
+            answer, _ = child.ask("ExecuTorch's runtime", {"operation": "backends"}, (), 60.0)
+    except MachineError as error:
         return f"the ExecuTorch runtime does not start: {error}"
-    finally:
-        child.end()
     return answer
 
 
@@ -91,7 +90,8 @@ def fingerprint(usable: Sequence[str]) -> Fingerprint:
     notes = [f"backends: {', '.join(usable) or 'none'}"]
     if MLX_BACKEND in usable:
         notes += _switches()
-    return Fingerprint("native", _device(), _versions(), tuple(notes))
+    regime = "metal" if MLX_BACKEND in usable else "cpu"
+    return Fingerprint("native", _device(), _versions(), tuple(notes), regime)
 
 
 def _switches() -> list[str]:

@@ -10,8 +10,9 @@ that loaded it:
 ``call``      method, state, arrays → arrays
 
 Each request brings its `operation` and the `timeout` the parent allows it. A refusal is answered
-with ``{"error": class of harness.errors, "message": …}``; anything else that goes wrong ends the
-process, and so does the end of the stream. Descriptors 1 and 2 are the captured log.
+with ``{"error": class of harness.errors, "message": …}``, a `HarnessError` being an exception of
+this module's own that says so. The end of the stream ends the process. Descriptors 1 and 2 are the
+captured log.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import torch
 
@@ -33,8 +34,16 @@ import torch
 # 6.4 s against 1.7 s. torch must be imported first, it brings the libraries this one links to.
 from executorch.extension.pybindings import _C as runtime  # noqa: N811 - not a constant
 
-from harness.arrays import Array
-from harness.errors import ExecutionError, HarnessError, ProgramError, UnavailableError
+from harness.arrays import Array, from_torch, to_torch
+from harness.errors import (
+    ExecutionError,
+    HarnessError,
+    InputError,
+    MachineError,
+    ProgramError,
+    UnavailableError,
+    UnsupportedError,
+)
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import MLX_BACKEND, KernelCall, Plan, TensorValue
 from harness.pte.program import read_program
@@ -55,6 +64,9 @@ _KERNEL_LIBRARIES = {
 
 # The parent ends a slow child itself; this is for a child whose parent died in the meantime.
 _GRACE_SECONDS = 10.0
+
+_NO_MEMORY = ("0x21", "0x31")
+"""MemoryAllocationFailed and a delegate's (runtime/core/error.h), as the runtime's messages end."""
 
 
 class Session:
@@ -93,13 +105,13 @@ class Session:
         """Run a method on the buffers of `state`."""
         loaded = self._loaded(method, state)
         values = [
-            array.item() if declared["scalar"] else _to_torch(array)
+            array.item() if declared["scalar"] else to_torch(array)
             for array, declared in zip(inputs, self.inputs[method], strict=True)
         ]
         try:
             outputs = loaded.call(values, clone_outputs=True)
         except (RuntimeError, IndexError) as error:
-            raise ExecutionError(f"{method} failed in ExecuTorch's runtime: {error}") from error
+            raise _refusal(f"{method} failed in ExecuTorch's runtime", error) from error
         return [_to_numpy(method, index, output) for index, output in enumerate(outputs)]
 
     def reset(self, state: str) -> None:
@@ -126,9 +138,7 @@ class Session:
         try:
             loaded = self._instances[owner].load_method(method)
         except RuntimeError as error:
-            raise ExecutionError(
-                f"{method} cannot be loaded by ExecuTorch's runtime: {error}"
-            ) from error
+            raise _refusal(f"{method} cannot be loaded by ExecuTorch's runtime", error) from error
         self._methods[state, method] = loaded
         return loaded
 
@@ -163,13 +173,22 @@ def main(descriptor: int) -> None:
                 session = Session(Path(request["path"]))
                 reply = {"methods": session.inputs}
             elif session is None:
-                raise ExecutionError("no program is loaded")
+                raise InputError("no program is loaded")
             elif request["operation"] == "reset":
                 session.reset(request["state"])
             else:
                 outputs = session.call(request["method"], request["state"], arrays)
         except HarnessError as error:
             reply = {"error": type(error).__name__, "message": str(error)}
+        except MemoryError:
+            reply = {"error": "MachineError", "message": f"no memory for {request['operation']}"}
+        except Exception as error:
+            traceback.print_exc()
+            reply = {
+                "error": "HarnessError",
+                "message": f"a bug of the harness in its native worker, at {request['operation']}: "
+                f"{type(error).__name__}: {error}",
+            }
         sys.stdout.flush()
         channel.send(reply, outputs)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -184,6 +203,12 @@ def _open(path: Path) -> Any:
         )
     except (RuntimeError, IndexError) as error:
         raise ProgramError(f"{path} cannot be opened by ExecuTorch's runtime: {error}") from error
+
+
+def _refusal(what: str, error: Exception) -> HarnessError:
+    """What the runtime said, as the program's fault or as the machine's."""
+    kind = MachineError if str(error).rstrip(".").endswith(_NO_MEMORY) else ExecutionError
+    return kind(f"{what}: {error}")
 
 
 def _version(path: Path) -> tuple[int, ...]:
@@ -245,21 +270,14 @@ def _describe(plan: Plan, number: int) -> dict[str, Any]:
     return {"dtype": kind, "shape": (), "dynamic": False, "scalar": True}
 
 
-def _to_torch(array: Array) -> torch.Tensor:
-    if array.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
-
-
 def _to_numpy(method: str, index: int, value: Any) -> Array:
     if value is None:
-        raise ExecutionError(f"output {index} of {method} is None, expected a tensor or a number")
+        raise UnsupportedError(
+            f"output {index} of {method} is None, expected a tensor or a number; export it without"
+        )
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)
-    value = value.detach().contiguous()
-    if value.dtype == torch.bfloat16:
-        return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return value.numpy()
+    return from_torch(value.detach())
 
 
 if __name__ == "__main__":

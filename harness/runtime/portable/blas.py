@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UnavailableError
+from harness.runtime.portable.refusals import guarded
 from harness.threads import wait_asleep
 
 __all__ = ["BLAS", "mx", "require_own"]
@@ -56,8 +57,11 @@ BLAS = _lend_torch_blas()
 
 import mlx.core  # noqa: E402 - must follow the line above
 
-mx: Any = mlx.core
-"""`mlx.core`, untyped: its stubs leave out what its functions accept."""
+mx: Any = guarded(mlx.core)
+"""`mlx.core`, whose functions raise errors of `harness.errors` where they refuse.
+
+Untyped: its stubs leave out what its functions accept.
+"""
 
 
 def require_own() -> None:

@@ -11,12 +11,13 @@ from harness.errors import ExecutionError, ProgramError
 from harness.pte.payload import MLXGraph, TensorMeta, Tid
 from harness.pte.program import Program
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.interpreter import Trace, run_chain
+from harness.runtime.portable.folding import Folded, fold
+from harness.runtime.portable.fp32_weights import Fp32Weights
+from harness.runtime.portable.interpreter import Chains, Observer, bind, run_chain
 from harness.runtime.portable.kv_cache import SequenceCache
 from harness.runtime.portable.ops_shape import allocatable
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype
 from harness.runtime.portable.weights import read_tensor
-from harness.runtime.portable.wide import Budget, WideWeights
 
 __all__ = ["MLXDelegate", "check_constants"]
 
@@ -58,6 +59,8 @@ class MLXDelegate:
     ----------
     where
         Names the method in errors.
+    fp32_weights
+        Copies of weights that faster routes use; None takes no route but MLX's own.
     constants
         The constant tensors, as the init chain left them.
     fresh
@@ -69,10 +72,14 @@ class MLXDelegate:
     graph: MLXGraph
     where: str
     faithful: bool
-    wide: WideWeights | None
+    fp32_weights: Fp32Weights | None
     constants: list[Any]
     fresh: Buffers
     cache: SequenceCache | None = None
+
+    def __post_init__(self) -> None:
+        self._chains: Chains = bind(self.graph)
+        self._folded: Folded | None = None
 
     @classmethod
     def load(
@@ -81,17 +88,10 @@ class MLXDelegate:
         graph: MLXGraph,
         where: str,
         faithful: bool = False,
-        budget: Budget | None = None,
+        fp32_weights: Fp32Weights | None = None,
     ) -> MLXDelegate:
-        """Copy the constants in and run the init chain.
-
-        Parameters
-        ----------
-        budget
-            What float32 copies of weights may take; None takes no faster route than MLX's own.
-        """
-        wide = None if budget is None else WideWeights.of(graph, budget)
-        delegate = cls(graph, where, faithful, wide, [], [])
+        """Copy the constants in and run the init chain."""
+        delegate = cls(graph, where, faithful, fp32_weights, [], [])
         for index in range(graph.constants):
             meta = graph.meta[index]
             assert meta is not None
@@ -102,7 +102,7 @@ class MLXDelegate:
         if graph.init is not None:
             slots = delegate.slots(delegate.fresh)
             slots.initialising = True
-            run_chain(graph, graph.init, slots, f"{where}, init chain")
+            run_chain(delegate._chains, graph.init, slots, f"{where}, init chain")
             delegate.constants = slots.tensors[: graph.constants]
             delegate.fresh = delegate.take_buffers(slots)
         mx.eval(delegate.constants, delegate.fresh)
@@ -116,14 +116,14 @@ class MLXDelegate:
         dtype = mlx_dtype(meta.scalar.number)
         return mx.zeros(allocatable(_shape(meta), dtype), dtype=dtype)
 
-    def slots(self, buffers: Buffers, plain: bool = False) -> Slots:
+    def slots(self, buffers: Buffers, accelerated: bool = True) -> Slots:
         """Slots with constants and buffers in place and everything else empty."""
         tensors = self.constants + [None] * (self.graph.tensors - self.graph.constants)
         for tid, contents in zip(self.graph.buffers, buffers, strict=True):
             tensors[tid.idx] = contents
         values: list[int | None] = [None] * self.graph.values
-        wide = None if plain else self.wide
-        return Slots(tensors, values, self.graph.constants, self.faithful, wide, self.cache)
+        copies = self.fp32_weights if accelerated else None
+        return Slots(tensors, values, self.graph.constants, self.faithful, copies, self.cache)
 
     def take_buffers(self, slots: Slots) -> Buffers:
         """Buffers as a run left them."""
@@ -133,8 +133,8 @@ class MLXDelegate:
         self,
         arguments: Sequence[Any],
         buffers: Buffers,
-        trace: Trace | None = None,
-        plain: bool = False,
+        observer: Observer | None = None,
+        accelerated: bool = True,
     ) -> list[Any]:
         """Run the main chain.
 
@@ -144,21 +144,37 @@ class MLXDelegate:
             MLX arrays or integers, one for each of the graph's inputs.
         buffers
             Contents of the mutable buffers; brought up to date, even if an instruction fails.
-        plain
-            Use no kept copies of weights, which would not see what a trace puts in place.
+        observer
+            Shown every step.
+        accelerated
+            Use what was computed of constants before, which would not see what an observer puts
+            in their place.
 
         Returns
         -------
         list of mx.array or int
             One for each of the graph's outputs, not evaluated yet.
         """
-        slots = self.slots(buffers, plain)
+        if accelerated and self._folded is None:
+            constants = self.constants + [None] * (self.graph.tensors - self.graph.constants)
+            empty = Slots(
+                constants,
+                [None] * self.graph.values,
+                self.graph.constants,
+                self.faithful,
+                self.fp32_weights,
+            )
+            self._folded = fold(self.graph, self._chains, empty)
+        steps = None
+        if accelerated and self._folded is not None:
+            steps = self._folded.lean if observer is None else self._folded.whole
+        slots = self.slots(buffers, accelerated)
         # Only the slots may hold the buffers now, or MLX could not update them in place.
         buffers.clear()
         try:
             for slot, argument in zip(self.graph.inputs, arguments, strict=True):
                 self.bind(slots, slot, argument)
-            run_chain(self.graph, self.graph.main, slots, self.where, trace)
+            run_chain(self._chains, self.graph.main, slots, self.where, observer, steps)
             return [
                 slots.tensor(slot) if isinstance(slot, Tid) else slots.value(slot)
                 for slot in self.graph.outputs

@@ -19,11 +19,11 @@ from harness.pte.plan import MLX_BACKEND, DelegateCall, Plan
 from harness.pte.program import Program, read_program
 from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.delegate import check_constants
+from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
 from harness.runtime.portable.method import Method, State, input_specs
 from harness.runtime.portable.probe import Probe
-from harness.runtime.portable.walk import Spot, Watch
-from harness.runtime.portable.wide import Budget
+from harness.runtime.portable.walk import Location, Observer
 from harness.runtime.protocol import TensorSpec
 
 __all__ = ["PortableExecutor"]
@@ -44,7 +44,7 @@ class PortableExecutor:
         Take routes that give MLX's answers within rounding, but sooner: float32 copies of
         16-bit and packed weights, transposed convolutions as products. None: unless
         ``VOXTRAL_PARITY_FAST=0`` is set. `faithful` excludes it.
-    wide_bytes
+    fp32_bytes
         Memory that the copies of one program's weights may take; those beyond it are widened or
         unpacked at each use.
 
@@ -56,7 +56,7 @@ class PortableExecutor:
     """
 
     def __init__(
-        self, *, faithful: bool = False, fast: bool | None = None, wide_bytes: int = 2 << 30
+        self, *, faithful: bool = False, fast: bool | None = None, fp32_bytes: int = 2 << 30
     ) -> None:
         if fast and faithful:
             raise InputError("an executor is fast or faithful, not both")
@@ -65,8 +65,8 @@ class PortableExecutor:
         self.trace: Callable[[int, Any, tuple[Any, ...]], None] | None = None
         self._faithful = faithful
         self._fast = fast
-        self._wide_bytes = wide_bytes
-        self._budget: Budget | None = None
+        self._fp32_bytes = fp32_bytes
+        self._fp32_weights: dict[str, dict[int, Fp32Weights]] = {}
         self._program: Program | None = None
         self._graphs: dict[str, dict[int, MLXGraph]] = {}
         self._methods: dict[str, Method] = {}
@@ -88,6 +88,7 @@ class PortableExecutor:
                 f"16-bit quantised matmul accumulates in {accumulation}",
                 "fast routes on" if self._fast else "MLX's own kernels only",
             ),
+            regime="cpu-bf16-accumulate" if self._faithful else "cpu",
         )
 
     def load(self, path: Path, data: Sequence[Path] = ()) -> None:
@@ -113,7 +114,8 @@ class PortableExecutor:
             program.close()
             raise
         self._program = program
-        self._budget = Budget(self._wide_bytes) if self._fast else None
+        if self._fast:
+            self._fp32_weights = _chosen(self._graphs, self._fp32_bytes)
 
     def methods(self) -> tuple[str, ...]:
         """Names of the methods in the loaded program, constant methods included."""
@@ -135,15 +137,15 @@ class PortableExecutor:
         ExecutionError
             The program refused to run.
         """
-        watch = None
+        observer = None
         if self.trace is not None:
             trace = self.trace
 
-            def watch(spot: Spot, what: Any, made: tuple[Any, ...]) -> None:
-                if spot.node is not None:
-                    trace(spot.node, what, made)
+            def observer(where: Location, what: Any, made: tuple[Any, ...]) -> None:
+                if where.node is not None:
+                    trace(where.node, what, made)
 
-        return self.run(method, inputs, state=state, watch=watch)
+        return self.run(method, inputs, state=state, observer=observer)
 
     def run(
         self,
@@ -151,10 +153,10 @@ class PortableExecutor:
         inputs: Sequence[Array],
         *,
         state: str = "default",
-        watch: Watch | None = None,
-        plain: Collection[int] = (),
+        observer: Observer | None = None,
+        unaccelerated: Collection[int] = (),
     ) -> list[Array]:
-        """`call`, with every step shown to `watch`; see `Method.call`."""
+        """`call`, with every step shown to `observer`; see `Method.call`."""
         ready = self.prepare(method)
         kept = self._states.setdefault(state, {})
         if method not in kept:
@@ -163,7 +165,7 @@ class PortableExecutor:
             cache = self._cache(state)
             for delegate in ready.delegates.values():
                 delegate.cache = cache
-            return ready.call(inputs, kept[method], watch, plain)
+            return ready.call(inputs, kept[method], observer, unaccelerated)
 
     def probe(self, method: str) -> Probe:
         """Look inside a method: its steps, what they make, what changes if one makes another.
@@ -190,7 +192,11 @@ class PortableExecutor:
         if method not in self._methods:
             with mx.stream(mx.cpu):
                 self._methods[method] = Method.load(
-                    self._loaded(), plan, self._graphs[method], self._faithful, self._budget
+                    self._loaded(),
+                    plan,
+                    self._graphs[method],
+                    self._faithful,
+                    self._fp32_weights.get(method),
                 )
         return self._methods[method]
 
@@ -214,6 +220,7 @@ class PortableExecutor:
             self._program.close()
         self._program = None
         self._graphs, self._methods, self._states = {}, {}, {}
+        self._fp32_weights = {}
         self._names, self._caches = None, {}
 
     def _loaded(self) -> Program:
@@ -241,3 +248,15 @@ def _graphs(program: Program, plan: Plan) -> dict[int, MLXGraph]:
             graphs[call.delegate] = delegate_graph(program, plan, call.delegate)
             check_constants(program, graphs[call.delegate], f"method {plan.name!r}")
     return graphs
+
+
+def _chosen(
+    graphs: Mapping[str, Mapping[int, MLXGraph]], budget: int
+) -> dict[str, dict[int, Fp32Weights]]:
+    """Which weights of a program have float32 copies: by method and delegate."""
+    places = [(method, index) for method, found in graphs.items() for index in found]
+    copies = choose_weights((graphs[method][index] for method, index in places), budget)
+    chosen: dict[str, dict[int, Fp32Weights]] = {}
+    for (method, index), made in zip(places, copies, strict=True):
+        chosen.setdefault(method, {})[index] = made
+    return chosen

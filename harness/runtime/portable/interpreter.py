@@ -1,17 +1,17 @@
 """Run the instruction chains of an MLX payload over `mlx.core`, as upstream's interpreter does.
 
-Each node type has one function, from the node and the slots to what the node makes; this module
-finds it, stores the result, and says where a failure happened. Scans and branches, which run
-other chains, are here.
+Each node type has one function, from the node and the slots to what the node makes. `bind` finds
+it once, when a program is loaded; `run_chain` stores the results and says where a failure
+happened. Scans and branches, which run other chains, are here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from harness.errors import ExecutionError, UnsupportedError
-from harness.pte.payload import MLXGraph, Node, outputs_of
+from harness.errors import ExecutionError, MachineError, UnsupportedError
+from harness.pte.payload import MLXGraph, Node, Slot, Tid, outputs_of
 from harness.runtime.portable import (
     attention,
     kv_cache,
@@ -23,11 +23,14 @@ from harness.runtime.portable import (
 )
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_shape import LARGEST_BYTES
+from harness.runtime.portable.refusals import attributed, prefixed
 from harness.runtime.portable.slots import Slots
 
-__all__ = ["OPS", "UNSUPPORTED", "Stop", "Trace", "run_chain"]
+__all__ = ["OPS", "UNSUPPORTED", "Chains", "Observer", "Op", "Step", "Stop", "bind", "run_chain"]
 
-Trace = Callable[[int, int, Node, tuple[Any, ...]], tuple[Any, ...] | None]
+Op = Callable[[Node, Slots], Any]
+
+Observer = Callable[[int, int, Node, tuple[Any, ...]], tuple[Any, ...] | None]
 """Called after each node with its chain, its index in the chain, the node, and what it made.
 
 What it returns, unless None, takes the place of what the node made; raising `Stop` ends the run.
@@ -35,10 +38,35 @@ What it returns, unless None, takes the place of what the node made; raising `St
 
 
 class Stop(BaseException):
-    """A trace has seen what it wanted; no error, so that nothing explains it as one."""
+    """An observer has seen what it wanted; no error, so that nothing explains it as one."""
 
 
-OPS: dict[str, Callable[[Node, Slots], Any]] = {
+class Step(NamedTuple):
+    """A node, ready to run.
+
+    Attributes
+    ----------
+    position
+        In its chain.
+    outputs
+        The slots that the node writes, in the order of what it makes.
+    op
+        Makes what goes there; None for scans and branches.
+    target
+        Number of the one tensor slot that it writes; None where it is another kind of node.
+    """
+
+    position: int
+    node: Node
+    outputs: tuple[Slot, ...]
+    op: Op | None
+    target: int | None
+
+
+Chains = Sequence[Sequence[Step]]
+"""Of a graph, by number."""
+
+OPS: dict[str, Op] = {
     **ops_math.OPS,
     **ops_shape.OPS,
     **ops_index.OPS,
@@ -55,8 +83,39 @@ _CONTROL = {"IfNode", "ScanNode"}
 _VIEWS = {"AsStridedNode", "BroadcastToNode", "IdCopyNode"}
 
 
+def bind(graph: MLXGraph) -> Chains:
+    """The steps of every chain of `graph`."""
+    return [
+        tuple(_step(position, node, graph.constants) for position, node in enumerate(chain))
+        for chain in graph.chains
+    ]
+
+
+def _step(position: int, node: Node, constants: int) -> Step:
+    name = type(node).__name__
+    outputs = tuple(outputs_of(node))
+    if name in _CONTROL:
+        return Step(position, node, outputs, None, None)
+    op = OPS.get(name) or _refusing(name)
+    out: Any = getattr(node, "out", None)
+    single = isinstance(out, Tid) and out.idx >= constants and name not in _VIEWS
+    return Step(position, node, outputs, op, out.idx if single else None)
+
+
+def _refusing(name: str) -> Op:
+    def op(n: Node, s: Slots) -> Any:
+        raise UnsupportedError(f"not supported here: {UNSUPPORTED.get(name, name)}")
+
+    return op
+
+
 def run_chain(
-    graph: MLXGraph, chain: int, slots: Slots, where: str, trace: Trace | None = None
+    chains: Chains,
+    chain: int,
+    slots: Slots,
+    where: str,
+    observer: Observer | None = None,
+    steps: Sequence[Step] | None = None,
 ) -> None:
     """Run one chain; `slots` holds its inputs and receives what it makes.
 
@@ -64,79 +123,91 @@ def run_chain(
     ----------
     where
         Names the method in errors.
-    trace
+    observer
         Told what each node made, in order; inner chains of scans and branches included.
+    steps
+        What to run instead of all of the chain's steps.
 
     Raises
     ------
     ExecutionError
-        A node refuses; the message names the method, the instruction and the node type. It is an
-        `UnsupportedError` where the node cannot run on this machine.
+        A node refuses; the message names the method, the instruction and the node type.
+    UnsupportedError
+        A node cannot run on this machine.
+    MachineError
+        A result does not fit the memory.
     """
-    for index, node in enumerate(graph.chains[chain]):
-        name = type(node).__name__
+    tensors = slots.tensors
+    for step in chains[chain] if steps is None else steps:
+        position, node, outputs, op, target = step
         try:
-            if name in _CONTROL:
-                made = _control(graph, node, slots, f"{where}, {name} {index}", trace)
+            if op is None:
+                _control(chains, step, slots, where, observer)
             else:
-                made = _run(name, node, slots)
-        except (_LocatedError, _LocatedUnsupportedError):
-            raise
+                made = op(node, slots)
+                if target is None:
+                    _store(step, made, slots)
+                else:
+                    # MLX aborts the process when memory runs out during evaluation, so sizes
+                    # are bounded before.
+                    if made.nbytes > LARGEST_BYTES:
+                        raise MachineError(f"its result of shape {made.shape} takes more than 4 GB")
+                    tensors[target] = made
         except Exception as error:
-            located = (
-                _LocatedUnsupportedError if isinstance(error, UnsupportedError) else _LocatedError
-            )
-            raise located(f"{where}, instruction {index} ({name}): {error}") from error
-        if trace is not None:
-            instead = trace(chain, index, node, made)
+            found = attributed(error)
+            if found is None:
+                raise
+            if str(found).startswith(f"{where}, "):  # an inner chain's, which names its step
+                raise found from error
+            place = f"{where}, instruction {position} ({type(node).__name__})"
+            raise prefixed(place, found) from error
+        if observer is not None:
+            instead = observer(chain, position, node, _made(step, slots))
             if instead is not None:
-                for slot, value in zip(outputs_of(node), instead, strict=True):
+                for slot, value in zip(outputs, instead, strict=True):
                     slots.store(slot, value)
 
 
-class _LocatedError(ExecutionError):
-    """An error that already names its instruction."""
+def _store(step: Step, made: Any, slots: Slots) -> None:
+    """Write what a step made: several tensors, a number, a constant in the init chain, a view."""
+    if made is None:
+        return
+    if not isinstance(made, list):
+        made = [made]
+    if len(made) != len(step.outputs):
+        raise ExecutionError(f"it makes {len(made)} results for {len(step.outputs)} outputs")
+    for slot, part in zip(step.outputs, made, strict=True):
+        slots.store(slot, part)
 
 
-class _LocatedUnsupportedError(UnsupportedError):
-    """An instruction that cannot run here, named."""
-
-
-def _run(name: str, node: Node, slots: Slots) -> tuple[Any, ...]:
-    operation = OPS.get(name)
-    if operation is None:
-        raise UnsupportedError(f"not supported here: {UNSUPPORTED.get(name, name)}")
-    result = operation(node, slots)
-    if result is None:
-        return ()
-    if isinstance(result, list):
-        for slot, part in zip(node.outs, result, strict=True):
-            slots.store(slot, part)
-        return tuple(result)
-    # MLX aborts the process when memory runs out during evaluation, so sizes are bounded before;
-    # a view takes no memory.
-    if name not in _VIEWS and isinstance(result, mx.array) and result.nbytes > LARGEST_BYTES:
-        raise ExecutionError(f"its result of shape {result.shape} takes more than 4 GB")
-    slots.store(node.out, result)
-    return (result,)
+def _made(step: Step, slots: Slots) -> tuple[Any, ...]:
+    """What a step made, branches nothing of their own."""
+    return tuple(
+        slots.tensor(slot) if isinstance(slot, Tid) else slots.value(slot) for slot in step.outputs
+    )
 
 
 def _control(
-    graph: MLXGraph, node: Node, slots: Slots, where: str, trace: Trace | None
-) -> tuple[Any, ...]:
-    if type(node).__name__ == "IfNode":
+    chains: Chains, step: Step, slots: Slots, where: str, observer: Observer | None
+) -> None:
+    node = step.node
+    name = type(node).__name__
+    where = f"{where}, {name} {step.position}"
+    if name == "IfNode":
         chosen = node.then_chain_idx if slots.integer(node.cond) else node.else_chain_idx
-        run_chain(graph, chosen, slots, where, trace)
-        return ()
-    axis = node.scan_axis
-    steps = slots.tensor(node.originals[0]).shape[axis]
+        run_chain(chains, chosen, slots, where, observer)
+        return
+    if not node.originals or len(node.originals) != len(node.sliced):
+        raise ExecutionError(
+            f"it scans {len(node.originals)} tensors into {len(node.sliced)} slices"
+        )
+    axis = ops_shape.axis_of(node.scan_axis, slots.tensor(node.originals[0]).ndim)
     collected: list[list[Any]] = [[] for _ in node.outputs]
-    for step in range(steps):
+    for turn in range(slots.tensor(node.originals[0]).shape[axis]):
         for original, sliced in zip(node.originals, node.sliced, strict=True):
-            slots.store(sliced, mx.take(slots.tensor(original), step, axis=axis))
-        run_chain(graph, node.body_chain_idx, slots, where, trace)
+            slots.store(sliced, mx.take(slots.tensor(original), turn, axis=axis))
+        run_chain(chains, node.body_chain_idx, slots, where, observer)
         for output, parts in zip(node.outputs, collected, strict=True):
             parts.append(slots.tensor(output))
     for output, parts in zip(node.outputs, collected, strict=True):
         slots.store(output, mx.stack(parts, axis=axis))
-    return tuple(slots.tensor(output) for output in node.outputs)

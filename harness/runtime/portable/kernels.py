@@ -10,7 +10,6 @@ torch is imported with the first kernel.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import ExecutionError
+from harness.arrays import from_torch, to_torch
+from harness.errors import ExecutionError, UnavailableError, UnsupportedError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import IntList, KernelCall, Plan, TensorList, TensorValue
 from harness.runtime.portable.memory import Memory
 from harness.runtime.portable.prims import NUMBERS, view_shape
+from harness.runtime.portable.refusals import refusal, short
 
 __all__ = ["Kernel", "find_kernel"]
 
@@ -80,10 +81,7 @@ class Kernel:
 
     def _number(self, call: KernelCall, values: list[Any]) -> tuple[int, ...]:
         *given, target = call.args
-        try:
-            values[target] = NUMBERS[self.operator](*(values[index] for index in given))
-        except (TypeError, AttributeError, ArithmeticError, ValueError) as error:
-            raise ExecutionError(str(error)) from error
+        values[target] = NUMBERS[self.operator](*(values[index] for index in given))
         return (target,)
 
     def _torch(
@@ -112,7 +110,7 @@ class Kernel:
             if tensor.dtype != _torch_dtype(plan.values[index]):
                 raise ExecutionError(f"it makes {tensor.dtype}, which the plan does not expect")
             target = memory.tensor(index, tuple(tensor.shape))
-            np.copyto(target, _numpy(tensor, target.dtype))
+            np.copyto(target, from_torch(tensor.detach()))
             values[index] = target
         if not outs and written and len(call.args) > len(arguments):
             # An operator that works in place returns what it was given.
@@ -125,41 +123,55 @@ def find_kernel(name: str) -> Kernel:
 
     Raises
     ------
-    ExecutionError
+    UnsupportedError
         There is no such operator here.
+    UnavailableError
+        The library that has it cannot be loaded.
     """
     if name in NUMBERS or name.startswith("executorch_prim::et_"):
         if name not in NUMBERS and name.split("::")[1] not in (
             "et_view.default",
             "et_copy_index.tensor",
         ):
-            raise ExecutionError(f"not supported here: op {name}")
+            raise UnsupportedError(f"not supported here: op {name}")
         return Kernel(name, None, None)
     namespace, _, rest = name.partition("::")
     packet_name, _, overload_name = rest.partition(".")
     if namespace not in _REGISTERED_BY or name in _REFUSED:
-        raise ExecutionError(f"not supported here: op {name}")
+        raise UnsupportedError(f"not supported here: op {name}")
     from harness.upstream import quiet
 
     with quiet():
         import torch
 
-        for module in _REGISTERED_BY[namespace]:
-            with contextlib.suppress(ImportError, OSError, AssertionError):
-                importlib.import_module(module)
+        broken = {module: why for module in _REGISTERED_BY[namespace] if (why := _import(module))}
     packet = getattr(getattr(torch.ops, namespace), packet_name, None)
     if packet is None or (overload_name or "default") not in packet.overloads():
-        raise ExecutionError(f"not supported here: op {name}")
+        for module, why in broken.items():
+            raise UnavailableError(
+                f"op {name} may be in {module}, which cannot be loaded ({why}); install the "
+                "executorch wheel that pyproject.toml pins"
+            )
+        raise UnsupportedError(f"not supported here: op {name}")
     found = getattr(packet, overload_name or "default")
     schema = found._schema
     writes = [a for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
     if not writes:
-        raise ExecutionError(f"not supported here: op {name} writes none of its arguments")
+        raise UnsupportedError(f"not supported here: op {name} writes none of its arguments")
     overload = found
     if namespace == "llama" and "default" in packet.overloads():
         # Their `out` forms want an output of the right size, which only they know.
         overload = packet.default
     return Kernel(name, overload, schema)
+
+
+def _import(module: str) -> str | None:
+    """Import a module for what it registers; say why that fails."""
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError, AssertionError) as error:
+        return short(str(error)) or type(error).__name__
+    return None
 
 
 def _argument(plan: Plan, index: int, values: Sequence[Any]) -> Any:
@@ -208,10 +220,14 @@ def _called(overload: Any, given: Mapping[str, Any]) -> list[Any]:
     taken = overload._schema.arguments
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = overload(
-            *(given[argument.name] for argument in taken if not argument.kwarg_only),
-            **{argument.name: given[argument.name] for argument in taken if argument.kwarg_only},
-        )
+        positional = [given[argument.name] for argument in taken if not argument.kwarg_only]
+        named = {a.name: given[a.name] for a in taken if a.kwarg_only}
+        try:
+            result = overload(*positional, **named)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:  # whatever torch says of arguments that a program gives it
+            raise refusal(error) from error
     return [tensor for tensor in _flattened(result) if isinstance(tensor, torch.Tensor)]
 
 
@@ -231,7 +247,7 @@ def _shapes(overload: Any, given: Mapping[str, Any]) -> list[tuple[int, ...]]:
 
     try:
         made = _called(overload, {name: without_data(value) for name, value in given.items()})
-    except (NotImplementedError, RuntimeError):
+    except ExecutionError:
         return []  # it depends on the data, or is wrong: computing it says so
     return [tuple(tensor.shape) for tensor in made]
 
@@ -244,31 +260,12 @@ def _torch_dtype(declared: Any) -> Any:
 
 def _tensor(array: Any) -> Any:
     """The same bytes as a torch tensor."""
-    import torch
-
     if not isinstance(array, np.ndarray):
         raise ExecutionError("a tensor is read before it was written")
-    if array.dtype.name == "bfloat16":
-        return _shared(array.view(np.uint16)).view(torch.bfloat16)
-    return _shared(array)
-
-
-def _shared(array: Any) -> Any:
-    import torch
-
     with warnings.catch_warnings():
         # Constants are mapped read-only; what an operator writes is checked before.
         warnings.simplefilter("ignore")
-        return torch.from_numpy(array)
-
-
-def _numpy(tensor: Any, dtype: Any) -> Any:
-    import torch
-
-    tensor = tensor.detach()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.contiguous().view(torch.uint16).numpy().view(dtype)
-    return tensor.numpy()
+        return to_torch(array)
 
 
 def _whole(value: Any) -> int:

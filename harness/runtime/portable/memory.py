@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import ExecutionError
+from harness.errors import ExecutionError, MachineError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import Plan, TensorValue
 
@@ -48,14 +48,14 @@ class Memory:
     def fresh_arenas(plan: Plan) -> Arenas:
         """Zeroed arenas for a new state; their pages take memory once they are written."""
         if sum(plan.arenas) > _MOST_PLANNED:
-            raise ExecutionError(
+            raise MachineError(
                 f"method {plan.name!r} plans {sum(plan.arenas)} bytes of memory, more than "
                 f"{_MOST_PLANNED}"
             )
         try:
             return [np.zeros(size, np.uint8) for size in plan.arenas]
         except MemoryError as error:
-            raise ExecutionError(
+            raise MachineError(
                 f"method {plan.name!r} plans {sum(plan.arenas)} bytes of memory, more than this "
                 "machine gives"
             ) from error
@@ -99,4 +99,4 @@ def _allocated(size: int) -> NDArray[np.uint8]:
     try:
         return np.zeros(size, np.uint8)
     except (MemoryError, ValueError) as error:
-        raise ExecutionError(f"a tensor of {size} bytes is more than this machine gives") from error
+        raise MachineError(f"a tensor of {size} bytes is more than this machine gives") from error

@@ -9,17 +9,24 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import Array
-from harness.errors import ExecutionError, InputError, ProgramError, UnavailableError
+from harness.errors import (
+    ExecutionError,
+    HarnessError,
+    InputError,
+    ProgramError,
+    UnavailableError,
+    UnsupportedError,
+)
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.payload import MLXGraph
 from harness.pte.plan import XNNPACK_BACKEND, DelegateCall, KernelCall, Plan, TensorValue, Value
 from harness.pte.program import Program
 from harness.runtime.portable.delegate import Buffers, MLXDelegate
-from harness.runtime.portable.kernels import Kernel, find_kernel
+from harness.runtime.portable.fp32_weights import Fp32Weights
+from harness.runtime.portable.kernels import find_kernel
 from harness.runtime.portable.memory import Arenas, Memory, in_layout
-from harness.runtime.portable.walk import Walk, Watch, is_rows, located
-from harness.runtime.portable.wide import Budget
-from harness.runtime.protocol import TensorSpec
+from harness.runtime.portable.walk import Call, Code, Observer, is_contiguous, located
+from harness.runtime.protocol import TensorSpec, check_inputs
 
 __all__ = ["Method", "State", "input_specs"]
 
@@ -61,21 +68,23 @@ class Method:
 
     Attributes
     ----------
+    specs
+        Declared inputs.
     initial
         The plan's values before a call: constants as read-only arrays, numbers, None for tensors
         that a call fills in.
-    kernels
-        Operator → what runs it.
-    most_turns
-        How often a jump may go back: loops run over a tensor's first dimension.
     """
 
     plan: Plan
     program: Program
-    delegates: Mapping[int, MLXDelegate]
-    kernels: Mapping[str, Kernel]
+    code: Code
+    specs: Sequence[TensorSpec]
     initial: Sequence[Any]
-    most_turns: int
+
+    @property
+    def delegates(self) -> Mapping[int, MLXDelegate]:
+        """By their index in the plan."""
+        return self.code.delegates
 
     @classmethod
     def load(
@@ -84,7 +93,7 @@ class Method:
         plan: Plan,
         graphs: Mapping[int, MLXGraph],
         faithful: bool = False,
-        budget: Budget | None = None,
+        fp32_weights: Mapping[int, Fp32Weights] | None = None,
     ) -> Method:
         """Read the weights in and run the delegates' init chains; see `MLXDelegate.load`.
 
@@ -92,7 +101,7 @@ class Method:
         ------
         UnavailableError
             The method needs another backend's delegate.
-        ExecutionError
+        UnsupportedError
             It needs an operator that does not exist here.
         ProgramError
             Its weights lie in a `.ptd` that was not given.
@@ -104,19 +113,21 @@ class Method:
             if isinstance(call, KernelCall) and call.operator not in kernels:
                 try:
                     kernels[call.operator] = find_kernel(call.operator)
-                except ExecutionError as error:
+                except HarnessError as error:
                     raise located(plan, position, error) from error
         tensors = [value for value in plan.values if isinstance(value, TensorValue)]
+        copies = fp32_weights or {}
+        delegates = {
+            index: MLXDelegate.load(program, graph, where, faithful, copies.get(index))
+            for index, graph in graphs.items()
+        }
+        turns = max((size for tensor in tensors for size in tensor.sizes), default=0)
         return cls(
             plan,
             program,
-            {
-                i: MLXDelegate.load(program, graph, where, faithful, budget)
-                for i, graph in graphs.items()
-            },
-            kernels,
+            Code(plan, delegates, kernels, turns),
+            input_specs(plan),
             [_initial(program, plan, value) for value in plan.values],
-            max((size for tensor in tensors for size in tensor.sizes), default=0),
         )
 
     def fresh(self) -> State:
@@ -132,17 +143,17 @@ class Method:
         self,
         inputs: Sequence[Array],
         state: State,
-        watch: Watch | None = None,
-        plain: Collection[int] = (),
+        observer: Observer | None = None,
+        unaccelerated: Collection[int] = (),
     ) -> list[Array]:
         """Run once; `state` is brought up to date.
 
         Parameters
         ----------
-        watch
+        observer
             Shown every step.
-        plain
-            Plan instructions whose delegates use no kept copies of weights.
+        unaccelerated
+            Plan instructions whose delegates use nothing that was computed before.
         """
         memory = Memory(self.plan, state.arenas)
         values = list(self.initial)
@@ -151,41 +162,18 @@ class Method:
             if isinstance(value, TensorValue) and value.place is not None and not value.dynamic:
                 values[index] = memory.tensor(index)
         self._take(inputs, values, memory)
-        Walk(
-            self.plan,
-            self.delegates,
-            self.kernels,
-            self.most_turns,
-            values,
-            memory,
-            state.buffers,
-            watch,
-            plain,
-        ).run()
+        self.code.run(Call(values, memory, state.buffers, observer, unaccelerated))
         return [self._result(index, values[index]) for index in self.plan.outputs]
 
     def _take(self, inputs: Sequence[Array], values: list[Any], memory: Memory) -> None:
         """Put the inputs in their places, refused as the ExecuTorch runtime refuses them."""
-        specs = input_specs(self.plan)
         name = self.plan.name
-        if len(inputs) != len(specs):
-            raise InputError(f"{name} takes {len(specs)} inputs (got {len(inputs)})")
-        for i, (given, spec) in enumerate(zip(inputs, specs, strict=True)):
-            array = np.asarray(given)
-            if array.dtype.name != spec.dtype:
-                raise InputError(f"input {i} of {name} must be {spec.dtype} (got {array.dtype})")
-            if not _fits(array.shape, spec):
-                most = "at most " if spec.dynamic else ""
-                raise InputError(
-                    f"input {i} of {name} must have shape {most}{spec.shape} (got {array.shape})"
-                )
-            if array.size == 0:
-                raise InputError(f"input {i} of {name} is empty (shape {array.shape})")
+        for i, array in enumerate(check_inputs(name, self.specs, inputs)):
             index = self.plan.inputs[i]
             value = self.plan.values[index]
             if isinstance(value, TensorValue):
                 # A kernel may write to an input; the caller's array stays as it is.
-                if self.kernels or value.place is not None or not is_rows(value):
+                if self.code.kernels or value.place is not None or not is_contiguous(value):
                     values[index] = memory.tensor(index, array.shape)
                     np.copyto(values[index], array)
                 else:
@@ -204,7 +192,7 @@ class Method:
                 return np.asarray(value, dtype=name)
         if isinstance(value, (str, tuple)):
             return np.asarray(value)
-        raise ExecutionError(
+        raise UnsupportedError(
             f"method {self.plan.name!r} returns a {type(value).__name__}: not supported here"
         )
 
@@ -237,11 +225,3 @@ def _refuse_other_backends(plan: Plan, graphs: Mapping[int, MLXGraph]) -> None:
                 f"method {plan.name!r} is lowered to {backend}, and the portable executor runs "
                 f"MLX delegates only: {runner} runs it, or lower it to MLX"
             )
-
-
-def _fits(shape: tuple[int, ...], spec: TensorSpec) -> bool:
-    if not spec.dynamic:
-        return shape == spec.shape
-    return len(shape) == len(spec.shape) and all(
-        size <= most for size, most in zip(shape, spec.shape, strict=True)
-    )

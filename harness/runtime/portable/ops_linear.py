@@ -24,12 +24,13 @@ _NARROW = (mx.bfloat16, mx.float16)
 
 def _addmm(n: Node, s: Slots) -> Any:
     a, b, bias = s.tensor(n.mat1), s.tensor(n.mat2), s.optional(n.bias)
-    if s.wide is not None and a.dtype in _NARROW and a.dtype == b.dtype and b.ndim == 2:
-        wide = s.wide.get(n, 4 * b.size, lambda: _laid_out(b))
-        if wide is None and a.size > _MOST_ROWS_PACKED * a.shape[-1]:
-            wide = b.astype(mx.float32)
-        if wide is not None:
-            return _sum(n, *_wide(a, wide, bias)).astype(a.dtype)
+    narrow = a.dtype
+    if s.fp32_weights is not None and narrow in _NARROW and narrow == b.dtype and b.ndim == 2:
+        weight = s.fp32_weights.get(n, lambda: _laid_out(b))
+        if weight is None and a.size > _MOST_ROWS_PACKED * a.shape[-1]:
+            weight = b.astype(mx.float32)
+        if weight is not None:
+            return _sum(n, *_float32(a, weight, bias)).astype(narrow)
     return _sum(n, a, b, bias)
 
 
@@ -42,9 +43,9 @@ def _sum(n: Node, a: Any, b: Any, bias: Any) -> Any:
 
 def _laid_out(weight: Any) -> Any:
     """A float32 copy in memory, in the order of the transposed weight that exporters store."""
-    wide = mx.contiguous(mx.swapaxes(weight, -1, -2).astype(mx.float32))
-    mx.eval(wide)
-    return mx.swapaxes(wide, -1, -2)
+    copy = mx.contiguous(mx.swapaxes(weight, -1, -2).astype(mx.float32))
+    mx.eval(copy)
+    return mx.swapaxes(copy, -1, -2)
 
 
 def _packing(n: Node) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def _packing(n: Node) -> dict[str, Any]:
     return {"bits": n.bits, "group_size": n.group_size, "mode": n.mode}
 
 
-def _wide(*tensors: Any) -> list[Any]:
+def _float32(*tensors: Any) -> list[Any]:
     return [None if t is None else t.astype(mx.float32) for t in tensors]
 
 
@@ -68,7 +69,7 @@ def _quantized_matmul(n: Node, s: Slots) -> Any:
     if s.faithful or n.mode != "affine":
         return mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **packing)
     narrow = x.dtype
-    x, scales, biases = _wide(x, scales, biases)
+    x, scales, biases = _float32(x, scales, biases)
 
     def dense() -> Any:
         weight = mx.dequantize(w, scales, biases, **packing)
@@ -79,7 +80,7 @@ def _quantized_matmul(n: Node, s: Slots) -> Any:
         mx.eval(weight)
         return weight
 
-    weight = None if s.wide is None else s.wide.get(n, 4 * w.size * 32 // n.bits, kept)
+    weight = None if s.fp32_weights is None else s.fp32_weights.get(n, kept)
     if weight is not None:
         result = x @ weight
     elif x.size > _MOST_ROWS_PACKED * x.shape[-1]:
@@ -120,7 +121,7 @@ def _gather_mm(n: Node, s: Slots) -> Any:
     experts = _experts(n, s, a, b)
     if s.faithful or a.dtype not in _NARROW or a.dtype != b.dtype:
         return mx.gather_mm(a, b, **experts)
-    return mx.gather_mm(*_wide(a, b), **experts).astype(a.dtype)
+    return mx.gather_mm(*_float32(a, b), **experts).astype(a.dtype)
 
 
 def _gather_qmm(n: Node, s: Slots) -> Any:
@@ -129,8 +130,8 @@ def _gather_qmm(n: Node, s: Slots) -> Any:
     options = {"transpose": n.transpose, **_packing(n), **_experts(n, s, x, w)}
     if s.faithful or n.mode != "affine":
         return mx.gather_qmm(x, w, scales, biases, **options)
-    wide, scales, biases = _wide(x, scales, biases)
-    return mx.gather_qmm(wide, w, scales, biases, **options).astype(x.dtype)
+    rows, scales, biases = _float32(x, scales, biases)
+    return mx.gather_qmm(rows, w, scales, biases, **options).astype(x.dtype)
 
 
 def _conv(
@@ -164,12 +165,12 @@ def _conv_transpose1d_by_product(n: Node, s: Slots) -> Any:
     Shapes: x (batch, length, c_in), w (c_out, taps, c_in).
     """
     x, w = s.tensor(n.x), s.tensor(n.w)
-    if s.wide is None or not _is_plain(n, x, w):
+    if s.fp32_weights is None or not _is_plain(n, x, w):
         return _conv_transpose1d(n, s)
     batch, length, c_in = x.shape
     c_out, taps, _ = w.shape
     blocks = -(-taps // n.stride)  # a step's taps cover this many strides of the output
-    made = _wide(x)[0] @ mx.swapaxes(_wide(w)[0].reshape(c_out * taps, c_in), 0, 1)
+    made = _float32(x)[0] @ mx.swapaxes(_float32(w)[0].reshape(c_out * taps, c_in), 0, 1)
     made = mx.swapaxes(made.reshape(batch, length, c_out, taps), 2, 3)
     made = mx.pad(made, [(0, 0), (0, 0), (0, blocks * n.stride - taps), (0, 0)])
     made = made.reshape(batch, length, blocks, n.stride * c_out)

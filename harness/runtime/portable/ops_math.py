@@ -10,6 +10,7 @@ import numpy as np
 from harness.errors import ExecutionError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
+from harness.runtime.portable.exponentials import MANY, sigmoid
 from harness.runtime.portable.slots import (
     INT32_MAX,
     INT32_MIN,
@@ -21,6 +22,8 @@ from harness.runtime.portable.slots import (
 __all__ = ["OPS"]
 
 Op = Callable[[Node, Slots], Any]
+
+_FLOATS = (mx.float32, mx.bfloat16, mx.float16)
 
 
 def _unary(function: Callable[[Any], Any]) -> Op:
@@ -47,8 +50,13 @@ def _gelu(n: Node, s: Slots) -> Any:
 
 
 def _silu(n: Node, s: Slots) -> Any:
+    return s.tensor(n.x) * _sigmoid(n, s)
+
+
+def _sigmoid(n: Node, s: Slots) -> Any:
     x = s.tensor(n.x)
-    return x * mx.sigmoid(x)
+    many = s.fp32_weights is not None and x.size >= MANY
+    return sigmoid(x) if many and x.dtype in _FLOATS else mx.sigmoid(x)
 
 
 def _floor_divide(n: Node, s: Slots) -> Any:
@@ -130,7 +138,7 @@ _UNARY = {
     "Expm1Node": mx.expm1, "FloorNode": mx.floor, "Log10Node": mx.log10, "Log1pNode": mx.log1p,
     "Log2Node": mx.log2, "LogNode": mx.log, "LogicalNotNode": mx.logical_not,
     "NegNode": mx.negative, "ReciprocalNode": mx.reciprocal, "RsqrtNode": mx.rsqrt,
-    "SigmoidNode": mx.sigmoid, "SignNode": mx.sign, "SinNode": mx.sin, "SinhNode": mx.sinh,
+    "SignNode": mx.sign, "SinNode": mx.sin, "SinhNode": mx.sinh,
     "SqrtNode": mx.sqrt, "SquareNode": mx.square, "TanNode": mx.tan, "TanhNode": mx.tanh,
     "TruncNode": mx.trunc,
 }  # fmt: skip
@@ -167,6 +175,7 @@ OPS: dict[str, Op] = {
     "GeluNode": _gelu,
     "ItemIntNode": _item,
     "RoundNode": lambda n, s: mx.round(s.tensor(n.x), decimals=n.decimals),
+    "SigmoidNode": _sigmoid,
     "SiluNode": _silu,
     "SymSizeNode": _sym_size,
     "WhereNode": lambda n, s: mx.where(s.tensor(n.condition), s.tensor(n.x), s.tensor(n.y)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite, prod
 from typing import Any
 
-from harness.errors import ExecutionError
+from harness.errors import ExecutionError, MachineError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.random_bits import random_bits
@@ -30,7 +30,7 @@ def allocatable(shape: Sequence[int], dtype: Any) -> tuple[int, ...]:
 def affordable(shape: Sequence[int], dtype: Any) -> tuple[int, ...]:
     """`shape`, if memory may hold it; unlike `allocatable`, it may be empty."""
     if prod(shape) * dtype.size > LARGEST_BYTES:
-        raise ExecutionError(f"shape {tuple(shape)} takes more than 4 GB")
+        raise MachineError(f"shape {tuple(shape)} takes more than 4 GB")
     return tuple(shape)
 
 
@@ -57,6 +57,8 @@ def _arange(n: Node, s: Slots) -> Any:
 
 def _as_strided(n: Node, s: Slots) -> Any:
     x, shape, strides = s.tensor(n.x), s.integers(n.shape), s.integers(n.strides)
+    if len(shape) != len(strides):
+        raise ExecutionError(f"strides {strides} do not fit shape {shape}")
     reach = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
     low = n.offset + sum(r for r in reach if r < 0)
     high = n.offset + sum(r for r in reach if r > 0)

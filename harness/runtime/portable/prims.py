@@ -28,8 +28,6 @@ def _floordiv(a: Any, b: Any) -> Any:
 
 def _truncating_mod(a: int, b: int) -> int:
     """C++'s %, which takes the sign of the dividend."""
-    if not (isinstance(a, int) and isinstance(b, int)):
-        raise ExecutionError(f"a remainder needs whole numbers (got {a}, {b})")
     return a - b * int(_truncating_div(a, b))
 
 
@@ -50,49 +48,65 @@ def _size(tensor: Any, axis: int) -> int:
     return int(tensor.shape[axis])
 
 
-def _within(function: Callable[..., Any]) -> Callable[..., Any]:
-    def bounded(*given: Any) -> Any:
-        if any(not isinstance(item, (bool, int, float, np.ndarray)) for item in given):
-            kinds = ", ".join(type(item).__name__ for item in given)
-            raise ExecutionError(f"numbers are expected (got {kinds})")
-        made = function(*given)
+_Function = Callable[..., Any]
+
+_FUNCTIONS: dict[str, tuple[str, _Function]] = {
+    "aten::sym_size.int": ("ti", _size),
+    "aten::_local_scalar_dense": ("t", _item),
+    "aten::sym_numel": ("t", lambda tensor: int(tensor.size)),
+    "executorch_prim::sym_max.Scalar": ("nn", max),
+    "executorch_prim::sym_min.Scalar": ("nn", min),
+    "executorch_prim::add.Scalar": ("nn", operator.add),
+    "executorch_prim::sub.Scalar": ("nn", operator.sub),
+    "executorch_prim::mul.Scalar": ("nn", operator.mul),
+    "executorch_prim::floordiv.Scalar": ("nn", _floordiv),
+    "executorch_prim::floordiv.int": ("ii", _truncating_div),
+    "executorch_prim::truediv.Scalar": ("nn", operator.truediv),
+    "executorch_prim::mod.Scalar": ("ii", _truncating_mod),
+    "executorch_prim::mod.int": ("ii", _truncating_mod),
+    "executorch_prim::sym_float.Scalar": ("n", float),
+    "executorch_prim::sym_int.Scalar": ("n", int),
+    "executorch_prim::eq.Scalar": ("nn", operator.eq),
+    "executorch_prim::gt.Scalar": ("nn", operator.gt),
+    "executorch_prim::lt.Scalar": ("nn", operator.lt),
+    "executorch_prim::ge.Scalar": ("nn", operator.ge),
+    "executorch_prim::le.Scalar": ("nn", operator.le),
+    "executorch_prim::neg.Scalar": ("n", operator.neg),
+    "executorch_prim::sym_not.Scalar": ("n", operator.not_),
+    "executorch_prim::sym_ite.Scalar": ("nnn", lambda condition, a, b: a if condition else b),
+    "executorch_prim::ceil.Scalar": ("n", math.ceil),
+    "executorch_prim::round.Scalar": ("n", round),
+    "executorch_prim::trunc.Scalar": ("n", math.trunc),
+}
+"""Operator → the kinds of its arguments (tensor, number, integer), and what it makes of them."""
+
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "t": ("a tensor", (np.ndarray,)),
+    "n": ("a number", (int, float)),
+    "i": ("a whole number", (int,)),
+}
+
+
+def _checked(kinds: str, function: _Function) -> _Function:
+    def run(*given: Any) -> Any:
+        if len(given) != len(kinds):
+            raise ExecutionError(f"it takes {len(kinds)} arguments (got {len(given)})")
+        for kind, item in zip(kinds, given, strict=True):
+            what, types = _KINDS[kind]
+            if not isinstance(item, types):
+                raise ExecutionError(f"{what} is expected (got {type(item).__name__})")
+        try:
+            made = function(*given)
+        except (ArithmeticError, ValueError) as error:  # a division by zero, NaN made an integer
+            raise ExecutionError(str(error)) from error
         if isinstance(made, int) and not -(2**63) <= made < 2**63:
             raise ExecutionError(f"{made} does not fit 64 bits")
         return made
 
-    return bounded
+    return run
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "aten::sym_size.int": _size,
-    "aten::_local_scalar_dense": _item,
-    "aten::sym_numel": lambda tensor: int(tensor.size),
-    "executorch_prim::sym_max.Scalar": max,
-    "executorch_prim::sym_min.Scalar": min,
-    "executorch_prim::add.Scalar": operator.add,
-    "executorch_prim::sub.Scalar": operator.sub,
-    "executorch_prim::mul.Scalar": operator.mul,
-    "executorch_prim::floordiv.Scalar": _floordiv,
-    "executorch_prim::floordiv.int": _truncating_div,
-    "executorch_prim::truediv.Scalar": operator.truediv,
-    "executorch_prim::mod.Scalar": _truncating_mod,
-    "executorch_prim::mod.int": _truncating_mod,
-    "executorch_prim::sym_float.Scalar": float,
-    "executorch_prim::sym_int.Scalar": int,
-    "executorch_prim::eq.Scalar": operator.eq,
-    "executorch_prim::gt.Scalar": operator.gt,
-    "executorch_prim::lt.Scalar": operator.lt,
-    "executorch_prim::ge.Scalar": operator.ge,
-    "executorch_prim::le.Scalar": operator.le,
-    "executorch_prim::neg.Scalar": operator.neg,
-    "executorch_prim::sym_not.Scalar": operator.not_,
-    "executorch_prim::sym_ite.Scalar": lambda condition, a, b: a if condition else b,
-    "executorch_prim::ceil.Scalar": math.ceil,
-    "executorch_prim::round.Scalar": round,
-    "executorch_prim::trunc.Scalar": math.trunc,
-}
-
-NUMBERS = {name: _within(function) for name, function in _FUNCTIONS.items()}
+NUMBERS = {name: _checked(kinds, function) for name, (kinds, function) in _FUNCTIONS.items()}
 """Operator → what it makes of all its arguments but the last, which names the value it writes."""
 
 

@@ -19,14 +19,13 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.errors import InputError
-from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.names import Origin, StepNames
 from harness.pte.plan import DelegateCall, KernelCall
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import Stop
 from harness.runtime.portable.method import Method
-from harness.runtime.portable.slots import to_mlx
-from harness.runtime.portable.walk import Spot
+from harness.runtime.portable.slots import to_mlx, to_numpy
+from harness.runtime.portable.walk import Location
 
 if TYPE_CHECKING:
     from harness.runtime.portable.executor import PortableExecutor
@@ -35,8 +34,6 @@ __all__ = ["Probe", "Run", "Step"]
 
 At = int | str
 """A step's number, or the name of a node of the exported graph (or of the lowered one)."""
-
-_BY_NAME = {scalar.name: scalar for scalar in SCALAR_TYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Step:
     ----------
     index
         Counts the steps of a method in the order of its program, inner chains after their node's.
-    spot
+    location
         Where that is in the plan, and in a delegate.
     op
         Node type (``AddmmNode``) or operator (``aten::index_put.out``).
@@ -56,7 +53,7 @@ class Step:
     """
 
     index: int
-    spot: Spot
+    location: Location
     op: str
     origin: Origin | None
 
@@ -95,10 +92,10 @@ class Probe:
         self._method = method
         self._names = names
         self.steps = tuple(
-            Step(index, spot, op, names.origins.get((spot.instruction, spot.chain, spot.node)))
-            for index, (spot, op) in enumerate(_spots(method))
+            Step(index, location, op, names.origins.get(location))
+            for index, (location, op) in enumerate(_locations(method))
         )
-        self._by_spot = {step.spot: step for step in self.steps}
+        self._by_location = {step.location: step for step in self.steps}
 
     def names(self) -> tuple[str, ...]:
         """Exported nodes whose value can be asked for, in the order they are made."""
@@ -121,9 +118,9 @@ class Probe:
         if at is not None:
             return self.run(inputs, at=at, state=state).values
         everything: dict[At, tuple[Step, int]] = {step.index: (step, 0) for step in self.steps}
-        watched = _Watch(self._by_spot, everything, {}, None)
-        self._executor.run(self._method.plan.name, inputs, state=state, watch=watched)
-        return watched.values
+        recorder = _Recorder(self._by_location, everything, {}, None)
+        self._executor.run(self._method.plan.name, inputs, state=state, observer=recorder)
+        return recorder.values
 
     def run(
         self,
@@ -157,26 +154,28 @@ class Probe:
         """
         wanted = {key: self._find(key) for key in (*at, *(() if until is None else (until,)))}
         put = {self._find(key): (key, value) for key, value in (replace or {}).items()}
-        watched = _Watch(self._by_spot, wanted, put, None if until is None else self.step(until))
+        recorder = _Recorder(
+            self._by_location, wanted, put, None if until is None else self.step(until)
+        )
         outputs: list[Array] | None
         try:
             outputs = self._executor.run(
                 self._method.plan.name,
                 inputs,
                 state=state,
-                watch=watched,
-                # The copies of weights that fast routes keep would not see a replaced one.
-                plain={step.spot.instruction for step, _ in put},
+                observer=recorder,
+                # What was computed of a constant before would not see a replaced one.
+                unaccelerated={step.location.instruction for step, _ in put},
             )
         except Stop:
             outputs = None
-        missing = [key for key in (*wanted, *(replace or {})) if key not in watched.seen]
+        missing = [key for key in (*wanted, *(replace or {})) if key not in recorder.seen]
         if missing:
             raise InputError(
                 f"{self.step(missing[0])} made nothing in this run: it lies behind the end of the "
                 "run, in a branch that was not taken, or writes no value"
             )
-        return Run(outputs, watched.values)
+        return Run(outputs, recorder.values)
 
     def _find(self, at: At) -> tuple[Step, int]:
         """The step and the number of the output there."""
@@ -188,7 +187,7 @@ class Probe:
             )
         if at in self._names.values:
             place, output = self._names.values[at]
-            return self._by_spot[Spot(*place)], output
+            return self._by_location[Location(*place)], output
         made = [s for s in self.steps if s.origin is not None and s.origin.edge == at]
         if made:
             return made[-1], 0
@@ -207,10 +206,10 @@ class Probe:
 
 
 @dataclass
-class _Watch:
+class _Recorder:
     """Told of every step of one run."""
 
-    steps: Mapping[Spot, Step]
+    steps: Mapping[Location, Step]
     wanted: Mapping[At, tuple[Step, int]]
     put: Mapping[tuple[Step, int], tuple[At, Any]]
     last: Step | None
@@ -219,8 +218,8 @@ class _Watch:
         self.values: dict[At, Array] = {}
         self.seen: set[At] = set()
 
-    def __call__(self, spot: Spot, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        step = self.steps[spot]
+    def __call__(self, where: Location, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        step = self.steps[where]
         parts, changed = list(made), False
         for (replaced, output), (key, value) in self.put.items():
             if replaced is step:
@@ -246,30 +245,25 @@ def _replacement(step: Step, made: Any, value: Any) -> Any:
             f"{given.dtype} of shape {given.shape}; give it the same"
         )
     if isinstance(made, mx.array):
-        octets = np.ascontiguousarray(given).reshape(-1).view(np.uint8)
-        return to_mlx(octets, _BY_NAME[given.dtype.name], given.shape)
+        return to_mlx(given)
     return np.array(given) if isinstance(made, np.ndarray) else given.item()
 
 
 def _array(made: Any) -> Array:
     """What a step made, as a numpy array of its own."""
-    if not isinstance(made, mx.array):
-        return np.array(made)
-    if made.dtype == mx.bfloat16:
-        return np.array(made.view(mx.uint16)).view(_BY_NAME["bfloat16"].numpy)
-    return np.array(made)
+    return to_numpy(made) if isinstance(made, mx.array) else np.array(made)
 
 
-def _spots(method: Method) -> Iterable[tuple[Spot, str]]:
+def _locations(method: Method) -> Iterable[tuple[Location, str]]:
     """Every place of a method's program, each with its op."""
     for position, call in enumerate(method.plan.instructions):
         if isinstance(call, KernelCall):
-            yield Spot(position), call.operator
+            yield Location(position), call.operator
         elif isinstance(call, DelegateCall):
             graph = method.delegates[call.delegate].graph
             for chain in (graph.main, *_inner(graph)):
                 for index, node in enumerate(graph.chains[chain]):
-                    yield Spot(position, chain, index), type(node).__name__
+                    yield Location(position, chain, index), type(node).__name__
 
 
 def _inner(graph: Any) -> Collection[int]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.arrays import BFLOAT16, Array, from_bits, to_bits
 from harness.errors import ExecutionError, SilentOddityWarning
-from harness.pte.dtypes import SCALAR_TYPES, ScalarType
+from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.payload import Slot, Tid, Vid
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.wide import WideWeights
+from harness.runtime.portable.fp32_weights import Fp32Weights
 
 if TYPE_CHECKING:
     from harness.runtime.portable.kv_cache import SequenceCache
@@ -42,9 +43,8 @@ class Slots:
         Do as upstream's interpreter does on the CPU, bit for bit: accumulate 16-bit quantised
         products as MLX does there instead of in float32 as Metal does, and follow its silent
         oddities with a warning instead of refusing them.
-    wide
-        Where float32 copies of weights are kept; None leaves every product and convolution to
-        MLX's own kernels.
+    fp32_weights
+        Float32 copies of weights; None leaves every function to MLX's own kernels.
     cache
         The off-graph KV cache, if the host installed one.
     initialising
@@ -55,7 +55,7 @@ class Slots:
     values: list[int | None]
     constants: int
     faithful: bool = False
-    wide: WideWeights | None = None
+    fp32_weights: Fp32Weights | None = None
     cache: SequenceCache | None = None
     initialising: bool = False
 
@@ -136,21 +136,14 @@ def mlx_dtype(scalar_type: int) -> Any:
     return found
 
 
-def to_mlx(data: Any, scalar: ScalarType, shape: tuple[int, ...]) -> Any:
-    """Copy a buffer into an MLX array.
-
-    Parameters
-    ----------
-    data
-        Buffer of exactly the array's bytes, in C order.
-    """
-    if scalar.name == "bfloat16":
-        return mx.array(np.frombuffer(data, np.uint16).reshape(shape)).view(mx.bfloat16)
-    return mx.array(np.frombuffer(data, scalar.numpy).reshape(shape))
+def to_mlx(array: Array) -> Any:
+    """Copy a numpy array into an MLX array of the same bits."""
+    made = mx.array(to_bits(np.asarray(array, order="C")))
+    return made.view(mx.bfloat16) if array.dtype == BFLOAT16 else made
 
 
-def to_numpy(array: Any, scalar: ScalarType) -> np.ndarray[Any, Any]:
-    """Copy an MLX array of type `scalar` into a numpy array."""
-    if scalar.name == "bfloat16":
-        return np.array(array.view(mx.uint16)).view(scalar.numpy)
+def to_numpy(array: Any) -> Array:
+    """Copy an MLX array into a numpy array of the same bits."""
+    if array.dtype == mx.bfloat16:
+        return from_bits(np.array(array.view(mx.uint16)), "bfloat16")
     return np.array(array)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from harness.errors import ProgramError
 from harness.pte.dtypes import ScalarType
 from harness.pte.plan import Span
@@ -36,7 +38,7 @@ def read_tensor(program: Program, where: Span, scalar: ScalarType, shape: tuple[
     """
     if where.size < _LARGE:
         with program.data(where) as data:
-            return to_mlx(data, scalar, shape)
+            return to_mlx(np.frombuffer(data, scalar.numpy).reshape(shape))
     octets = mx.zeros((where.size,), mx.uint8)
     mx.eval(octets)
     # Nobody else has seen the array, so that it may still become what the file holds.

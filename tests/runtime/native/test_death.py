@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import ExecutionError, ProgramError, UnavailableError
+from harness.errors import HarnessError, MachineError, UnavailableError
 from harness.runtime.native import NativeExecutor
 
 ONES = np.ones(4, np.float32)
@@ -75,6 +75,18 @@ def gone(pid: int) -> bool:
     return False
 
 
+def dead(pid: int) -> bool:
+    """Whether a process has ended; its parent may still reap it. Waits 5 s for it."""
+    for _ in range(100):
+        shown = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+        )
+        if shown.stdout.startswith("Z"):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a parent of its own, which prints its child's id."""
     begin = "import os, sys, threading, pathlib, numpy as np\n"
@@ -94,7 +106,7 @@ def test_a_crash_names_the_signal_and_quotes_the_log(programs: Path) -> None:
     executor = staged("os.write(2, b'about to fall\\n'); ctypes.string_at(0)")
     executor.load(programs / "portable.pte")
     pid = executor.pid
-    with pytest.raises(ExecutionError, match=r"(?s)portable.pte: waves.*SIGSEGV.*about to fall"):
+    with pytest.raises(MachineError, match=r"(?s)portable.pte: waves.*SIGSEGV.*about to fall"):
         executor.call("waves", WAVES)
     assert executor.pid is None
     assert gone(pid)
@@ -104,9 +116,9 @@ def test_after_a_death_lost_states_raise_and_others_go_on(programs: Path) -> Non
     executor = staged("os.abort()")
     executor.load(programs / "portable.pte")
     executor.call("total", [ONES], state="a")
-    with pytest.raises(ExecutionError, match="SIGABRT"):
+    with pytest.raises(MachineError, match="SIGABRT"):
         executor.call("waves", WAVES, state="b")
-    with pytest.raises(ExecutionError, match="state 'a' was lost"):
+    with pytest.raises(MachineError, match="state 'a' was lost"):
         executor.call("total", [ONES], state="a")
     assert executor.call("total", [ONES], state="fresh")[0].tolist() == [1] * 4
     executor.reset("a")
@@ -120,9 +132,8 @@ def test_a_child_killed_between_calls_does_not_hide_the_lost_state(programs: Pat
     executor.call("idle", [])
     pid = executor.pid
     os.kill(pid, signal.SIGKILL)
-    # Waits until it is dead, and leaves the reaping to the executor.
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    with pytest.raises(ExecutionError, match="state 'default' was lost"):
+    assert dead(pid)
+    with pytest.raises(MachineError, match="state 'default' was lost"):
         executor.call("idle", [])
     assert gone(pid)
     executor.close()
@@ -132,7 +143,7 @@ def test_a_child_killed_from_outside_mid_call(programs: Path) -> None:
     executor = stand_in("time.sleep(60)")
     executor.load(programs / "portable.pte")
     threading.Timer(0.2, os.kill, (executor.pid, signal.SIGKILL)).start()
-    with pytest.raises(ExecutionError, match=r"waves: .* died of SIGKILL"):
+    with pytest.raises(MachineError, match=r"waves: .* died of SIGKILL"):
         executor.call("waves", [])
     executor.load(programs / "portable.pte")
     assert executor.call("idle", []) == []
@@ -144,7 +155,7 @@ def test_a_hang_ends_in_time_and_the_child_is_gone(programs: Path) -> None:
     executor.load(programs / "portable.pte")
     pid = executor.pid
     start = time.monotonic()
-    with pytest.raises(ExecutionError, match=r"waves: no answer within 0\.5 s"):
+    with pytest.raises(MachineError, match=r"waves: no answer within 0\.5 s"):
         executor.call("waves", [])
     assert time.monotonic() - start < 3
     assert gone(pid)
@@ -175,9 +186,9 @@ def test_an_interruption_does_not_leave_an_answer_behind(programs: Path) -> None
     assert gone(pid)
 
 
-def test_a_crash_while_loading_is_a_program_error(programs: Path) -> None:
+def test_a_crash_while_loading_is_the_machines(programs: Path) -> None:
     executor = stand_in("os.abort()", misbehaves_at="load")
-    with pytest.raises(ProgramError, match=r"portable\.pte: .* died of SIGABRT"):
+    with pytest.raises(MachineError, match=r"portable\.pte: .* died of SIGABRT"):
         executor.load(programs / "portable.pte")
     assert executor.pid is None
 
@@ -189,6 +200,32 @@ def test_a_runtime_that_cannot_start_is_unavailable(programs: Path) -> None:
     with pytest.raises(UnavailableError, match=r"(?s)exit code 1.*no module named executorch"):
         executor.load(programs / "portable.pte")
     assert executor.pid is None
+
+
+def test_a_bug_of_the_worker_says_so_and_is_no_refusal(programs: Path) -> None:
+    executor = staged("return [][1]")
+    executor.load(programs / "portable.pte")
+    with pytest.raises(HarnessError, match=r"(?s)a bug of the harness.*IndexError.*log") as raised:
+        executor.call("waves", WAVES)
+    assert raised.type is HarnessError
+    assert executor.call("total", [ONES])[0].tolist() == [1] * 4
+    executor.close()
+
+
+def test_no_memory_in_the_worker_is_the_machines(programs: Path) -> None:
+    executor = staged("raise MemoryError")
+    executor.load(programs / "portable.pte")
+    with pytest.raises(MachineError, match="no memory for call"):
+        executor.call("waves", WAVES)
+    executor.close()
+
+
+def test_a_process_that_cannot_start_leaves_nothing_open() -> None:
+    before = os.listdir("/dev/fd")
+    executor = NativeExecutor(command=("/no/such/program",))
+    with pytest.raises(UnavailableError, match="/no/such/program, cannot be started: No such file"):
+        _ = executor.fingerprint
+    assert os.listdir("/dev/fd") == before
 
 
 def test_close_ends_the_child_and_may_be_repeated(programs: Path) -> None:

@@ -159,9 +159,9 @@ def test_loading_forgets_all_states(runtime: NativeExecutor, programs: Path) -> 
     [
         ("total", [], r"total takes 1 inputs \(got 0\)"),
         ("total", [ONES, ONES], r"total takes 1 inputs \(got 2\)"),
-        ("total", [np.ones(4)], r"input 0 must be float32 \(got float64\)"),
-        ("total", [np.ones(4, ">f4")], r"input 0 must be float32 \(got >f4\)"),
-        ("half", [ONES], r"input 0 must be bfloat16 \(got float32\)"),
+        ("total", [np.ones(4)], r"input 0 of total must be float32 \(got float64\)"),
+        ("total", [np.ones(4, ">f4")], r"input 0 of total must be float32 \(got >f4\)"),
+        ("half", [ONES], r"input 0 of half must be bfloat16 \(got float32\)"),
         ("total", [np.ones(5, np.float32)], r"must have shape \(4,\) \(got \(5,\)\)"),
         ("total", [np.ones((1, 4), np.float32)], r"must have shape \(4,\) \(got \(1, 4\)\)"),
         ("dense", [np.ones((9, 4), np.float32)], r"shape at most \(8, 4\) \(got \(9, 4\)\)"),

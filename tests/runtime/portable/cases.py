@@ -342,6 +342,15 @@ def narrow(path: Path) -> tuple[Call, ...]:
     return one(path, Narrow().to(torch.bfloat16), torch.randn(2, 8, dtype=torch.bfloat16))
 
 
+def twins(path: Path) -> tuple[Call, ...]:
+    """Two methods with a bfloat16 weight of the same size each."""
+    # Weights of one name in two methods would have to be the same.
+    one, two = Narrow().to(torch.bfloat16), nn.Sequential(Narrow()).to(torch.bfloat16)
+    x = torch.randn(2, 8, dtype=torch.bfloat16)
+    export(path, {"one": (one, (x,), None), "two": (two, (x,), None)})
+    return calls(one, [(x,)], "one") + calls(two, [(x,)], "two")
+
+
 class Masked(nn.Module):
     def forward(self, x: Tensor, steps: Tensor) -> Tensor:
         hidden = x[:, :, ::2].masked_fill(steps.unsqueeze(-1) > 2, -1e9)
@@ -371,6 +380,7 @@ CASES: dict[str, Callable[[Path], tuple[Call, ...]]] = {
         quantized,
         several,
         shaped,
+        twins,
         undelegated,
         xnnpack,
     )

@@ -13,9 +13,9 @@ from harness.pte.flatbuffer import record
 from harness.pte.payload import Tid, Vid
 from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
+from harness.runtime.portable.fp32_weights import Fp32Weights
 from harness.runtime.portable.interpreter import OPS
 from harness.runtime.portable.slots import Slots
-from harness.runtime.portable.wide import WideWeights
 
 
 @pytest.fixture
@@ -23,14 +23,18 @@ def run_node() -> Callable[..., Any]:
     """Run one node made by hand: tensors and values are given by field name.
 
     ``run_node("AddNode", a=array, b=array)`` puts the arrays in slots, fills the other fields
-    with the schema's defaults, and returns what the node makes. With `wide` the fast routes are
-    taken, and the node's weight is kept if the budget allows.
+    with the schema's defaults, and returns what the node makes. With `fp32_weights` the fast
+    routes are taken, and `keep` lets them keep a copy of the node's weight.
     """
 
     def run(
-        name: str, faithful: bool = False, wide: WideWeights | None = None, **given: Any
+        name: str,
+        faithful: bool = False,
+        fp32_weights: Fp32Weights | None = None,
+        keep: bool = True,
+        **given: Any,
     ) -> Any:
-        slots = Slots([], [], constants=0, faithful=faithful, wide=wide)
+        slots = Slots([], [], constants=0, faithful=faithful, fp32_weights=fp32_weights)
 
         def placed(value: Any) -> Any:
             if isinstance(value, np.ndarray):
@@ -50,8 +54,8 @@ def run_node() -> Callable[..., Any]:
             placed(given.get(f.name, () if f.type.kind == "vector" else f.default)) for f in fields
         ]
         node = record(name, tuple(f.name for f in fields))(*values)
-        if wide is not None:
-            wide.factors[id(node)] = ("its weight",)
+        if fp32_weights is not None and keep:
+            fp32_weights.chosen = {id(node): ("its weight",)}
         with mx.stream(mx.cpu):
             made = OPS[name](node, slots)
             mx.eval(made)

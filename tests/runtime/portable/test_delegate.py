@@ -13,7 +13,7 @@ from harness.pte.payload import MLXGraph, Tid
 from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.delegate import MLXDelegate
-from harness.runtime.portable.interpreter import run_chain
+from harness.runtime.portable.interpreter import bind, run_chain
 
 CONSTANT, INPUT, BUFFER, TEMPORARY = Tid(0), Tid(1), Tid(2), Tid(3)
 
@@ -57,19 +57,19 @@ def test_what_a_failing_run_wrote_stays() -> None:
 def test_temporaries_are_gone_in_the_next_run() -> None:
     writes = delegate(node("NegNode", x=INPUT, out=TEMPORARY), output=TEMPORARY)
     assert writes.run([mx.array([5.0])], list(writes.fresh))[0].item() == -5.0
-    writes.graph = delegate(output=TEMPORARY).graph
+    reads = delegate(node("NegNode", x=TEMPORARY, out=TEMPORARY), output=TEMPORARY)
     with pytest.raises(ExecutionError, match="tensor 3 is read before it was written"):
-        writes.run([mx.array([5.0])], list(writes.fresh))
+        reads.run([mx.array([5.0])], list(reads.fresh))
 
 
 def test_the_init_chain_may_replace_a_constant_but_not_update_it() -> None:
     replaced = delegate(init=(node("NegNode", x=CONSTANT, out=CONSTANT),))
     slots = replaced.slots(list(replaced.fresh))
     slots.initialising = True
-    run_chain(replaced.graph, 1, slots, "method 'm', init chain")
+    run_chain(bind(replaced.graph), 1, slots, "method 'm', init chain")
     assert slots.tensors[0].item() == -7.0
     updated = delegate(init=(update(CONSTANT),))
     slots = updated.slots(list(updated.fresh))
     slots.initialising = True
     with pytest.raises(ExecutionError, match="tensor 0 is a constant"):
-        run_chain(updated.graph, 1, slots, "method 'm', init chain")
+        run_chain(bind(updated.graph), 1, slots, "method 'm', init chain")

@@ -32,18 +32,18 @@ def test_a_write_outside_is_dropped(run_node: Run, start: int, stop: int) -> Non
 
 
 def test_a_dropped_write_must_still_fit_if_it_ends_before_it_starts(run_node: Run) -> None:
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ExecutionError, match="broadcast"):
         written(run_node, -1, 0, ROWS[:, :2], faithful=True)
 
 
 def test_a_write_half_outside_is_refused_all_the_same(run_node: Run) -> None:
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ExecutionError, match="broadcast"):
         written(run_node, 5, 7, ROWS[:, :2], faithful=True)
 
 
 @pytest.mark.parametrize("faithful", [False, True])
 def test_an_update_of_more_dimensions_is_refused(run_node: Run, faithful: bool) -> None:
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ExecutionError, match="broadcast"):
         written(run_node, 0, 2, ROWS[None, :, :2], faithful=faithful)
 
 
@@ -103,7 +103,7 @@ def test_positions_that_would_leave_their_memory_are_refused(run_node: Run) -> N
 
 
 def test_more_positions_than_rows_are_refused(run_node: Run) -> None:
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ExecutionError, match="broadcast"):
         run_node(
             "IndexCopyNode",
             dst=np.zeros((6, 1), np.float32),

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import ExecutionError, UnsupportedError
+from harness.errors import ExecutionError, MachineError, UnsupportedError
 from harness.pte.flatbuffer import record
 from harness.pte.payload import MLXGraph, Tid, Vid
 from harness.pte.schema import mlx_schema
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.interpreter import run_chain
+from harness.runtime.portable.interpreter import bind, run_chain
 from harness.runtime.portable.slots import Slots
 
 
@@ -26,7 +26,7 @@ def run(
     chains: list[list[Any]], tensors: list[Any], values: list[int | None], **given: Any
 ) -> Slots:
     graph = MLXGraph(
-        constants=0,
+        constants=(constants := given.pop("constants", 0)),
         tensors=len(tensors),
         values=len(values),
         chains=tuple(tuple(chain) for chain in chains),
@@ -41,9 +41,10 @@ def run(
     slots = Slots(
         [None if t is None else mx.array(np.asarray(t, np.float32)) for t in tensors],
         values,
-        given.pop("constants", 0),
+        constants,
     )
-    run_chain(graph, 0, slots, "method 'm'", **given)
+    with mx.stream(mx.cpu):
+        run_chain(bind(graph), 0, slots, "method 'm'", **given)
     return slots
 
 
@@ -140,25 +141,25 @@ def test_a_result_that_would_not_fit_memory_is_refused() -> None:
         node("BroadcastToNode", x=Tid(0), shape=(2**16, 2**16), out=Tid(1)),
         node("ContiguousNode", x=Tid(1), out=Tid(1)),
     ]
-    with pytest.raises(ExecutionError, match=r"instruction 1 .*more than 4 GB"):
+    with pytest.raises(MachineError, match=r"instruction 1 .*more than 4 GB"):
         run([chain], [np.ones(1), None], [])
 
 
-def test_trace_follows_inner_chains() -> None:
+def test_an_observer_follows_inner_chains() -> None:
     chains = [
         [node("IfNode", cond=1, then_chain_idx=1, else_chain_idx=1)],
         [node("NegNode", x=Tid(0), out=Tid(0))],
     ]
     seen = []
 
-    def trace(chain: int, index: int, node: Any, made: tuple[Any, ...]) -> None:
+    def observer(chain: int, index: int, node: Any, made: tuple[Any, ...]) -> None:
         seen.append((chain, index, type(node).__name__, len(made)))
 
-    run(chains, [1.0], [], trace=trace)
+    run(chains, [1.0], [], observer=observer)
     assert seen == [(1, 0, "NegNode", 1), (0, 0, "IfNode", 0)]
 
 
-def test_a_trace_may_put_another_value_in_place() -> None:
+def test_an_observer_may_put_another_value_in_place() -> None:
     chains = [
         [
             node("NegNode", x=Tid(0), out=Tid(1)),
@@ -169,6 +170,6 @@ def test_a_trace_may_put_another_value_in_place() -> None:
         chains,
         [1.0, None, None],
         [],
-        trace=lambda chain, i, n, made: (mx.array(5.0),) if i == 0 else None,
+        observer=lambda chain, i, n, made: (mx.array(5.0),) if i == 0 else None,
     ).tensors
     assert float(tensors[2]) == -5.0

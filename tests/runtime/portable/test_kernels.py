@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import ExecutionError, ProgramError, UnavailableError
+from harness.errors import ExecutionError, ProgramError, UnavailableError, UnsupportedError
 from harness.pte.coverage import delegation
 from harness.pte.plan import (
     FreeCall,
@@ -22,9 +22,10 @@ from harness.pte.plan import (
     TensorValue,
 )
 from harness.pte.program import read_program
-from harness.runtime.portable import PortableExecutor
+from harness.runtime.portable import PortableExecutor, kernels
 from harness.runtime.portable.kernels import find_kernel
-from harness.runtime.portable.method import Method
+from harness.runtime.portable.method import Method, input_specs
+from harness.runtime.portable.walk import Code
 
 
 def difference(got: np.ndarray, expected: np.ndarray) -> float:
@@ -212,12 +213,16 @@ def test_an_output_that_will_not_fit_is_refused_before_it_is_computed(
         executor.call("forward", program.calls[0][1])
 
 
+def ready(plan: Plan, initial: list[Any]) -> Method:
+    code = Code(plan, {}, {"aten::neg.out": find_kernel("aten::neg.out")}, 2)
+    return Method(plan, Any, code, input_specs(plan), initial)
+
+
 def by_hand(*instructions: Any) -> Method:
     """A plan over an input and two tensors of two floats, with memory of their own."""
     values = (*(TensorValue(6, (2,), (0,), False, None) for _ in range(3)), True)
     plan = Plan("m", values, (0,), (2,), instructions, (), (0,))
-    kernels = {"aten::neg.out": find_kernel("aten::neg.out")}
-    return Method(plan, Any, {}, kernels, [None, None, None, True], 2)
+    return ready(plan, [None, None, None, True])
 
 
 def test_a_freed_value_is_gone() -> None:
@@ -251,16 +256,22 @@ def test_a_moved_value_is_the_same_tensor() -> None:
     ],
 )
 def test_operators_that_no_runtime_has_are_refused(name: str) -> None:
-    with pytest.raises(ExecutionError, match=f"not supported here: op {name}"):
+    with pytest.raises(UnsupportedError, match=f"not supported here: op {name}"):
         find_kernel(name)
+
+
+def test_a_library_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kernels._REGISTERED_BY, "aten", ("harness.no_such_library",))
+    with pytest.raises(UnavailableError, match=r"in harness\.no_such_library, which cannot be"):
+        find_kernel("aten::no_such_op.out")
+    assert find_kernel("aten::neg.out").operator == "aten::neg.out"
 
 
 def test_a_kernel_may_not_write_to_a_constant() -> None:
     values = (TensorValue(6, (2,), (0,), False, bytes(8)), TensorValue(6, (2,), (0,), False, None))
     calls = (KernelCall("aten::neg.out", (1, 0, 0)),)
     plan = Plan("m", values, (1,), (0,), calls, (), (0,))
-    kernels = {"aten::neg.out": find_kernel("aten::neg.out")}
     constant = np.frombuffer(bytes(8), np.float32)
-    method = Method(plan, Any, {}, kernels, [constant, None], 2)
+    method = ready(plan, [constant, None])
     with pytest.raises(ExecutionError, match="a constant would be overwritten"):
         method.call([np.ones(2, np.float32)], method.fresh())

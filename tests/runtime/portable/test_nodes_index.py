@@ -79,6 +79,17 @@ def test_gather_refuses_blocks_that_leave_the_tensor(run_node: Run) -> None:
         run_node("GatherNode", x=rows(4, 2), indices=[np.array([0])], axes=(0,), slice_sizes=(1,))
 
 
+@pytest.mark.parametrize(("index", "fits"), [(-1, False), (-2, True), (-4, True), (-5, False)])
+def test_gather_counts_negative_indices_from_the_end(run_node: Run, index: int, fits: bool) -> None:
+    given = {"x": rows(4, 2), "indices": [np.array([0, index])], "axes": (0,)}
+    if fits:
+        got = run_node("GatherNode", slice_sizes=(2, 2), **given)
+        equal(got[1], rows(4, 2)[4 + index : 6 + index])
+        return
+    with pytest.raises(ExecutionError, match=r"leave axis 0 of size 4 in slices of 2"):
+        run_node("GatherNode", slice_sizes=(2, 2), **given)
+
+
 def test_scatter_add_sums_what_meets(run_node: Run) -> None:
     x, indices = rows(2, 3), np.array([[0, 0, 2, 0], [1, 2, -1, 2]])
     updates = 10 * rows(2, 4)
@@ -141,7 +152,7 @@ def test_a_write_that_native_drops_is_refused(run_node: Run, start: int, stop: i
 
 
 def test_a_write_half_outside_is_refused(run_node: Run) -> None:
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ExecutionError, match="broadcast"):
         run_node(
             "SliceUpdateNode", dst=rows(1, 6), update=rows(1, 2), axis=1, start=5, stop=7, step=1
         )

@@ -42,7 +42,7 @@ def test_a_tensor_is_the_bytes_of_its_file(
 
     assert array.shape == shape
     with mx.stream(mx.cpu):
-        assert to_numpy(array, scalar).tobytes() == octets.tobytes()
+        assert to_numpy(array).tobytes() == octets.tobytes()
 
 
 def test_a_file_that_was_cut_short_is_named(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InputError
+from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.flatbuffer import record
-from harness.pte.payload import MLXGraph, Tid
+from harness.pte.payload import Dim, MLXGraph, TensorMeta, Tid
 from harness.runtime.portable import PortableExecutor
 from harness.runtime.portable.blas import mx
+from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.ops_linear import OPS
 from harness.runtime.portable.slots import Slots
-from harness.runtime.portable.wide import Budget, WideWeights
 
 Run = Callable[..., Any]
 PACKING = {"group_size": 32, "bits": 4, "mode": "affine"}
@@ -27,8 +28,8 @@ def normal(*shape: int, seed: int = 3) -> Any:
     return mx.array(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
 
 
-def plenty() -> WideWeights:
-    return WideWeights({}, Budget(1 << 20))
+def plenty() -> Fp32Weights:
+    return Fp32Weights()
 
 
 def difference(a: Any, b: Any) -> float:
@@ -39,20 +40,20 @@ def difference(a: Any, b: Any) -> float:
     return float(np.abs(x - y).max() / np.abs(y).max())
 
 
-@pytest.mark.parametrize("bits_free", [0, 1 << 20])
+@pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("rows", [1, 8, 9, 20])
 @pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_a_16_bit_product_is_mlxs_within_rounding(
-    run_node: Run, rows: int, dtype: Any, with_bias: bool, bits_free: int
+    run_node: Run, rows: int, dtype: Any, with_bias: bool, keep: bool
 ) -> None:
     given = {"mat1": normal(rows, 96).astype(dtype), "mat2": normal(96, 40, seed=4).astype(dtype)}
     if with_bias:
         given |= {"bias": normal(40, seed=5).astype(dtype), "alpha": 0.5, "beta": 2.0}
-    wide = WideWeights({}, Budget(bits_free))
     stock = run_node("AddmmNode", **given)
     # One rounding of each: half a unit in the last of 8 (bfloat16) places, twice.
-    assert difference(run_node("AddmmNode", wide=wide, **given), stock) <= 2**-7
+    made = run_node("AddmmNode", fp32_weights=plenty(), keep=keep, **given)
+    assert difference(made, stock) <= 2**-7
 
 
 @pytest.mark.parametrize("transpose", [False, True])
@@ -64,9 +65,9 @@ def test_a_kept_unpacked_weight_gives_the_product_of_the_packed_one(
     w, scales, biases = mx.quantize(normal(*((64, 96) if transpose else (96, 64))), 32, 4)
     given = {"x": normal(rows, 96).astype(dtype), "w": w, "transpose": transpose, **PACKING}
     given |= {"scales": scales.astype(dtype), "biases": biases.astype(dtype)}
-    wide = plenty()
-    fast = run_node("QuantizedMatmulNode", wide=wide, **given)
-    assert list(wide.kept) == [("its weight",)]
+    copies = plenty()
+    fast = run_node("QuantizedMatmulNode", fp32_weights=copies, **given)
+    assert list(copies.kept) == [("its weight",)]
     allowed = 1e-5 if dtype == mx.float32 else 2**-7
     assert difference(fast, run_node("QuantizedMatmulNode", **given)) <= allowed
 
@@ -99,8 +100,8 @@ def test_a_transposed_convolution_of_any_shape_is_mlxs_within_rounding(
     node = record("ConvTranspose1DNode", tuple(fields))(*fields.values())
     with mx.stream(mx.cpu):
         fast, stock = (
-            OPS["ConvTranspose1DNode"](node, Slots([x, w], [], constants=2, wide=wide))
-            for wide in (plenty(), None)
+            OPS["ConvTranspose1DNode"](node, Slots([x, w], [], constants=2, fp32_weights=copies))
+            for copies in (plenty(), None)
         )
     # At most 7 taps of 5 channels are added up in another order.
     np.testing.assert_allclose(np.array(fast), np.array(stock), rtol=1e-5, atol=1e-5)
@@ -110,19 +111,7 @@ def test_a_grouped_or_dilated_one_is_left_to_mlx(run_node: Run) -> None:
     x, w = normal(1, 6, 4), normal(6, 3, 2)
     given = {"x": x, "w": w, "stride": 1, "dilation": 1, "groups": 2}
     stock = run_node("ConvTranspose1DNode", **given)
-    assert difference(run_node("ConvTranspose1DNode", wide=plenty(), **given), stock) == 0.0
-
-
-def test_copies_stop_at_the_budget_and_are_not_evicted() -> None:
-    nodes = [object(), object(), object()]
-    wide = WideWeights({id(node): (i,) for i, node in enumerate(nodes)}, Budget(100))
-    made: list[str] = []
-    assert wide.get(nodes[0], 60, lambda: made.append("first") or "first") == "first"
-    assert wide.get(nodes[1], 60, lambda: "second") is None
-    assert wide.get(nodes[2], 40, lambda: "third") == "third"
-    assert wide.get(nodes[0], 60, lambda: made.append("again")) == "first"
-    assert made == ["first"]
-    assert wide.budget.left == 0
+    assert difference(run_node("ConvTranspose1DNode", fp32_weights=plenty(), **given), stock) == 0.0
 
 
 def node(name: str, **fields: Any) -> Any:
@@ -130,31 +119,75 @@ def node(name: str, **fields: Any) -> Any:
 
 
 def graph(*chain: Any, buffers: tuple[Tid, ...] = ()) -> MLXGraph:
-    """Constants 0 to 2, a buffer 3, temporaries from 4."""
-    return MLXGraph(3, 9, 0, (chain,), 0, None, (), (), buffers, {}, ())
+    """Constants 0 to 2 of 5 × 2 bfloat16 numbers, such a buffer 3, temporaries from 4."""
+    meta = TensorMeta((Dim(5, 5), Dim(2, 2)), SCALAR_TYPES[15])
+    return MLXGraph(3, 9, 0, (chain,), 0, None, (), (), buffers, {}, (meta,) * 4)
+
+
+def multiply(weight: int) -> Any:
+    return node("AddmmNode", mat1=Tid(4), mat2=Tid(weight), out=Tid(6))
+
+
+def turn(weight: int, out: int = 5) -> Any:
+    return node("TransposeNode", x=Tid(weight), perm=(1, 0), out=Tid(out))
+
+
+def chosen(*chain: Any, budget: int = 1000, **given: Any) -> dict[int, Any]:
+    (copies,) = choose_weights([graph(*chain, **given)], budget)
+    return dict(copies.chosen)
 
 
 def test_a_weight_is_known_through_its_transposition() -> None:
-    turn = node("TransposeNode", x=Tid(0), perm=(1, 0), out=Tid(5))
-    multiply = node("AddmmNode", mat1=Tid(4), mat2=Tid(5), out=Tid(6))
-    wide = WideWeights.of(graph(turn, multiply), Budget(0))
-    assert wide.factors == {id(multiply): (0, "transposed", (1, 0))}
+    product = multiply(5)
+    assert chosen(turn(0), product) == {id(product): (0, "transposed", (1, 0))}
 
 
 def test_a_slot_that_was_written_again_is_no_weight() -> None:
-    turn = node("TransposeNode", x=Tid(0), perm=(1, 0), out=Tid(5))
     reuse = node("AddNode", a=Tid(4), b=Tid(4), out=Tid(5))
-    multiply = node("AddmmNode", mat1=Tid(4), mat2=Tid(5), out=Tid(6))
-    assert WideWeights.of(graph(turn, reuse, multiply), Budget(0)).factors == {}
+    assert chosen(turn(0), reuse, multiply(5)) == {}
 
 
 def test_a_buffer_that_calls_change_is_no_weight() -> None:
-    multiply = node("AddmmNode", mat1=Tid(4), mat2=Tid(3), out=Tid(6))
+    product = multiply(3)
     update = node("SliceUpdateNode", dst=Tid(3), update=Tid(4), out=Tid(3))
-    still = WideWeights.of(graph(multiply, buffers=(Tid(3),)), Budget(0))
-    assert still.factors == {id(multiply): (3,)}
-    changing = WideWeights.of(graph(multiply, update, buffers=(Tid(3),)), Budget(0))
-    assert changing.factors == {}
+    assert chosen(product, buffers=(Tid(3),)) == {id(product): (3,)}
+    assert chosen(product, update, buffers=(Tid(3),)) == {}
+
+
+def test_copies_stop_at_the_budget() -> None:
+    # A copy takes 40 bytes, one of the same weight nothing more.
+    first, second, again, third = multiply(0), multiply(1), multiply(0), multiply(2)
+    assert chosen(first, second, again, third, budget=80) == {
+        id(first): (0,),
+        id(second): (1,),
+        id(again): (0,),
+    }
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one"), ("two",)])
+def test_which_weights_are_kept_does_not_depend_on_what_ran_before(
+    exported: Callable[[str], Any], order: tuple[str, ...]
+) -> None:
+    program = exported("twins")
+    executor = PortableExecutor(fp32_bytes=4 * 8 * 16)  # one of the two
+    executor.load(program.path)
+    inputs = {method: given for method, given, _ in program.calls}
+    kept = {}
+    for method in order:
+        executor.call(method, inputs[method])
+        (delegate,) = executor.prepare(method).delegates.values()
+        kept[method] = len(delegate.fp32_weights.kept) if delegate.fp32_weights else None
+    assert kept == {method: {"one": 1, "two": 0}[method] for method in order}
+
+
+def test_a_copy_is_made_once() -> None:
+    product = object()
+    copies = Fp32Weights({id(product): ("weight",)})
+    made: list[str] = []
+    for name in ("first", "again"):
+        assert copies.get(product, lambda name=name: made.append(name) or name) == "first"
+    assert copies.get(object(), lambda: "other") is None
+    assert made == ["first"]
 
 
 def test_the_switch_is_an_argument_and_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
