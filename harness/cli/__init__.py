@@ -8,8 +8,7 @@ import traceback
 import typer
 from rich.console import Console
 
-from harness.cli import cache, golden
-from harness.cli.bench import bench
+from harness.cli import bench, cache, golden
 from harness.cli.check import check
 from harness.cli.conformance import conformance
 from harness.cli.doctor import doctor
@@ -36,12 +35,12 @@ for command in (
     synth,
     inspect,
     matrix,
-    bench,
     conformance,
     runner_preset,
     doctor,
 ):
     app.command()(command)
+app.add_typer(bench.app, name="bench")
 app.add_typer(golden.app, name="golden")
 app.add_typer(cache.app, name="cache")
 
