@@ -7,7 +7,14 @@ import pytest
 
 from harness.arrays import Array
 from harness.compare import Allowance, Status, Verdict, judge_many
-from harness.compare.triangulate import Finding, BackendResult, CaseResult, distance, find, triangulate
+from harness.compare.triangulate import (
+    Finding,
+    BackendResult,
+    CaseResult,
+    distance,
+    find,
+    triangulate,
+)
 
 ALLOWANCE = Allowance(max_abs=1e-5, rms=1e-5, gain=1e-5, source="this test")
 
