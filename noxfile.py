@@ -109,8 +109,8 @@ def tolerances(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time the portable executor beside eager; `-- --export`: exports beside stock."""
-    run(session, "voxtral-parity", "bench", *session.posargs)
+    """Time the portable executor beside eager, or `-- export` beside stock, or `-- speech`."""
+    run(session, "voxtral-parity", "bench", *(session.posargs or ["kernels"]))
 
 
 @nox.session(default=False)

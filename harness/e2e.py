@@ -84,7 +84,8 @@ def steps(options: argparse.Namespace) -> list[Step]:
     ]
     if program:
         found.append(judged("judge the runner", program, "runner-report.json"))
-    timed = ("bench", "--runs", str(options.runs), *speaks, "--executor", options.executor)
+    runs = ("--runs", str(options.runs))
+    timed = ("bench", "speech", *runs, *speaks, "--executor", options.executor)
     file = "bench.json"
     found.append(step("time", (*timed, *program, "--json", str(where / file)), file))
     return found

@@ -7,23 +7,20 @@ same everywhere; stock is upstream's three calls and nothing else.
 
 from __future__ import annotations
 
-import gc
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.bench.rounds import alternate
 from harness.checkpoint import open_checkpoint
 from harness.methods import METHODS, Dimensions, Method
 from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES
 from harness.upstream import quiet
 
-__all__ = ["LIMIT", "NOTES", "ExportTiming", "alternate", "bench_export", "lower_stock"]
-
-Work = Callable[[], object]
+__all__ = ["LIMIT", "NOTES", "ExportTiming", "bench_export", "lower_stock"]
 
 LIMIT = 1.2
 """Export may take a fifth more than upstream's own lowering of the same module."""
@@ -78,25 +75,6 @@ class ExportTiming:
             "met": self.met,
             "note": self.note,
         }
-
-
-def alternate(contenders: Mapping[str, Work], rounds: int) -> dict[str, tuple[float, ...]]:
-    """Seconds of each contender in every round; who goes first changes from round to round.
-
-    A machine that slows down then slows all of them, and what the first leaves behind (warm
-    files, garbage) falls to each of them alike. One round before the first is not counted.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(-1, rounds):
-        order = list(contenders.items())
-        for name, work in order if number % 2 == 0 else reversed(order):
-            gc.collect()
-            started = time.perf_counter()
-            work()
-            seconds = time.perf_counter() - started
-            if number >= 0:
-                taken[name].append(seconds)
-    return {name: tuple(seconds) for name, seconds in taken.items()}
 
 
 def bench_export(

@@ -1,4 +1,4 @@
-"""Figures of speech as JSON: of one (``synth --json``) and of many (``bench --runs --json``).
+"""Figures of speech as JSON: of one (``synth --json``) and of many (``bench speech --json``).
 
 docs/speech-schema.md describes every field.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,20 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.compare import Verdict
-from harness.errors import InputError
-from harness.files import replace_file
+from harness.errors import InputError, brief, in_a_sentence
+from harness.files import read_json, replace_file
+from harness.synthesis import Utterance
 from harness.synthesis.timing import Timing
 
 __all__ = [
     "SCHEMA",
     "Benchmark",
     "Contender",
-    "Run",
     "Subject",
     "figures",
     "read_benchmark",
     "read_speech",
-    "run_of_timing",
     "write_benchmark",
     "write_speech",
 ]
@@ -43,55 +43,29 @@ class Subject:
 
     Attributes
     ----------
-    text, voice, seed, temperature, max_new_tokens, seed_step, streaming
-        See `harness.parity.speaking.Utterance`.
+    utterance
+        What was said, and how.
     checkpoint, digest
         Name of the checkpoint and sha256 of its contents.
     precision
         In which it was exported.
     """
 
-    text: str
-    voice: str | None
-    seed: int
-    temperature: float
-    max_new_tokens: int
-    seed_step: bool
-    streaming: bool
+    utterance: Utterance
     checkpoint: str
     digest: str
     precision: str
 
+    def as_json(self) -> dict[str, Any]:
+        """Every field by its name, the utterance's too."""
+        fields = dataclasses.asdict(self)
+        return {**fields.pop("utterance"), **fields}
 
-@dataclass(frozen=True)
-class Run:
-    """Figures of one speech, as upstream's benchmark tells them.
-
-    Attributes
-    ----------
-    frames, ended
-        Frames made, and whether END_AUDIO came.
-    audio_seconds
-        Length of the sound.
-    generate_ms
-        See `harness.synthesis.timing.Timing`.
-    first_audio_ms
-        Until the first samples could be played; offline, all of them.
-    wall_ms
-        Of the whole process, which loads first; None where nobody timed it.
-    """
-
-    frames: int
-    ended: bool
-    audio_seconds: float
-    generate_ms: float
-    first_audio_ms: float
-    wall_ms: float | None = None
-
-    @property
-    def rtf(self) -> float:
-        """Seconds of generating for each second of sound."""
-        return self.generate_ms / 1e3 / self.audio_seconds
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Subject:
+        """What `as_json` gave."""
+        said = {field.name: data[field.name] for field in dataclasses.fields(Utterance)}
+        return cls(Utterance(**said), data["checkpoint"], data["digest"], data["precision"])
 
 
 @dataclass(frozen=True)
@@ -99,7 +73,7 @@ class Contender:
     """An executor, and its runs in order."""
 
     executor: str
-    runs: tuple[Run, ...]
+    runs: tuple[Timing, ...]
 
     @property
     def average(self) -> Mapping[str, float]:
@@ -138,16 +112,16 @@ class Benchmark:
         InputError
             It said another text, with another checkpoint, in another precision, ….
         """
-        theirs, ours = dataclasses.asdict(self.subject), dataclasses.asdict(subject)
+        theirs, ours = self.subject.as_json(), subject.as_json()
         for name, value in ours.items():
             if theirs[name] != value:
                 raise InputError(
                     f"the saved benchmark cannot be compared: its {name.replace('_', ' ')} is "
-                    f"{_brief(theirs[name])}, this one's {_brief(value)}; run both with the same"
+                    f"{brief(theirs[name])}, this one's {brief(value)}; run both with the same"
                 )
 
 
-def figures(run: Run) -> dict[str, float | None]:
+def figures(run: Timing) -> dict[str, float | None]:
     """The figures of a run that can be averaged, by name."""
     return {
         "audio_seconds": run.audio_seconds,
@@ -158,7 +132,7 @@ def figures(run: Run) -> dict[str, float | None]:
     }
 
 
-def _means(runs: Sequence[Run]) -> dict[str, float]:
+def _means(runs: Sequence[Timing]) -> dict[str, float]:
     table = [figures(run) for run in runs]
     return {
         name: statistics.fmean(row[name] or 0.0 for row in table)
@@ -167,30 +141,18 @@ def _means(runs: Sequence[Run]) -> dict[str, float]:
     }
 
 
-def run_of_timing(timing: Timing, *, ended: bool, wall_ms: float | None = None) -> Run:
-    """The figures of a speech that a stopwatch took."""
-    return Run(
-        timing.frames,
-        ended,
-        timing.audio_seconds,
-        timing.generate_ms,
-        timing.first_audio_ms,
-        wall_ms,
-    )
-
-
 def write_speech(
-    path: Path, subject: Subject, executor: str, run: Run, words: Verdict | None = None
+    path: Path, subject: Subject, executor: str, run: Timing, words: Verdict | None = None
 ) -> None:
     """Write the figures of one speech, and what was heard in it, whole or not at all."""
-    data = {"schema": SCHEMA, "subject": dataclasses.asdict(subject), "executor": executor}
+    data = {"schema": SCHEMA, "subject": subject.as_json(), "executor": executor}
     data["run"] = _run_json(run)
     if words is not None:
         data["words"] = {"status": str(words.status), "summary": words.summary, **words.metrics}
     _write(path, data)
 
 
-def read_speech(path: Path) -> tuple[str, Run]:
+def read_speech(path: Path) -> tuple[str, Timing]:
     """Executor and figures of what `write_speech` wrote; raises as `read_benchmark`."""
     with _reading(path) as data:
         return str(data["executor"]), _run(data["run"])
@@ -207,7 +169,7 @@ def write_benchmark(path: Path, benchmark: Benchmark) -> None:
         }
         for contender in benchmark.contenders
     ]
-    data = {"schema": SCHEMA, "subject": dataclasses.asdict(benchmark.subject)}
+    data = {"schema": SCHEMA, "subject": benchmark.subject.as_json()}
     _write(path, {**data, "device": benchmark.device, "contenders": contenders})
 
 
@@ -221,49 +183,39 @@ def read_benchmark(path: Path) -> Benchmark:
     """
     with _reading(path) as data:
         contenders = tuple(
-            Contender(entry["executor"], tuple(_run(run) for run in entry["runs"]))
+            Contender(str(entry["executor"]), tuple(_run(run) for run in entry["runs"]))
             for entry in data["contenders"]
         )
         if not contenders or not all(contender.runs for contender in contenders):
             raise ValueError("no run in it")
-        return Benchmark(Subject(**data["subject"]), data["device"], contenders)
+        return Benchmark(Subject.from_json(data["subject"]), str(data["device"]), contenders)
 
 
-def _run_json(run: Run) -> dict[str, Any]:
+def _run_json(run: Timing) -> dict[str, Any]:
     return {"frames": run.frames, "ended": run.ended, **figures(run)}
 
 
-def _run(data: Mapping[str, Any]) -> Run:
-    run = Run(**{field.name: data[field.name] for field in dataclasses.fields(Run)})
-    if not (run.audio_seconds > 0 and run.generate_ms >= 0):
-        raise ValueError(f"a run of {run.audio_seconds} s in {run.generate_ms} ms")
+def _run(data: Mapping[str, Any]) -> Timing:
+    run = Timing(**{field.name: data[field.name] for field in dataclasses.fields(Timing)})
+    times = [time for name, time in figures(run).items() if name != "wall_ms" or time is not None]
+    if not all(time is not None and math.isfinite(time) and time >= 0 for time in times):
+        raise ValueError(f"a run of {brief(data)}")
     return run
 
 
 def _write(path: Path, data: Mapping[str, Any]) -> None:
-    text = json.dumps(data, indent=1, ensure_ascii=False)
-    try:
-        with replace_file(path) as scratch:
-            scratch.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    with replace_file(path) as scratch:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+        scratch.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Mapping[str, Any]]:
     """The JSON object in a file; what is wrong with it becomes one sentence."""
+    data = read_json(path, "figures of speech")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] != SCHEMA:
-            raise InputError(f"{path}: expected schema {SCHEMA!r}, got {data['schema']!r}")
+            raise ValueError(f"expected schema {SCHEMA!r}, got {brief(data['schema'])}")
         yield data
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{path} holds no figures of speech: {what}") from None
-
-
-def _brief(value: object) -> str:
-    told = repr(value)
-    return told if len(told) <= 70 else f"{told[:60]}…"
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path} holds no figures of speech: {in_a_sentence(error)}") from None

@@ -1,8 +1,7 @@
-"""Time contenders side by side, and print their ratios."""
+"""Time the portable executor's kernels at full width, beside eager's and stock MLX's."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ import numpy as np
 
 from harness.arrays import Array, as_array
 from harness.bench.loading import measure_loading
+from harness.bench.rounds import Work, alternate
 from harness.bench.stock import StockMLX
 from harness.bench.subjects import CODEC_FRAMES, DECODERS, ONE_LAYER, POSITIONS, Subjects
 
-__all__ = ["Row", "bench", "best_of"]
-
-Work = Callable[[], object]
+__all__ = ["Row", "bench_kernels"]
 
 _PREFILL = 64
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "4-bit": "bfloat16"}
@@ -50,30 +48,20 @@ class Row:
         return self.ratio <= self.target
 
 
-def best_of(contenders: Mapping[str, Work], rounds: int) -> dict[str, float]:
-    """Least seconds of each contender, all of them running once in every round.
-
-    A round at a time, so that a machine that slows down slows all of them.
-    """
-    best = dict.fromkeys(contenders, float("inf"))
-    for work in contenders.values():
-        work()  # the first call loads weights and fills caches
-    for _ in range(rounds):
-        for name, work in contenders.items():
-            started = time.perf_counter()
-            work()
-            best[name] = min(best[name], time.perf_counter() - started)
-    return best
+def _best(contenders: Mapping[str, Work], rounds: int) -> dict[str, float]:
+    return {name: min(seconds) for name, seconds in alternate(contenders, rounds).items()}
 
 
-def bench(progress: Callable[[str], None], *, rounds: int = 5, plain: bool = True) -> Iterator[Row]:
+def bench_kernels(
+    progress: Callable[[str], None], *, rounds: int = 5, stock: bool = True
+) -> Iterator[Row]:
     """Measure everything, a row at a time.
 
     Parameters
     ----------
     rounds
         Runs of each contender, of which the best counts; the codec takes fewer.
-    plain
+    stock
         Also time stock MLX: its own BLAS and kernels, in processes of their own.
     """
     # Before torch: whoever imports mlx.core first decides which BLAS it calls.
@@ -85,15 +73,15 @@ def bench(progress: Callable[[str], None], *, rounds: int = 5, plain: bool = Tru
     codec = subjects.codec()
     eager = EagerModel(subjects.model())
     progress("timing the decoder layer")
-    yield from _decoder(eager, files, rounds, plain)
+    yield from _decoder(eager, files, rounds, stock)
     progress("timing the codec")
-    yield from _codec(eager, codec, max(1, rounds // 3), plain)
+    yield from _codec(eager, codec, max(1, rounds // 3), stock)
     progress("timing interpreter and loading")
     yield _overhead(codec)
     yield from _loading(codec)
 
 
-def _decoder(eager: Any, files: Mapping[str, Path], rounds: int, plain: bool) -> Iterator[Row]:
+def _decoder(eager: Any, files: Mapping[str, Path], rounds: int, stock: bool) -> Iterator[Row]:
     for length, start in ((_PREFILL, 0), (1, _PREFILL)):
         given = {precision: _step(_DTYPES[precision], length, start) for precision in files}
         targets = {
@@ -104,14 +92,14 @@ def _decoder(eager: Any, files: Mapping[str, Path], rounds: int, plain: bool) ->
             for precision, path in files.items():
                 inputs = given[precision]
                 contenders[f"portable {precision}"] = _once(_executor(path), "text_decoder", inputs)
-                if plain:
-                    stock = StockMLX(path, "text_decoder", inputs)
-                    contenders[f"stock MLX {precision}"] = processes.enter_context(stock)
+                if stock:
+                    process = StockMLX(path, "text_decoder", inputs)
+                    contenders[f"stock MLX {precision}"] = processes.enter_context(process)
             what = f"decoder layer, {length} token{'s' * (length > 1)} at position {start}"
-            yield from _rows(what, best_of(contenders, rounds), targets)
+            yield from _rows(what, _best(contenders, rounds), targets)
 
 
-def _codec(eager: Any, path: Path, rounds: int, plain: bool) -> Iterator[Row]:
+def _codec(eager: Any, path: Path, rounds: int, stock: bool) -> Iterator[Row]:
     draw = np.random.default_rng(1)
     shape = (1, 1, CODEC_FRAMES)
     semantic = draw.integers(2, ONE_LAYER.semantic_size, shape)
@@ -121,10 +109,10 @@ def _codec(eager: Any, path: Path, rounds: int, plain: bool) -> Iterator[Row]:
             "eager fp32": _once(eager, "codec", [codes]),
             "portable fp32": _once(_executor(path), "codec", [codes]),
         }
-        if plain:
-            stock = StockMLX(path, "codec", [codes])
-            contenders["stock MLX fp32"] = processes.enter_context(stock)
-        best = best_of(contenders, rounds)
+        if stock:
+            process = StockMLX(path, "codec", [codes])
+            contenders["stock MLX fp32"] = processes.enter_context(process)
+        best = _best(contenders, rounds)
     yield from _rows(f"codec, {CODEC_FRAMES} frames", best, {"portable fp32": 1.5})
 
 
@@ -152,7 +140,7 @@ def _overhead(path: Path) -> Row:
         with mx.stream(mx.cpu):
             delegate.run([codes], list(delegate.fresh))
 
-    seconds = best_of({"build": build}, 20)["build"]
+    seconds = _best({"build": build}, 20)["build"]
     program.close()
     each = seconds / nodes * 1e6
     return Row(f"interpreter, each of the codec's {nodes} nodes", f"{each:.1f} µs", each / 20, 1.0)

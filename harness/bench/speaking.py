@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from harness.bench.figures import Benchmark, Contender, Run, Subject, read_speech, run_of_timing
+from harness.bench.figures import Benchmark, Contender, Subject, read_speech
 from harness.errors import ExecutionError, InputError
 from harness.parity.plan import Plan
 from harness.parity.request import RUNNER, Request
@@ -21,13 +21,14 @@ from harness.parity.speaking import EAGER, open_speaker, with_room_for_chunks
 from harness.process import call_self, complaint
 from harness.runtime.select import NAMES
 from harness.synthesis import Utterance
+from harness.synthesis.timing import Timing
 
 __all__ = ["TARGET", "bench_speaking", "contestants", "subject_of", "subject_of_request"]
 
 TARGET = 2.0
 """How many times eager's time in fp32 the portable executor may take, both on one machine."""
 
-Work = Callable[[], tuple[str, Run]]
+Work = Callable[[], tuple[str, Timing]]
 """Speaks once; the executor's name and its figures."""
 
 
@@ -53,7 +54,7 @@ def bench_speaking(
         Something cannot be made; `ExecutionError` if a run failed.
     """
     works = [_ready(*contestant, progress) for contestant in contestants.items()]
-    told: list[list[tuple[str, Run]]] = [[] for _ in works]
+    told: list[list[tuple[str, Timing]]] = [[] for _ in works]
     for number in range(runs):
         # Who goes first changes, so that what one leaves behind falls to each alike.
         order = list(range(len(works)))[:: -1 if number % 2 else 1]
@@ -108,12 +109,8 @@ def subject_of_request(request: Request) -> Subject:
 
 def subject_of(plan: Plan, utterance: Utterance) -> Subject:
     """What is said, with which weights."""
-    return Subject(
-        **dataclasses.asdict(utterance),
-        checkpoint=plan.checkpoint.name,
-        digest=plan.checkpoint.digest,
-        precision=plan.precision.name,
-    )
+    checkpoint = plan.checkpoint
+    return Subject(utterance, checkpoint.name, checkpoint.digest, plan.precision.name)
 
 
 def _ready(name: str, request: Request, progress: Callable[[str], None]) -> Work:
@@ -127,10 +124,8 @@ def _ready(name: str, request: Request, progress: Callable[[str], None]) -> Work
     speaker.prepare()
     if name == RUNNER:
 
-        def say() -> tuple[str, Run]:
-            spoken = speaker.say(request.utterance)
-            wall = spoken.timing.total_ms
-            return RUNNER, run_of_timing(spoken.timing, ended=spoken.ended, wall_ms=wall)
+        def say() -> tuple[str, Timing]:
+            return RUNNER, speaker.say(request.utterance).timing
 
         return say
     speaker.close()
@@ -157,7 +152,7 @@ def _flags(name: str, request: Request) -> list[str]:
     return [*flags, *(["--streaming"] if utterance.streaming else [])]
 
 
-def _in_a_process(name: str, flags: list[str]) -> tuple[str, Run]:
+def _in_a_process(name: str, flags: list[str]) -> tuple[str, Timing]:
     with tempfile.TemporaryDirectory(prefix="voxtral-parity-") as directory:
         wav, figures = Path(directory) / "speech.wav", Path(directory) / "speech.json"
         started = time.perf_counter()

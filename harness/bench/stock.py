@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-import ml_dtypes
 import numpy as np
 
-from harness.arrays import Array
-from harness.errors import ExecutionError
+from harness.arrays import Array, from_bits, to_bits
+from harness.errors import MachineError
 from harness.process import environment
 
 __all__ = ["StockMLX"]
@@ -39,9 +38,7 @@ class StockMLX:
     def __init__(self, path: Path, method: str, inputs: Sequence[Array]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="voxtral-stock-")
         given = Path(self._folder.name) / "inputs.npz"
-        # bfloat16 has no form of its own in an .npz file.
-        bits = [x.view(np.uint16) if x.dtype == ml_dtypes.bfloat16 else x for x in inputs]
-        np.savez(given, *bits)
+        np.savez(given, *map(to_bits, inputs))
         types = ",".join(x.dtype.name for x in inputs)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.bench.stock", str(path), method, str(given), types],
@@ -55,7 +52,7 @@ class StockMLX:
 
         Raises
         ------
-        ExecutionError
+        MachineError
             The process ended.
         """
         assert self._process.stdin is not None
@@ -66,7 +63,7 @@ class StockMLX:
         except BrokenPipeError:
             pass
         if not self._process.stdout.readline():
-            raise ExecutionError(
+            raise MachineError(
                 f"stock MLX ended with exit code {self._process.wait()}; what it said is above"
             )
 
@@ -89,8 +86,7 @@ def _main(path: Path, method: str, given: Path, types: str) -> None:
 
     with np.load(given) as arrays:
         inputs = [
-            arrays[key].view(ml_dtypes.bfloat16) if name == "bfloat16" else arrays[key]
-            for key, name in zip(arrays, types.split(","), strict=True)
+            from_bits(arrays[key], name) for key, name in zip(arrays, types.split(","), strict=True)
         ]
     executor = PortableExecutor(fast=False)
     executor.load(path)

@@ -32,8 +32,8 @@ def print_benchmark(
 ) -> None:
     """Print it, and beside it how it compares with eager and with a `saved` one from `source`."""
     subject = benchmark.subject
-    how = "streaming" if subject.streaming else "offline"
-    title = f"{subject.checkpoint}, {subject.precision}, {how}: {subject.text[:60]!r}"
+    how = "streaming" if subject.utterance.streaming else "offline"
+    title = f"{subject.checkpoint}, {subject.precision}, {how}: {subject.utterance.text[:60]!r}"
     console.print(title, markup=False, soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for header in ("executor", "run"):

@@ -90,7 +90,7 @@ def synth(
     were heard, or none. 2: it could not be made.
     """
     from harness.asr import Transcriber
-    from harness.bench.figures import run_of_timing, write_speech
+    from harness.bench.figures import write_speech
     from harness.bench.speaking import subject_of
     from harness.files import file_digest
     from harness.parity.request import RUNNER, Request
@@ -149,8 +149,8 @@ def synth(
             synthetic = who.checkpoint.preset is not None
             heard = transcriber.judge_file(target, text, synthetic=synthetic)
         if json is not None:
-            run = run_of_timing(spoken.timing, ended=spoken.ended)
-            write_speech(json, subject_of(who.plan, request.utterance), name, run, heard)
+            subject = subject_of(who.plan, request.utterance)
+            write_speech(json, subject, name, spoken.timing, heard)
     timing = spoken.timing
     end = "END_AUDIO" if spoken.ended else "no END_AUDIO"
     console.stderr(

@@ -1,19 +1,21 @@
-"""Two WAV files, code by code: all that can be seen of a program that tells no floats."""
+"""16-bit codes: of two WAV files, and of a WAV file beside the floats it was cast from."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import Array
 from harness.compare import words
 from harness.compare.tensors import Allowance
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.compare.waveforms import PCM16_FULL_SCALE, levels, rms
+from harness.compare.waveforms import PCM16_FULL_SCALE, levels, rms, to_pcm16
 
-__all__ = ["judge_pcm"]
+__all__ = ["judge_pcm", "judge_pcm_of"]
 
 
 def judge_pcm(
@@ -91,3 +93,75 @@ def judge_pcm(
         elements=int(reference.size),
         notes=(f"Allowances: {allowance.source}; and one step for the cast.",) if missed else (),
     )
+
+
+def judge_pcm_of(
+    waveform: Array,
+    pcm: NDArray[np.int16],
+    subject: str = "speech",
+    case: str = "WAV of its floats",
+) -> Verdict:
+    """Judge the codes of a WAV file against the floats that they were cast from, bit for bit.
+
+    Parameters
+    ----------
+    waveform
+        Float with full scale ±1, of any shape.
+    pcm
+        Codes of the WAV file.
+    subject, case
+        For the verdict.
+
+    Returns
+    -------
+    Verdict
+        *fail* where lengths or any code differ from upstream's rule (`to_pcm16`: clamp to ±1,
+        times 32767, towards zero), with the rule that explains all codes where one of the usual
+        mistakes does; *unjudged* without samples.
+    """
+    verdict = Verdict(subject, case, "pcm", Status.UNJUDGED, "nothing was compared: no samples")
+    samples = np.asarray(waveform).astype(np.float32).reshape(-1)
+    broken = int(np.isnan(samples).sum())
+    if broken or samples.size != pcm.size:
+        gates = (
+            Gate("samples", abs(samples.size - pcm.size), 0, "samples"),
+            Gate("NaN", broken, 0, "samples"),
+        )
+        summary = f"{pcm.size:,} codes of {samples.size:,} floats, {broken:,} of them NaN"
+        return dataclasses.replace(verdict, status=Status.FAIL, summary=summary, gates=gates)
+    if not samples.size:
+        return verdict
+    error = pcm.astype(np.int32) - to_pcm16(samples)
+    differing, greatest = int((error != 0).sum()), int(np.abs(error).max())
+    summary = f"all {words.count(pcm.size, 'code')} as upstream casts the floats"
+    if differing:
+        first = int((error != 0).argmax())
+        why = [name for name, cast in _MISTAKES.items() if np.array_equal(cast(samples), pcm)]
+        summary = (
+            f"{differing:,} of {words.count(pcm.size, 'code')} are not as upstream casts the "
+            f"floats, by at most {greatest:,} LSB, first at sample {first:,} "
+            f"({samples[first]:.7g} → {pcm[first]})" + (f": {why[0]}" if why else "")
+        )
+    return dataclasses.replace(
+        verdict,
+        status=Status.FAIL if differing else Status.PASS,
+        summary=summary,
+        metrics={"differing": differing},
+        gates=(Gate("16-bit codes", greatest, 0, "LSB"),),
+        elements=pcm.size,
+    )
+
+
+def _cast(codes: NDArray[np.floating]) -> NDArray[np.int16]:
+    return np.clip(codes, -32768, 32767).astype(np.int16)
+
+
+_MISTAKES: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.int16]]] = {
+    "rounded to the nearest code": lambda x: _cast(np.rint(np.clip(x, -1, 1) * np.float32(32767))),
+    "scaled by 32768": lambda x: _cast(np.trunc(x * np.float32(32768))),
+    "scaled by 32768 and rounded": lambda x: _cast(np.rint(x * np.float32(32768))),
+    "wrapped instead of clipped": lambda x: (
+        np.clip(x * np.float32(32767), -2e9, 2e9).astype(np.int64).astype(np.int16)
+    ),
+}
+"""Other ways to make codes of floats, by what is wrong with them."""

@@ -21,6 +21,7 @@ __all__ = [
     "longest_gap",
     "seam_step",
     "spectral_tilt",
+    "spectrum",
     "statistics",
 ]
 
@@ -122,6 +123,7 @@ def statistics(x: Array, sample_rate: int, frames: int) -> WaveformStatistics:
     pcm = x if x.dtype == np.int16 else to_pcm16(np.where(broken, 0, x))
     signal = signal_of(pcm)
     level = levels(pcm)
+    frequency, density = spectrum(signal, sample_rate)
     window, edge = round(ENVELOPE_SECONDS * sample_rate), round(EDGE_SECONDS * sample_rate)
     starts = range(0, signal.size, window)
     return WaveformStatistics(
@@ -141,9 +143,9 @@ def statistics(x: Array, sample_rate: int, frames: int) -> WaveformStatistics:
         leading_dbfs=_level(signal[:edge]),
         trailing_dbfs=_level(signal[-edge:]),
         longest_gap=longest_gap(signal, sample_rate),
-        tilt_db_per_octave=spectral_tilt(signal, sample_rate),
+        tilt_db_per_octave=spectral_tilt(frequency, density),
         seam_step_db=seam_step(signal, frames),
-        band_dbfs=_bands(signal, sample_rate),
+        band_dbfs=_bands(frequency, density, sample_rate / min(_WELCH_SEGMENT, signal.size)),
         envelope_dbfs=tuple(_level(signal[start : start + window]) for start in starts),
         pcm_sha256=hashlib.sha256(pcm.astype("<i2").tobytes()).hexdigest(),
     )
@@ -170,48 +172,18 @@ def seam_step(x: Array, frames: int) -> float:
     return 20 * math.log10(max(greatest, 1e-10) / rms(steps))
 
 
-def spectral_tilt(x: Array, sample_rate: int) -> float:
-    """Slope in dB per octave of a straight line through the spectrum, 100 Hz to 10 kHz.
+def spectrum(x: Array, sample_rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Frequencies in Hz and Welch's one-sided power spectral density, full scale² per Hz.
 
-    The line is the least-squares fit of the power spectral density in dB on log2 of frequency,
-    every bin counting alike. The density is Welch's: Hann windows of 1024 samples (fewer if the
-    signal is shorter), half overlapping, each without its mean. White noise has 0, and a
-    low-pass pulls it down where cosine and correlation see nothing. NaN if the signal is too
-    short to have two bins in the band.
+    Hann windows of 1024 samples (fewer if the signal is shorter), half overlapping, each without
+    its mean.
 
     References
     ----------
     P. Welch, IEEE Trans. Audio Electroacoust. 15 (1967) 70; equals ``scipy.signal.welch``,
-    which is not used because importing it takes a second.
+    which is not used because importing it takes as much CPU as all the rest of a warm run.
     """
-    frequency, density = _welch(signal_of(x), sample_rate)
-    band = (frequency >= _TILT_BAND_HZ[0]) & (frequency <= _TILT_BAND_HZ[1])
-    if band.sum() < 2:
-        return math.nan
-    octaves = np.log2(frequency[band])
-    decibels = 10.0 * np.log10(np.maximum(density[band], _PSD_FLOOR))
-    octaves, decibels = octaves - octaves.mean(), decibels - decibels.mean()
-    return float(octaves @ decibels / (octaves @ octaves))
-
-
-def _bands(signal: NDArray[np.float64], sample_rate: int) -> tuple[float, ...]:
-    frequency, density = _welch(signal, sample_rate)
-    width = sample_rate / min(_WELCH_SEGMENT, signal.size)
-    found = []
-    for low, high in pairwise(BAND_EDGES_HZ):
-        power = float(density[(frequency >= low) & (frequency < high)].sum()) * width
-        found.append(max(ENVELOPE_FLOOR_DBFS, 10 * math.log10(power) if power > 0 else -math.inf))
-    return tuple(found)
-
-
-def _level(signal: NDArray[np.float64]) -> float:
-    return max(ENVELOPE_FLOOR_DBFS, dbfs(rms(signal)))
-
-
-def _welch(
-    signal: NDArray[np.float64], sample_rate: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frequencies in Hz and the one-sided power spectral density, full scale² per Hz."""
+    signal = signal_of(x)
     length = min(_WELCH_SEGMENT, signal.size)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     step = length - length // 2
@@ -223,3 +195,33 @@ def _welch(
     # One-sided: each bin stands for two, but for 0 Hz and (even lengths) half the sample rate.
     density[1 : -1 if length % 2 == 0 else None] *= 2
     return np.arange(density.size) * (sample_rate / length), density.astype(np.float64)
+
+
+def spectral_tilt(frequency: NDArray[np.float64], density: NDArray[np.float64]) -> float:
+    """Slope in dB per octave of a straight line through a `spectrum`, 100 Hz to 10 kHz.
+
+    The line is the least-squares fit of the density in dB on log2 of frequency, every bin
+    counting alike. White noise has 0, and a low-pass pulls it down where cosine and correlation
+    see nothing. NaN if the signal was too short to have two bins in the band.
+    """
+    band = (frequency >= _TILT_BAND_HZ[0]) & (frequency <= _TILT_BAND_HZ[1])
+    if band.sum() < 2:
+        return math.nan
+    octaves = np.log2(frequency[band])
+    decibels = 10.0 * np.log10(np.maximum(density[band], _PSD_FLOOR))
+    octaves, decibels = octaves - octaves.mean(), decibels - decibels.mean()
+    return float(octaves @ decibels / (octaves @ octaves))
+
+
+def _bands(
+    frequency: NDArray[np.float64], density: NDArray[np.float64], width: float
+) -> tuple[float, ...]:
+    found = []
+    for low, high in pairwise(BAND_EDGES_HZ):
+        power = float(density[(frequency >= low) & (frequency < high)].sum()) * width
+        found.append(max(ENVELOPE_FLOOR_DBFS, 10 * math.log10(power) if power > 0 else -math.inf))
+    return tuple(found)
+
+
+def _level(signal: NDArray[np.float64]) -> float:
+    return max(ENVELOPE_FLOOR_DBFS, dbfs(rms(signal)))

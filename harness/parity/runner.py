@@ -5,6 +5,7 @@ It cannot call one method at a time: of all that `check` judges, free-running sp
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -72,12 +73,9 @@ class RunnerProgram:
                 model=self._paths[MODEL],
                 codec=self._paths[CODEC],
                 tokenizer=self._checkpoint.tokenizer,
-                text=utterance.text,
-                voice=None if voice is None else str(voice),
-                seed=utterance.seed,
-                temperature=utterance.temperature,
-                max_new_tokens=utterance.max_new_tokens,
-                streaming=utterance.streaming,
+                utterance=dataclasses.replace(
+                    utterance, voice=None if voice is None else str(voice)
+                ),
                 speaker=speaker,
             ),
             frame_samples=self._plan.sizes.downsample_factor,
@@ -129,4 +127,4 @@ def observe_runner(
 
 def _spoken(result: RunnerResult) -> Spoken:
     assert result.codes is not None
-    return Spoken(result.codes.astype(np.int64), result.figures.ended, result.pcm)
+    return Spoken(result.codes.astype(np.int64), result.timing.ended, result.pcm)

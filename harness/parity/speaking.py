@@ -267,15 +267,8 @@ class _RunnerSpeaker:
 
     def say(self, utterance: Utterance) -> SpeechResult:
         result = self._program.say(utterance)
-        figures = result.figures
-        timing = Timing(
-            frames=figures.frames,
-            audio_seconds=result.pcm.size / result.sampling_rate,
-            generate_ms=figures.generate_ms,
-            first_audio_ms=figures.first_audio_ms,
-            total_ms=figures.wall_ms,
-        )
-        return SpeechResult(result.pcm, result.sampling_rate, result.codes, figures.ended, timing)
+        timing = result.timing
+        return SpeechResult(result.pcm, result.sampling_rate, result.codes, timing.ended, timing)
 
     def close(self) -> None:
         """It ends by itself."""
@@ -300,7 +293,7 @@ def _say(
             f"no audio: the {speaker.name} executor chose END_AUDIO before the first frame; give "
             "another text, --seed or --temperature"
         )
-    timing = watch.stop(streaming=utterance.streaming)
+    timing = watch.stop(ended=speech.ended, streaming=utterance.streaming)
     rate = plan.sizes.sampling_rate
     return SpeechResult(to_pcm16(speech.waveform), rate, speech.codes, speech.ended, timing)
 

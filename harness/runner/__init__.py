@@ -1,9 +1,9 @@
 """Upstream's C++ runner, ``voxtral_tts_runner``, as a program.
 
-`drive`   run it, and read its WAV, its codes and its figures
+`drive`   run it, and read its WAV, its codes and its times
 `preset`  the CMake preset that builds it with MLX
 """
 
-from harness.runner.drive import Figures, RunnerArgs, RunnerResult, check_program, run_runner
+from harness.runner.drive import RunnerArgs, RunnerResult, check_program, run_runner
 
-__all__ = ["Figures", "RunnerArgs", "RunnerResult", "check_program", "run_runner"]
+__all__ = ["RunnerArgs", "RunnerResult", "check_program", "run_runner"]

@@ -20,70 +20,52 @@ from numpy.typing import NDArray
 from harness.compare import to_pcm16
 from harness.errors import ExecutionError, InputError, MachineError, UnavailableError
 from harness.runtime.native.child import DEFAULTS
+from harness.synthesis import Utterance
 from harness.synthesis.dump import DUMP_VARIABLE, read_codes
+from harness.synthesis.timing import Timing
 from harness.synthesis.wav import read_wav
 
-__all__ = ["Figures", "RunnerArgs", "RunnerResult", "check_program", "run_runner"]
+__all__ = ["RunnerArgs", "RunnerResult", "check_program", "run_runner"]
 
 
 @dataclass(frozen=True)
 class RunnerArgs:
-    """The runner's flags; `voice` None is its default one, `temperature` 0 is greedy."""
+    """The runner's flags.
+
+    Attributes
+    ----------
+    model, codec, tokenizer
+        Its files.
+    utterance
+        What it says; the voice is a file's path, or None for its default one.
+    speaker
+        Stream the samples to standard output.
+    """
 
     model: Path
     codec: Path
     tokenizer: Path
-    text: str
-    voice: str | None = None
-    seed: int = 42
-    temperature: float = 0.0
-    max_new_tokens: int = 2048
-    streaming: bool = False
+    utterance: Utterance
     speaker: bool = False
 
     def flags(self, output: Path) -> list[str]:
         """The command line after the program's name."""
+        said = self.utterance
         values = {
             "model": self.model,
             "codec": self.codec,
             "tokenizer": self.tokenizer,
-            "text": self.text,
+            "text": said.text,
             "output": output,
-            "seed": np.int32(np.uint32(self.seed)),  # its flag is signed, and cast back
-            "temperature": self.temperature,
-            "max_new_tokens": self.max_new_tokens,
+            "seed": np.int32(np.uint32(said.seed)),  # its flag is signed, and cast back
+            "temperature": said.temperature,
+            "max_new_tokens": said.max_new_tokens,
         }
-        if self.voice is not None:
-            values["voice"] = self.voice
-        switches = [name for name in ("streaming", "speaker") if getattr(self, name)]
+        if said.voice is not None:
+            values["voice"] = said.voice
+        switches = {"streaming": said.streaming, "speaker": self.speaker}
         return [*(f"--{name}={value}" for name, value in values.items()),
-                *(f"--{name}" for name in switches)]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What the runner reports of itself, and what was measured from outside.
-
-    Attributes
-    ----------
-    frames, generate_ms
-        As it reports them; streaming counts the codec in.
-    load_ms
-        As it reports it.
-    first_audio_ms
-        From "model loaded" to the first chunk, as measured; offline to the end.
-    wall_ms
-        Of the process.
-    ended
-        Whether it reported END_AUDIO.
-    """
-
-    frames: int
-    generate_ms: float
-    load_ms: float
-    first_audio_ms: float
-    wall_ms: float
-    ended: bool
+                *(f"--{name}" for name, given in switches.items() if given)]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,20 +80,20 @@ class RunnerResult:
         In Hz.
     codes
         int64, shape (n_codebooks, frames); None when streaming, where it dumps none.
-    figures
-        Times and counts.
+    timing
+        Frames, END_AUDIO and `generate_ms` as it reports them. The first audio is measured from
+        outside, from "model loaded" to the first chunk, or offline to the end.
     """
 
     pcm: NDArray[np.int16]
     sampling_rate: int
     codes: NDArray[np.int64] | None
-    figures: Figures
+    timing: Timing
 
 
 _GENERATED = re.compile(
     rb"(?:Generated|Streaming:) (\d+) frames \(([\d.e+-]+)s(?: audio)?\) in (\d+)ms"
 )
-_LOADED = re.compile(rb"Model loaded in (\d+)ms")
 _TITLE = b"Voxtral TTS"  # its first line, before it loads anything
 
 
@@ -149,7 +131,7 @@ def run_runner(
         if b"No audio frames generated" in done.err.text or report is None:
             raise ExecutionError(f"the runner made no audio: {_complaint(done.err.text)}")
         frames = int(report[1])
-        streams = args.streaming or args.speaker
+        streams = args.utterance.streaming or args.speaker
         try:
             pcm, rate = read_wav(wav)
             codes = None if streams else read_codes(dump)
@@ -165,17 +147,16 @@ def run_runner(
     if args.speaker:
         _check_stdout(done.out.text, pcm)
     log = done.err if args.speaker else done.out
-    load = _LOADED.search(log.text)
     begun = log.first(b"Model loaded") or done.started
-    figures = Figures(
+    timing = Timing(
         frames=frames,
+        ended=b"END_AUDIO at frame" in done.err.text,
+        audio_seconds=pcm.size / rate,
         generate_ms=float(report[3]),
-        load_ms=float(load[1]) if load else 0.0,
         first_audio_ms=((log.first(b"  Chunk:") or done.ended) - begun) * 1e3,
         wall_ms=(done.ended - done.started) * 1e3,
-        ended=b"END_AUDIO at frame" in done.err.text,
     )
-    return RunnerResult(pcm, rate, codes, figures)
+    return RunnerResult(pcm, rate, codes, timing)
 
 
 def check_program(program: Path) -> None:

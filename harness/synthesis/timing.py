@@ -17,24 +17,25 @@ class Timing:
 
     Attributes
     ----------
-    frames
-        Frames that were made.
+    frames, ended
+        Frames that were made, and whether END_AUDIO came.
     audio_seconds
         Length of the sound.
     generate_ms
         Until all frames were made; streaming, until all of them were decoded too, as upstream
         counts.
     first_audio_ms
-        Until the first samples could be played.
-    total_ms
-        Until all of them could.
+        Until the first samples could be played; offline, all of them.
+    wall_ms
+        Of the whole process, which loads first; None where it was not timed.
     """
 
     frames: int
+    ended: bool
     audio_seconds: float
     generate_ms: float
     first_audio_ms: float
-    total_ms: float
+    wall_ms: float | None = None
 
     @property
     def rtf(self) -> float:
@@ -86,14 +87,14 @@ class Stopwatch(Listener):
         self._samples += len(samples)
         self._play(samples)
 
-    def stop(self, *, streaming: bool) -> Timing:
-        """The figures, now that speech is over."""
+    def stop(self, *, ended: bool, streaming: bool) -> Timing:
+        """The figures, now that speech is over; `ended`: whether END_AUDIO came."""
         now = time.perf_counter()
         generated = now if streaming else self._generated
         return Timing(
             frames=self._frames,
+            ended=ended,
             audio_seconds=self._samples / self._rate,
             generate_ms=(generated - self._started) * 1e3,
             first_audio_ms=((self._first or now) - self._started) * 1e3,
-            total_ms=(now - self._started) * 1e3,
         )

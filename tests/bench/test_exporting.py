@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import typer
 
-from fixtures.exports import Line
+from fixtures.exports import Line as Parity
 from harness.bench import exporting
-from harness.bench.exporting import ExportTiming, alternate, bench_export, lower_stock
+from harness.bench.exporting import ExportTiming, bench_export, lower_stock
 from harness.checkpoint import loading
-from harness.cli.bench import bench
+from harness.cli import bench
 from harness.errors import ExecutionError
 from harness.export import lower, programs
 from harness.methods import select_methods
@@ -34,20 +34,6 @@ def test_medians_are_compared_and_a_fifth_more_is_allowed(
     timing = ExportTiming("tiny", "codec", ours, stock)
 
     assert (timing.ratio, timing.met) == (pytest.approx(ratio), met)
-
-
-def test_sides_take_turns_and_the_first_round_is_not_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    took = [99.0, 99.0, 1.0, 2.0, 3.0, 4.0]  # the first round is not counted
-    clock = iter([moment for seconds in took for moment in (0.0, seconds)])
-    monkeypatch.setattr(exporting.time, "perf_counter", lambda: next(clock))
-    order: list[str] = []
-
-    taken = alternate({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
-
-    assert order == ["b", "a", "a", "b", "b", "a"]
-    assert taken == {"a": (1.0, 4.0), "b": (2.0, 3.0)}
 
 
 @pytest.fixture
@@ -87,7 +73,7 @@ def test_the_command_writes_every_time_and_fails_beyond_the_limit(
     ended = 0
 
     try:
-        bench(export=True, checkpoint=["tiny"], rounds=1, json=tmp_path / "times.json")
+        bench.export(checkpoint=["tiny"], rounds=1, json_file=tmp_path / "times.json")
     except typer.Exit as exit_:
         ended = exit_.exit_code
 
@@ -106,7 +92,7 @@ def test_the_command_writes_every_time_and_fails_beyond_the_limit(
     ]
 
 
-def test_stock_has_none_of_the_corrections(parity: Line, tmp_path: Path) -> None:
+def test_stock_has_none_of_the_corrections(parity: Parity, tmp_path: Path) -> None:
     (method,) = select_methods(["semantic_head"])
     path = tmp_path / "stock.pte"
 
@@ -114,6 +100,6 @@ def test_stock_has_none_of_the_corrections(parity: Line, tmp_path: Path) -> None
 
     executor = PortableExecutor()
     executor.load(path)
-    (spoken, *_) = parity.evidence(method)
+    (spoken, *_) = parity.evidence.cases[method.name]
     with pytest.raises(ExecutionError):
         executor.call("semantic_head", spoken.case.calls[0])

@@ -13,7 +13,6 @@ from rich.console import Console
 from harness.bench.figures import (
     Benchmark,
     Contender,
-    Run,
     Subject,
     read_benchmark,
     read_speech,
@@ -22,13 +21,17 @@ from harness.bench.figures import (
 )
 from harness.bench.table import over, print_benchmark
 from harness.errors import InputError
+from harness.synthesis import Utterance
+from harness.synthesis.timing import Timing
 
-SUBJECT = Subject("Hello", None, 42, 0.0, 2048, True, False, "small", "ab" * 32, "fp32")
+SUBJECT = Subject(Utterance("Hello"), "small", "ab" * 32, "fp32")
 
 
 def timed(*generate_ms: float, executor: str = "portable") -> Contender:
     """2 s of audio a run."""
-    return Contender(executor, tuple(Run(25, True, 2.0, ms, ms + 5, ms + 50) for ms in generate_ms))
+    return Contender(
+        executor, tuple(Timing(25, True, 2.0, ms, ms + 5, ms + 50) for ms in generate_ms)
+    )
 
 
 BENCH = Benchmark(
@@ -54,7 +57,7 @@ def test_a_single_run_has_no_warm_average() -> None:
 def test_published_averages_come_out_as_published() -> None:
     published = Contender(
         "native",
-        tuple(Run(43, True, 3.44, ms, ms, wall) for ms, wall in
+        tuple(Timing(43, True, 3.44, ms, ms, wall) for ms, wall in
               ((3132, 5190), (2634, 3150), (2607, 3130))),
     )  # fmt: skip
     assert published.average["rtf"] == pytest.approx(0.811, abs=5e-4)
@@ -78,7 +81,7 @@ def test_a_benchmark_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_speech_is_read_as_it_was_written(tmp_path: Path) -> None:
-    run = Run(25, False, 2.0, 1000.0, 1100.0)
+    run = Timing(25, False, 2.0, 1000.0, 1100.0)
     write_speech(tmp_path / "s.json", SUBJECT, "native", run)
     assert read_speech(tmp_path / "s.json") == ("native", run)
 
@@ -95,7 +98,12 @@ def test_a_speech_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_another_subject_is_refused(field: str, value: object, sentence: str) -> None:
-    other = dataclasses.replace(SUBJECT, **{field: value})
+    if field in ("digest", "precision"):
+        other = dataclasses.replace(SUBJECT, **{field: value})
+    else:
+        other = dataclasses.replace(
+            SUBJECT, utterance=dataclasses.replace(SUBJECT.utterance, **{field: value})
+        )
     with pytest.raises(InputError, match=sentence) as refused:
         BENCH.check_same(other)
     assert len(str(refused.value)) < 300
@@ -108,10 +116,11 @@ def test_the_same_subject_is_not() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "holds no figures of speech"),
+        ("{", "figures of speech .* is not readable JSON"),
+        ("[" * 100_000, "figures of speech .* is not readable JSON"),
         ("[]", "holds no figures of speech"),
         ('{"schema": "2"}', "expected schema '1', got '2'"),
-        ('{"schema": "1"}', "no 'contenders'"),
+        ('{"schema": "1"}', "'contenders'"),
         ('{"schema": "1", "contenders": []}', "no run in it"),
     ],
 )
@@ -122,14 +131,29 @@ def test_another_file_is_one_sentence(tmp_path: Path, text: str, sentence: str) 
         read_benchmark(path)
 
 
-def test_a_run_without_sound_has_no_figures(tmp_path: Path) -> None:
-    write_benchmark(tmp_path / "b.json", BENCH)
-    data = json.loads((tmp_path / "b.json").read_text())
-    data["contenders"][0]["runs"][0]["audio_seconds"] = 0
-    (tmp_path / "b.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match="a run of 0 s"):
-        read_benchmark(tmp_path / "b.json")
-    with pytest.raises(InputError, match="cannot read"):
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("audio_seconds", 0),
+        ("audio_seconds", "2"),
+        ("generate_ms", -1.0),
+        ("generate_ms", None),
+        ("first_audio_ms", 10**400),
+        ("wall_ms", "NaN"),
+    ],
+)
+def test_a_run_that_cannot_have_been_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    path = tmp_path / "b.json"
+    write_benchmark(path, BENCH)
+    data = json.loads(path.read_text())
+    data["contenders"][0]["runs"][0][field] = value
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="holds no figures of speech"):
+        read_benchmark(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
         read_benchmark(tmp_path / "nowhere.json")
 
 

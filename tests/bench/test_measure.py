@@ -5,22 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fixtures.exports import Line
-from harness.bench import measure
+from fixtures.exports import Line as Parity
 from harness.bench.loading import measure_loading
-from harness.bench.measure import Row, best_of
+from harness.bench.measure import Row
 from harness.bench.stock import StockMLX
-from harness.errors import ExecutionError
+from harness.errors import MachineError
 from harness.methods import select_methods
-
-
-def test_the_best_of_several_rounds_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 5.0, 10.0, 11.0, 20.0, 23.0, 30.0, 39.0])
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
-    order: list[str] = []
-    contenders = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
-    assert best_of(contenders, rounds=2) == {"a": 3.0, "b": 1.0}
-    assert order == ["a", "b"] * 3  # once to warm up, then side by side
 
 
 @pytest.mark.parametrize(
@@ -33,14 +23,14 @@ def test_a_target_is_met_up_to_itself(
     assert Row("codec", "1 ms", ratio, target).met is met
 
 
-def test_loading_is_measured_in_another_process(parity: Line) -> None:
+def test_loading_is_measured_in_another_process(parity: Parity) -> None:
     path = parity.artifact("model.pte").path
     found = measure_loading(path)
     assert found.gigabytes == path.stat().st_size / 1e9
     assert 0 < found.seconds < 60
 
 
-def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Line) -> None:
+def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> None:
     large = np.ones(400_000_000, np.uint8)  # more than the child ever holds
     path = parity.artifact("model.pte").path
     found = measure_loading(path)
@@ -50,17 +40,17 @@ def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Line) -> Non
 
 
 def test_stock_mlx_runs_in_a_process_with_its_own_blas(
-    parity: Line, capfd: pytest.CaptureFixture[str]
+    parity: Parity, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (method,) = select_methods(["predict_velocity"])
-    (spoken, *_) = parity.evidence(method)
+    (spoken, *_) = parity.evidence.cases[method.name]
     path = parity.artifact("model.pte").path
     with StockMLX(path, "predict_velocity", spoken.case.calls[0]) as stock:
         stock()
         stock()
     with (
         StockMLX(path, "predict_velocity", spoken.case.calls[0][:1]) as wrong,
-        pytest.raises(ExecutionError, match="stock MLX ended with exit code 1"),
+        pytest.raises(MachineError, match="stock MLX ended with exit code 1"),
     ):
         wrong()
     assert "inputs" in capfd.readouterr().err

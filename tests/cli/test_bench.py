@@ -1,4 +1,4 @@
-"""``voxtral-parity bench --runs``: speeches in processes of their own, timed and compared."""
+"""``voxtral-parity bench speech``: speeches in processes of their own, timed and compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    return typed(monkeypatch, "bench", *arguments)
+    return typed(monkeypatch, "bench", "speech", *arguments)
 
 
 def test_executors_are_timed_and_compared_with_a_saved_run(
@@ -56,17 +56,14 @@ def test_streams_tell_the_time_to_their_first_chunk(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--streaming",), "--streaming goes with --runs"),
-        (("--executor", "eager"), "--executor goes with --runs"),
-        (("--runs", "1", "--export"), "--runs goes with one --checkpoint"),
-        (("--runs", "1", "codec"), "--runs goes with one --checkpoint"),
-        (("--json", "b.json"), "go with --export or --runs"),
-        (("--runs", "1", "--executor", "gpu"), "executor must be one of auto, native"),
-        (("--runs", "1", "--runner-path", "p"), "--executor runner and --runner-path go together"),
-        (("--runs", "1", "--executor", "runner"), "--executor runner and --runner-path go"),
-        (("--runs", "1", "--executor", "runner", "--runner-path", "p"), "there is no runner at p"),
-        (("--runs", "1", "--against", "nowhere.json"), "cannot read nowhere.json"),
-        (("--runs", "1", "--executor", "portable", "--text", ""), "the text is empty"),
+        (("--executor", "gpu"), "executor must be one of auto, native"),
+        (("--executor", "runner"), "--executor runner and --runner-path go together"),
+        (("--executor", "eager", "--runner-path", "p"), "--executor runner and --runner-path go"),
+        (("--executor", "runner", "--runner-path", "p"), "there is no runner at p"),
+        (("--runner-path", "p"), "there is no runner at p"),
+        (("--against", "nowhere.json"), "nowhere.json cannot be read"),
+        (("--json", "/dev/null"), "it is a device or a pipe, not a file"),
+        (("--executor", "portable", "--text", ""), "the text is empty"),
     ],
 )
 def test_bad_input_is_exit_code_2(

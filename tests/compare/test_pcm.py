@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 
 from harness.compare import Allowance, Status, Verdict, to_pcm16
-from harness.compare.pcm import judge_pcm
+from harness.compare.pcm import judge_pcm, judge_pcm_of
 
 RATE = 24000
 FP32 = Allowance(2e-5, 2e-5, 1e-5, "chosen for these tests")
@@ -98,3 +98,49 @@ def test_a_zero_allowance_still_has_the_step_of_the_cast() -> None:
     exact = dataclasses.replace(FP32, max_abs=0.0, rms=0.0, gain=0.0)
     assert judged(one_code(1), exact).status is Status.PASS
     assert judged(one_code(2), exact).status is Status.FAIL
+
+
+LOUD = np.concatenate([VOICE, np.array([1.0, -1.0, 1.7, -3.0, np.inf, 0.0], np.float32)])
+
+
+def test_codes_that_upstream_would_write_pass_bit_for_bit() -> None:
+    verdict = judge_pcm_of(LOUD.reshape(1, 1, -1), to_pcm16(LOUD))
+    assert verdict.status is Status.PASS
+    assert verdict.elements == LOUD.size
+    assert verdict.summary == "all 48,006 codes as upstream casts the floats"
+
+
+@pytest.mark.parametrize(
+    ("codes", "why"),
+    [
+        (np.rint(np.clip(LOUD, -1, 1) * 32767).astype(np.int16), "rounded to the nearest code"),
+        (np.clip(np.trunc(LOUD * 32768), -32768, 32767).astype(np.int16), "scaled by 32768"),
+        (np.clip(np.rint(LOUD * 32768), -32768, 32767).astype(np.int16), "32768 and rounded"),
+        (
+            np.clip(LOUD * np.float32(32767), -2e9, 2e9).astype(np.int64).astype(np.int16),
+            "wrapped instead of clipped",
+        ),
+    ],
+)
+def test_another_cast_fails_and_is_named(codes: np.ndarray, why: str) -> None:
+    verdict = judge_pcm_of(LOUD, codes)
+    assert verdict.status is Status.FAIL
+    assert verdict.summary.endswith(why)
+
+
+def test_one_code_off_by_one_fails_with_its_place() -> None:
+    verdict = judge_pcm_of(VOICE, one_code(1))
+    assert verdict.status is Status.FAIL
+    assert (
+        "1 of 48,000 codes are not as upstream casts the floats, by at most 1 LSB, first at "
+        in (verdict.summary)
+    )
+    assert "sample 700 (" in verdict.summary
+
+
+def test_nan_and_another_length_fail() -> None:
+    broken = VOICE.copy()
+    broken[9] = np.nan
+    assert [gate.name for gate in judge_pcm_of(broken, CODES).failed_gates] == ["NaN"]
+    assert [gate.name for gate in judge_pcm_of(VOICE, CODES[:-1]).failed_gates] == ["samples"]
+    assert judge_pcm_of(VOICE[:0], CODES[:0]).status is Status.UNJUDGED

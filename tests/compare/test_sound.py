@@ -10,7 +10,7 @@ import pytest
 import scipy.signal
 
 from harness.compare import statistics, to_pcm16
-from harness.compare.sound import _welch, longest_gap, seam_step, spectral_tilt
+from harness.compare.sound import longest_gap, seam_step, spectral_tilt, spectrum
 from harness.errors import InputError
 
 RATE = 24000
@@ -109,22 +109,22 @@ def test_a_tone_is_in_its_band() -> None:
 @pytest.mark.parametrize("n", [RATE, 1024, 1500, 777])
 def test_the_spectrum_is_welchs(n: int) -> None:
     x = NOISE[:n].astype(np.float64)
-    frequency, density = _welch(x, RATE)
+    frequency, density = spectrum(x, RATE)
     wanted_frequency, wanted = scipy.signal.welch(x, RATE, nperseg=min(1024, n))
     np.testing.assert_allclose(frequency, wanted_frequency)
     np.testing.assert_allclose(density, wanted, rtol=1e-9, atol=1e-18)
 
 
 def test_tilt_of_white_noise_and_of_its_low_pass() -> None:
-    assert spectral_tilt(NOISE, RATE) == pytest.approx(0, abs=0.1)
+    assert spectral_tilt(*spectrum(NOISE, RATE)) == pytest.approx(0, abs=0.1)
     low = scipy.signal.lfilter([0.5, 0.5], [1], NOISE)
-    assert spectral_tilt(low, RATE) < -1.5
+    assert spectral_tilt(*spectrum(low, RATE)) < -1.5
 
 
 def test_tilt_of_an_integrator_is_six_decibels_an_octave() -> None:
     brown = scipy.signal.lfilter([1], [1, -0.9999], NOISE)
-    assert spectral_tilt(brown, RATE) == pytest.approx(-6.02, abs=0.7)
+    assert spectral_tilt(*spectrum(brown, RATE)) == pytest.approx(-6.02, abs=0.7)
 
 
 def test_tilt_of_a_few_samples_is_undefined() -> None:
-    assert math.isnan(spectral_tilt(NOISE[:2], RATE))
+    assert math.isnan(spectral_tilt(*spectrum(NOISE[:2], RATE)))

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import ExecutionError, HarnessError, MachineError, UnavailableError
 from harness.runner import RunnerArgs, run_runner
+from harness.synthesis import Utterance
 
 FRAMES = 12
 
@@ -35,9 +36,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def args(tmp_path: Path) -> RunnerArgs:
     for name in ("model.pte", "codec_decoder.pte", "tekken.json"):
         (tmp_path / name).touch()
-    return RunnerArgs(
-        tmp_path / "model.pte", tmp_path / "codec_decoder.pte", tmp_path / "tekken.json", "Hi there"
-    )
+    files = [tmp_path / name for name in ("model.pte", "codec_decoder.pte", "tekken.json")]
+    return RunnerArgs(*files, Utterance("Hi there"))
 
 
 def test_wav_codes_and_figures_are_read(program: Path, args: RunnerArgs) -> None:
@@ -46,28 +46,32 @@ def test_wav_codes_and_figures_are_read(program: Path, args: RunnerArgs) -> None
     assert result.pcm.shape == (FRAMES * 1920,)
     assert result.codes is not None
     assert result.codes.shape == (37, FRAMES)
-    assert (result.figures.frames, result.figures.generate_ms) == (12, 95.0)
-    assert result.figures.load_ms == 12.0
-    assert result.figures.ended
-    assert result.figures.wall_ms > 0
+    assert (result.timing.frames, result.timing.generate_ms) == (12, 95.0)
+    assert result.timing.audio_seconds == 0.96
+    assert result.timing.ended
+    assert result.timing.wall_ms > 0
 
 
 def test_its_flags_are_passed_on(program: Path, args: RunnerArgs) -> None:
-    changed = dataclasses.replace(args, max_new_tokens=3, voice="v.pt", seed=2**32 - 1)
+    said = dataclasses.replace(args.utterance, max_new_tokens=3, voice="v.pt", seed=2**32 - 1)
+    changed = dataclasses.replace(args, utterance=said)
     assert "--seed=-1" in changed.flags(Path("o.wav"))
     assert "--voice=v.pt" in changed.flags(Path("o.wav"))
     result = run_runner(program, changed, frame_samples=1920)
-    assert result.figures.frames == 3
-    assert not result.figures.ended
+    assert result.timing.frames == 3
+    assert not result.timing.ended
 
 
-@pytest.mark.parametrize("how", ["streaming", "speaker"])
-def test_a_stream_has_no_codes_and_a_first_chunk(program: Path, args: RunnerArgs, how: str) -> None:
-    changed = dataclasses.replace(args, **{how: True})
+@pytest.mark.parametrize("speaker", [False, True])
+def test_a_stream_has_no_codes_and_a_first_chunk(
+    program: Path, args: RunnerArgs, speaker: bool
+) -> None:
+    said = dataclasses.replace(args.utterance, streaming=not speaker)
+    changed = dataclasses.replace(args, utterance=said, speaker=speaker)
     result = run_runner(program, changed, frame_samples=1920)
     assert result.codes is None
-    assert result.figures.frames == 12
-    assert 0 <= result.figures.first_audio_ms < result.figures.wall_ms
+    assert result.timing.frames == 12
+    assert 0 <= result.timing.first_audio_ms < result.timing.wall_ms
 
 
 @pytest.mark.parametrize(
