@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from harness.cli.console import progress
-from harness.files import check_directory
 
 __all__ = ["export"]
 
@@ -104,7 +103,6 @@ def export(
     request = Request(
         checkpoint=checkpoint, max_seq_len=max_seq_len, max_codec_frames=max_codec_frames
     )
-    check_directory(output_dir)
     with progress() as say:
         opened = open_checkpoint(checkpoint, say)
         plan = resolve(request, opened)
