@@ -181,8 +181,14 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
             *makers,
             stack=_STACK,
             packages=packages,
-            # How evidence is judged, reported and exported does not change it.
-            without=(*JUDGES, "harness.report", "harness.export.artifacts"),
+            # How evidence is asked for, judged and reported does not change it: what a plan says
+            # is a fact by itself.
+            without=(
+                *JUDGES,
+                "harness.parity.declared",
+                "harness.parity.request",
+                "harness.report",
+            ),
         ),
     }
 
