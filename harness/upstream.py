@@ -25,10 +25,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from filelock import FileLock
-
 from harness.errors import UnavailableError
-from harness.files import cache_dir, replace_directory
+from harness.files import cache_dir, replace_directory, replace_file
 
 __all__ = ["enable_mlx_exporter", "flatc", "overlay_directory", "package_directory", "quiet"]
 
@@ -68,11 +66,14 @@ def overlay_directory() -> Path:
     for name in _SOURCES:
         digest.update((source / name).read_bytes())
     target = cache_dir() / "mlx-serialization" / digest.hexdigest()[:16]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        if not target.exists():
-            with replace_directory(target) as scratch:
-                _generate(source, scratch)
+    if not target.exists():
+        from filelock import FileLock
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not target.exists():
+                with replace_directory(target) as scratch:
+                    _generate(source, scratch)
     return target
 
 
@@ -84,10 +85,9 @@ def flatc() -> str:
     if shipped.exists():
         copy = cache_dir() / f"flatc-{importlib.metadata.version('executorch')}"
         if not copy.exists():
-            partial = copy.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(shipped, partial)
-            partial.chmod(partial.stat().st_mode | stat.S_IXUSR)
-            os.replace(partial, copy)
+            with replace_file(copy) as scratch:
+                shutil.copyfile(shipped, scratch)
+                scratch.chmod(scratch.stat().st_mode | stat.S_IXUSR)
         return str(copy)
     found = shutil.which("flatc")
     if found is None:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from harness.threads import wait_asleep
+WAITING = "from harness.threads import wait_asleep; wait_asleep(); import torch"
+    "from harness.threads import wait_asleep; wait_asleep(); import torch; torch.get_num_threads()"
+)
 
 
-def test_threads_wait_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    wait_asleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+@pytest.mark.parametrize(
+    ("wanted", "seen"), [(None, "PASSIVE"), ("active", "ACTIVE"), ("passive", "PASSIVE")]
+)
+def test_the_library_itself_waits_asleep_unless_told_otherwise(
+    wanted: str | None, seen: str
+) -> None:
+    """OpenMP says what it read when torch loaded it."""
+    settings = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if wanted is not None:
+        settings["OMP_WAIT_POLICY"] = wanted
+    done = subprocess.run(
+        [sys.executable, "-c", WAITING],
+        env={**settings, "OMP_DISPLAY_ENV": "TRUE"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
-
-def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    wait_asleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    lines = [line for line in done.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
+    assert lines
+    assert all(f"'{seen}'" in line for line in lines)

@@ -36,9 +36,12 @@ JUDGES = (
     "harness.checkpoint.presets",
     "harness.compare",
     "harness.methods.catalog",
+    "harness.pte.flatbuffer",
+    "harness.pte.plan",
+    "harness.pte.program",
 )
-"""Not followed either, unless a caller says otherwise: they judge what is made, and write a
-checkpoint, whose digest is a fact by itself."""
+"""Not followed either, unless a caller says otherwise: they judge what is made, read an exported
+file, and write a checkpoint, whose digest is a fact by itself."""
 
 _BESIDE = {"examples", "test", "tests", "third-party"}
 """Folders of a package that nobody imports to make anything."""

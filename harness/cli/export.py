@@ -5,15 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from harness.cli.console import progress
-from harness.files import check_directory
-
-if TYPE_CHECKING:
-    from harness.methods import Dimensions
 
 __all__ = ["export"]
 
@@ -82,7 +78,9 @@ def export(
 ) -> None:
     """Write model.pte and codec_decoder.pte for upstream's runner."""
     from harness.export.command import parse_flags, write_artifacts
+    from harness.files import check_directory
 
+    check_directory(output_dir)
     flags = parse_flags(
         backend=backend,
         dtype=dtype,
@@ -105,7 +103,6 @@ def export(
     request = Request(
         checkpoint=checkpoint, max_seq_len=max_seq_len, max_codec_frames=max_codec_frames
     )
-    check_directory(output_dir)
     with progress() as say:
         opened = open_checkpoint(checkpoint, say)
         plan = resolve(request, opened)
@@ -122,19 +119,20 @@ def export(
         path = output_dir / artifact.name
         typer.echo(f"{path}  {artifact.bytes:,} bytes  {artifact.sha256}")
     if verify:
-        _verify(opened.directory, plan.sizes, output_dir, [artifact.name for artifact in made])
+        # Of options given twice the last counts. The directory spares the empty cache a synthesis,
+        # and hides the preset's name, from which its usual sizes follow.
+        same = ["--checkpoint", str(opened.directory)]
+        same += ["--max-seq-len", str(plan.sizes.max_seq_len)]
+        same += ["--max-codec-frames", str(plan.sizes.max_codec_frames)]
+        _verify(same, output_dir, [artifact.name for artifact in made])
 
 
-def _verify(directory: Path, sizes: Dimensions, output_dir: Path, names: Sequence[str]) -> None:
+def _verify(same: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:
     """Export again with the same options, from the same weights, and compare the files."""
     from harness.parity.repeat import compare_exports, exported_again
 
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--verify", "--fresh")]
-    # Of options given twice the last counts. The directory spares the empty cache a synthesis,
-    # and hides the preset's name, from which its usual sizes follow.
-    arguments += ["--checkpoint", str(directory)]
-    arguments += ["--max-seq-len", str(sizes.max_seq_len)]
-    arguments += ["--max-codec-frames", str(sizes.max_codec_frames)]
+    arguments += same
     with progress() as say:
         say("exporting again, in a process of its own")
         with exported_again(arguments) as again:

@@ -166,10 +166,13 @@ _UPSTREAM = ("examples/models/voxtral_tts", "extension/llm/custom_ops")
 def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     """Everything that eager's numbers depend on."""
     voice = models.checkpoint.find_voice(plan.utterance.voice)
-    makers = ["harness.parity.record", "harness.checkpoint.loading"]
+    # How evidence is asked for, judged and reported does not change it: what a plan says is a
+    # fact by itself.
+    without = [*JUDGES, "harness.parity.declared", "harness.parity.request", "harness.report"]
     packages: dict[str, tuple[str, ...]] = {"executorch": _UPSTREAM}
-    if plan.precision.quantized:
-        makers.append("harness.reference.quantize")
+    if not plan.precision.quantized:
+        without.append("harness.reference.quantize")
+    else:
         packages = {**QUANTIZERS, "executorch": (*_UPSTREAM, *QUANTIZERS["executorch"])}
     return {
         "weights": f"sha256:{plan.checkpoint.digest}",
@@ -178,11 +181,11 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
         "utterance": asdict(plan.utterance),
         "precision": asdict(plan.precision),
         **maker(
-            *makers,
+            "harness.parity.record",
+            "harness.checkpoint.loading",
             stack=_STACK,
             packages=packages,
-            # How evidence is judged, reported and exported does not change it.
-            without=(*JUDGES, "harness.report", "harness.export.artifacts"),
+            without=without,
         ),
     }
 

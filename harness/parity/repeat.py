@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import ExecutionError
+from harness.errors import MachineError
 from harness.process import call_self, complaint
 from harness.pte.plan import Span, TensorValue
 from harness.pte.program import Program, read_program
@@ -56,8 +56,8 @@ def exported_again(arguments: Sequence[str], *, hash_seed: str | None = None) ->
 
     Raises
     ------
-    ExecutionError
-        The second export failed.
+    MachineError
+        The second export failed, where the first did not.
     """
     with tempfile.TemporaryDirectory(prefix="voxtral-parity-") as name:
         output = Path(name) / "output"
@@ -68,7 +68,7 @@ def exported_again(arguments: Sequence[str], *, hash_seed: str | None = None) ->
             VOXTRAL_PARITY_CACHE=str(Path(name) / "cache"),
         )
         if done.returncode != 0:
-            raise ExecutionError(
+            raise MachineError(
                 f"the second export ended with exit code {done.returncode}: {complaint(done)}"
             )
         yield output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,18 +16,24 @@ from harness.cache.facts import key_of
 from harness.conformance import programs
 from harness.conformance.cases import Case
 from harness.conformance.trial import Mode
-from harness.export import artifacts, kept_layers
+from harness.export import artifacts
 from harness.export.artifacts import ExportOptions
-from harness.methods.precision import PRECISIONS
-from harness.parity import keep
-from harness.parity.evidence import Script
+from harness.methods.precision import FP32, PRECISIONS, Precision
+from harness.parity import record
+from harness.reference import kept_layers
+from harness.synthesis import Utterance
 from tests.methods.test_spec import SIZES
 
 SHIPPED = PRECISIONS["bf16-4w8w"]
 
 
-def eager(precision: dict[str, Any]) -> Any:
-    return keep._facts("w", "v", SIZES, Script("Hello", "neutral_female", 42, 40), precision)
+def eager(voice: Path, precision: Precision) -> Any:
+    checkpoint = SimpleNamespace(digest="w", find_voice=lambda name: voice)
+    plan: Any = SimpleNamespace(
+        checkpoint=checkpoint, sizes=SIZES, utterance=Utterance(), precision=precision
+    )
+    models: Any = SimpleNamespace(checkpoint=checkpoint)
+    return record._facts(plan, models)
 
 
 def artifact(name: str, voice: Path, **options: Any) -> Any:
@@ -38,8 +45,8 @@ def suite(**mode: bool) -> Any:
 
 
 FACTS: dict[str, Callable[[Path], Any]] = {
-    "eager": lambda voice: eager({"base": "fp32"}),
-    "eager in 4 bits": lambda voice: eager({"base": "bf16", "qlinear": "4w"}),
+    "eager": lambda voice: eager(voice, FP32),
+    "eager in 4 bits": lambda voice: eager(voice, SHIPPED),
     "model": lambda voice: artifact("model.pte", voice),
     "model in 4 bits": lambda voice: artifact("model.pte", voice, precision=SHIPPED),
     "codec": lambda voice: artifact("codec_decoder.pte", voice),
@@ -116,19 +123,20 @@ MATTERS = {
     "safetensors": ("eager", "model", "codec", "layer"),
     "mistral-common": ("eager",),
     "tiktoken": ("eager",),
-    "voice": ("model", "model in 4 bits", "model on xnnpack"),
+    "voice": ("eager", "eager in 4 bits", "model", "model in 4 bits", "model on xnnpack"),
     # ours
     "harness/checkpoint/loading.py": ("eager", "model", "codec", "layer", "benchmark"),
     "harness/checkpoint/mapped.py": ("eager", "model", "codec", "layer", "benchmark"),
     "harness/checkpoint/config.py": ("eager", "model", "codec"),
     "harness/checkpoint/voices.py": ("eager",),
     "harness/reference/eager.py": ("eager",),
+    "harness/parity/record.py": ("eager",),
     "harness/parity/evidence.py": ("eager",),
     "harness/methods/cases.py": ("eager",),
     "harness/synthesis/noise.py": ("eager",),
     "harness/synthesis/sampling.py": ("eager",),
-    "harness/export/quantize.py": ("eager in 4 bits", "model in 4 bits", "layer"),
-    "harness/export/kept_layers.py": ("eager in 4 bits", "model in 4 bits", "layer"),
+    "harness/reference/quantize.py": ("eager in 4 bits", "model in 4 bits", "layer"),
+    "harness/reference/kept_layers.py": ("eager in 4 bits", "model in 4 bits", "layer"),
     "harness/export/modules.py": ("model", "codec", "benchmark"),
     "harness/export/corrections.py": ("model", "codec", "corrected programs", "benchmark"),
     "harness/export/index_put.py": ("model", "corrected programs", "benchmark"),
@@ -149,8 +157,10 @@ MATTERS = {
 }
 
 SPARES = {
-    "voice": ("codec", "layer", "eager"),  # eager's key is given its digest
+    "voice": ("codec", "layer", "stock programs"),
     "harness/parity/matrix.py": COMPUTED,
+    "harness/parity/declared.py": COMPUTED,
+    "harness/pte/program.py": COMPUTED,
     "harness/parity/judge.py": COMPUTED,
     "harness/parity/__init__.py": COMPUTED,
     "harness/methods/catalog.py": COMPUTED,
@@ -163,7 +173,7 @@ SPARES = {
     "harness/errors.py": COMPUTED,
     "harness/runtime/portable/walk.py": COMPUTED,
     "harness/export/corrections.py": ("eager", "layer", "stock programs"),
-    "harness/export/quantize.py": ("eager", "model", "codec"),
+    "harness/reference/quantize.py": ("eager", "model", "codec"),
     "harness/reference/eager.py": ("model", "codec", "layer", "benchmark"),
     "executorch/backends/xnnpack/xnnpack_preprocess.py": ("eager", "model", "codec", "layer"),
     "executorch/backends/mlx/ops.py": ("eager", "layer", "model on xnnpack", "model on portable"),

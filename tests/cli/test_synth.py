@@ -136,7 +136,7 @@ def test_a_seed_and_a_temperature_decide_what_is_drawn(
         (("--text", "word " * 2000), "positions and the KV cache has 128"),
         (("--text", "Hi", "--voice", "nobody"), "voice must be one of"),
         (("--text", "Hi", "--voice", "none.pt"), "there is no voice file none.pt"),
-        (("--text", "Hi", "--output", "/dev/null"), "it is a directory or a device"),
+        (("--text", "Hi", "--output", "/dev/null"), "it is a device or a pipe"),
         (("--text", "Hi", "--artifacts", "nowhere"), "is not in nowhere"),
         (("--text", "Hi", "--streaming", "--max-codec-frames", "40"), "windows of up to 50 frames"),
         (("--text", "Hi", "--executor", "gpu"), "executor must be one of"),
@@ -144,7 +144,7 @@ def test_a_seed_and_a_temperature_decide_what_is_drawn(
         (("--text", "Hi", "--asr", "command"), "--asr command and --asr-command go together"),
         (("--text", "Hi", "--asr-command", "cat"), "--asr command and --asr-command go together"),
         (("--text", "Hi", "--asr", "pocketsphinx", "--speaker"), "--asr listens to the WAV file"),
-        (("--text", "Hi", "--json", "/dev/null"), "it is a directory or a device"),
+        (("--text", "Hi", "--json", "/dev/null"), "it is a device or a pipe"),
         (("--text", "Hi", "--executor", "runner"), "--runner-path go together"),
     ],
 )

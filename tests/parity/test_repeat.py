@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
-from harness.errors import ExecutionError
+from harness.errors import MachineError
 from harness.parity.repeat import compare_exports, exported_again
 from harness.pte.plan import Span
 from harness.pte.program import read_program
@@ -96,7 +96,7 @@ def test_exported_twice_is_the_same_twice(flags: tuple[str, ...], tiny: Checkpoi
 
 def test_a_second_export_that_fails_says_why() -> None:
     with (
-        pytest.raises(ExecutionError, match=r"exit code 2: .*which is neither"),
+        pytest.raises(MachineError, match=r"exit code 2: .*which is neither"),
         exported_again(["export", "--checkpoint", "nowhere"]),
     ):
         pass
