@@ -29,12 +29,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="families, or parts of names")
     parser.add_argument("--jobs", type=int, default=2, help="cases at once")
     parser.add_argument("--every", type=int, default=1, help="take every N-th case only")
+    parser.add_argument("--cold", action="store_true", help="warm no cache: for refusals alone")
     parser.add_argument("--list", action="store_true", help="only name the cases")
     arguments = parser.parse_args()
     # No TemporaryDirectory: the command line runs in forks, whose end would remove it.
     directory = Path(tempfile.mkdtemp(prefix="hostile-world-"))
     seed = os.environ.get("VOXTRAL_PARITY_CACHE")
-    world = World(directory, None if seed is None else Path(seed))
+    world = World(directory, None if seed is None else Path(seed), warm=not arguments.cold)
     try:
         sys.path.insert(0, str(world.site))  # before the package is imported
         from tests.hostile.families import all_cases
