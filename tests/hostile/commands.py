@@ -112,7 +112,9 @@ def parameters(kind: str) -> Iterator[Parameter]:
             info = next((i for i in infos if isinstance(i, OptionInfo | ArgumentInfo)), None)
             if info is None:
                 continue
-            flags = info.param_decls or (f"--{name.replace('_', '-')}",)
+            # In an annotation, typer takes the first name for the default and puts it right later.
+            first = [info.default] if str(info.default).startswith("--") else []
+            flags = (*first, *(info.param_decls or ())) or (f"--{name.replace('_', '-')}",)
             is_argument = isinstance(info, ArgumentInfo)
             if _kind(type_, flags) == kind:
                 flag = name if is_argument else max(flags[0].split("/"), key=len)
