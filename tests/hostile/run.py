@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -60,8 +61,11 @@ def _chosen(name: str, only: Sequence[str]) -> bool:
 
 
 def _results(count: int, jobs: int) -> Iterator[tuple[int, list[str], float]]:
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(_examine, range(count))
+    # Not multiprocessing's own Pool, whose workers' children may have no children.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        for done in as_completed([pool.submit(_examine, index) for index in range(count)]):
+            yield done.result()
 
 
 def _examine(index: int) -> tuple[int, list[str], float]:
