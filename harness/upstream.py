@@ -17,6 +17,7 @@ import importlib.util
 import io
 import logging
 import os
+import re
 import shutil
 import stat
 import sys
@@ -28,7 +29,18 @@ from types import ModuleType
 from harness.errors import UnavailableError
 from harness.files import cache_dir, replace_directory, replace_file
 
-__all__ = ["enable_mlx_exporter", "flatc", "overlay_directory", "package_directory", "quiet"]
+__all__ = [
+    "MACOS_WHEELS",
+    "embedded_mlx",
+    "enable_mlx_exporter",
+    "flatc",
+    "overlay_directory",
+    "package_directory",
+    "quiet",
+]
+
+MACOS_WHEELS = {"1.5.1": "0.32.2"}
+"""MLX inside the macOS arm64 wheel of each executorch, as `embedded_mlx` reads it there."""
 
 _SERIALIZATION = "executorch.backends.mlx.serialization"
 _INSPECTOR = "executorch.backends.mlx._generated_inspector"
@@ -144,6 +156,41 @@ class _Overlay(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(
             fullname, file, submodule_search_locations=package
         )
+
+
+def embedded_mlx(directory: Path | None = None) -> str | None:
+    """Version of the MLX that executorch's MLX backend was built with.
+
+    Parameters
+    ----------
+    directory
+        Of the executorch package; the installed one by default.
+
+    Returns
+    -------
+    str or None
+        As ``"0.32.2"``; None where the package has no MLX backend, as on Linux.
+
+    Raises
+    ------
+    UnavailableError
+        The library does not hold exactly one version.
+
+    References
+    ----------
+    ``mlx/version.cpp``: `version` returns the bare version, the only such text in the library.
+    """
+    directory = package_directory("executorch") if directory is None else directory
+    library = directory / "lib" / "libexecutorch_backend_mlx.dylib"
+    if not library.is_file():
+        return None
+    found = set(re.findall(rb"\0(\d+\.\d+\.\d+)(?=\0)", library.read_bytes()))
+    if len(found) != 1:
+        raise UnavailableError(
+            f"{library.name} must hold one version of MLX (got {len(found)}); "
+            "update `embedded_mlx` for this wheel"
+        )
+    return found.pop().decode()
 
 
 def _mlx_package() -> Path:

@@ -6,9 +6,11 @@ import os
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from harness import upstream
 from harness.errors import UnavailableError
@@ -69,3 +71,24 @@ def test_a_flatc_without_its_run_bit_is_copied(
 
     assert runnable != shipped
     assert subprocess.run([runnable], capture_output=True, text=True).stdout == "flatc\n"
+
+
+def test_mlx_is_pinned_at_the_version_inside_the_pinned_executorch() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    wanted = map(Requirement, project["dependencies"])
+    pins = {pin.name: str(pin.specifier).removeprefix("==") for pin in wanted}
+    # On Apple Silicon the wheel itself is read; elsewhere stands what was read there.
+    inside = upstream.embedded_mlx() or upstream.MACOS_WHEELS[pins["executorch"]]
+    assert inside == pins["mlx"]
+    assert inside == upstream.MACOS_WHEELS[pins["executorch"]]
+
+
+def test_the_version_of_mlx_is_read_from_its_library(tmp_path: Path) -> None:
+    library = tmp_path / "lib" / "libexecutorch_backend_mlx.dylib"
+    assert upstream.embedded_mlx(tmp_path) is None
+    library.parent.mkdir()
+    library.write_bytes(b"\xcf\xfa\0v1.2.3\0bool_\x000.32.7\0FlatBuffer 9.9.9 of\0")
+    assert upstream.embedded_mlx(tmp_path) == "0.32.7"
+    library.write_bytes(b"\x000.32.7\x000.32.8\0")
+    with pytest.raises(UnavailableError, match=r"must hold one version of MLX \(got 2\)"):
+        upstream.embedded_mlx(tmp_path)

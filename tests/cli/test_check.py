@@ -168,15 +168,3 @@ def test_given_artifacts_are_judged_as_they_are(
 
     assert code == 2
     assert "model.pte" in capsys.readouterr().err
-
-
-def test_doctor_names_versions_executors_and_corrections(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    assert typed(monkeypatch, "doctor") == 0
-
-    out = capsys.readouterr().out
-    assert "==1.5.1" in out
-    assert "portable" in out
-    assert "adjacent-indices" in out
-    assert "x[i]" in out

@@ -32,6 +32,12 @@ MAX_OUTPUT = 100_000
 MAX_MEMORY = 2560 << 20
 """Bytes that a command may hold at its peak."""
 
+_FAULTS = (
+    *("Traceback (most recent call last)", "panicked at", "Fatal Python error"),
+    "internal error",
+)
+"""What a fault of the program itself prints."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 YESTERDAY = '{"yesterday": true}'
@@ -192,7 +198,7 @@ def _process(case: Case, outcome: Outcome) -> Iterator[str]:
 
 def _messages(outcome: Outcome) -> Iterator[str]:
     everything = outcome.stdout + outcome.stderr
-    for sign in ("Traceback (most recent call last)", "panicked at", "Fatal Python error"):
+    for sign in _FAULTS:
         if sign in everything:
             yield f"printed {sign!r}"
     lines = message_lines(outcome.stderr)

@@ -5,16 +5,16 @@ A new option is thereby in the corpus at once; a new command needs a row in `BAS
 
 from __future__ import annotations
 
-import inspect
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import typer.main
+from typer.models import ArgumentInfo, OptionInfo
 
-from harness import cli
+from harness.cli.commands import COMMANDS
 from tests.hostile.case import Desk
 
 __all__ = ["BASE", "Parameter", "commands", "parameters"]
@@ -32,12 +32,15 @@ class Parameter:
         The option as typed, ``--json``; the metavar of an argument.
     kind
         ``path``, ``number``, ``word`` or ``switch``.
+    flags
+        Every name of the option.
     """
 
     command: str
     flag: str
     kind: str
     is_argument: bool
+    flags: tuple[str, ...] = ()
 
     def arguments(self, desk: Desk, value: str | os.PathLike[str]) -> list[str]:
         """A quick command line in which this parameter, and nothing else, is odd."""
@@ -86,29 +89,37 @@ BASE: dict[str, Callable[[Desk], Base]] = {
 """What each command is given beside the odd value."""
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    """Every command that does something, by the words that a user types."""
-    yield from _below(typer.main.get_command(cli.app), ())
-
-
-def _below(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    inner = getattr(command, "commands", {})
-    if words and (not inner or command.invoke_without_command):
-        yield " ".join(words), command
-    for name, child in inner.items():
-        yield from _below(child, (*words, name))
+def commands() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The function of every command that does something, by the words that a user types."""
+    for name in COMMANDS:
+        module = importlib.import_module(f"harness.cli.{name.replace('-', '_')}")
+        app = getattr(module, "app", None)
+        if app is None:
+            yield name, getattr(module, name.replace("-", "_"))
+            continue
+        own = app.registered_callback
+        if own is not None and own.invoke_without_command is True:
+            yield name, own.callback
+        for command in app.registered_commands:
+            yield f"{name} {command.name or command.callback.__name__}", command.callback
 
 
 def parameters(kind: str) -> Iterator[Parameter]:
     """Every parameter of one kind, of every command."""
-    for name, command in commands():
-        hints = get_type_hints(inspect.unwrap(command.callback))
-        for parameter in command.params:
-            hint = hints.get(parameter.name)
-            is_argument = parameter.param_type_name == "argument"
-            flag = parameter.name if is_argument else max(parameter.opts, key=len)
-            if hint is not None and _kind(hint, parameter.opts) == kind:
-                yield Parameter(name, flag, kind, is_argument)
+    for command, function in commands():
+        for name, hint in get_type_hints(function, include_extras=True).items():
+            type_, *infos = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+            info = next((i for i in infos if isinstance(i, OptionInfo | ArgumentInfo)), None)
+            if info is None:
+                continue
+            # In an annotation, typer takes the first name for the default and puts it right later.
+            first = [info.default] if str(info.default).startswith("--") else []
+            flags = (*first, *(info.param_decls or ())) or (f"--{name.replace('_', '-')}",)
+            is_argument = isinstance(info, ArgumentInfo)
+            if _kind(type_, flags) == kind:
+                flag = name if is_argument else max(flags[0].split("/"), key=len)
+                names = tuple(part for each in flags for part in each.split("/"))
+                yield Parameter(command, flag, kind, is_argument, names)
 
 
 _PATHS = {"--checkpoint", "--model-path", "--voice"}

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -29,12 +30,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="families, or parts of names")
     parser.add_argument("--jobs", type=int, default=2, help="cases at once")
     parser.add_argument("--every", type=int, default=1, help="take every N-th case only")
+    parser.add_argument("--cold", action="store_true", help="warm no cache: for refusals alone")
     parser.add_argument("--list", action="store_true", help="only name the cases")
     arguments = parser.parse_args()
     # No TemporaryDirectory: the command line runs in forks, whose end would remove it.
     directory = Path(tempfile.mkdtemp(prefix="hostile-world-"))
     seed = os.environ.get("VOXTRAL_PARITY_CACHE")
-    world = World(directory, None if seed is None else Path(seed))
+    world = World(directory, None if seed is None else Path(seed), warm=not arguments.cold)
     try:
         sys.path.insert(0, str(world.site))  # before the package is imported
         from tests.hostile.families import all_cases
@@ -59,8 +61,11 @@ def _chosen(name: str, only: Sequence[str]) -> bool:
 
 
 def _results(count: int, jobs: int) -> Iterator[tuple[int, list[str], float]]:
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(_examine, range(count))
+    # Not multiprocessing's own Pool, whose workers' children may have no children.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        for done in as_completed([pool.submit(_examine, index) for index in range(count)]):
+            yield done.result()
 
 
 def _examine(index: int) -> tuple[int, list[str], float]:

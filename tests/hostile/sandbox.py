@@ -28,6 +28,11 @@ __all__ = ["examine", "preload"]
 _IDLE = 10.0
 """Seconds without CPU time after which a command counts as hanging."""
 
+_PRELOADED = (
+    *("torch", "executorch.exir", "torchao", "scipy.signal", "mistral_common"),
+    *("harness.cli.commands", "harness.parity"),
+)
+
 _MORE_MEMORY = 5 << 30
 """Bytes of address space beyond what the process has at the start."""
 
@@ -37,7 +42,7 @@ def preload() -> None:
 
     Not `mlx.core`, which starts a thread at its import, and a thread does not survive a fork.
     """
-    for name in ("torch", "executorch.exir", "torchao", "harness.cli", "harness.parity"):
+    for name in _PRELOADED:
         importlib.import_module(name)
     assert threading.active_count() == 1, "a fork would lose threads"
 

@@ -26,6 +26,7 @@ class World:
 
     directory: Path
     seed: Path | None = None
+    warm: bool = True
 
     @cached_property
     def site(self) -> Path:
@@ -40,7 +41,9 @@ class World:
         cache = self.directory / "cache"
         if self.seed is not None and self.seed.is_dir():
             shutil.copytree(self.seed, cache, symlinks=True)
-        self._run("-m", "harness.cli", "check", cache=cache)
+        cache.mkdir(exist_ok=True)
+        if self.warm:
+            self._run("-m", "harness.cli", "check", cache=cache)
         return cache
 
     @cached_property
@@ -84,7 +87,9 @@ class World:
 
     def make(self) -> None:
         """Make everything now, before processes are forked that would each make it."""
-        _ = self.site, self.cache, self.artifacts, self.checkpoint, self.full_disk
+        _ = self.site, self.cache, self.full_disk
+        if self.warm:
+            _ = self.artifacts, self.checkpoint
 
     def close(self) -> None:
         """Take the full disk away; the directory is the caller's."""

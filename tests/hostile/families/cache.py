@@ -28,9 +28,11 @@ def cases() -> Iterator[Case]:
     """A cache that cannot be used is one sentence; a damaged entry is made again."""
     for name, make in _ROOTS.items():
         for command, words in _COMMANDS.items():
-            if command == "doctor" or (command.startswith("cache") and name in _EMPTY):
+            if command == "doctor" or (command.startswith("cache") and name in _USABLE):
                 codes = EITHER  # says what is wrong, or that there is nothing
-            elif name in _EMPTY:
+            elif name == "not UTF-8, warm":
+                codes = EITHER
+            elif name in _USABLE:
                 codes = DONE
             else:
                 codes = REFUSED
@@ -245,5 +247,5 @@ def _link_root(desk: Desk) -> str:
     return str(path)
 
 
-_EMPTY = {"not UTF-8, warm", "read-only, warm", "a link, warm"}
+_USABLE = {"not UTF-8, warm", "read-only, warm", "a link, warm"}
 """Roots with which the work can be done."""
