@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from harness.checkpoint import Checkpoint
-from harness.synthesis import FlowNoise, Recorder, Speech
+from harness.reference.eager import EagerModel
+from harness.synthesis import (
+    FlowNoise,
+    Limits,
+    Recorder,
+    Speech,
+    Utterance,
+    make_prompt,
+    speak,
+)
 
 FRAMES = 14
 
@@ -55,20 +64,10 @@ def test_it_stops_by_itself(tiny_speech: tuple[Speech, Recorder]) -> None:
 
 
 def frames_of(tiny: Checkpoint, model: Any, text: str, voice: str | None) -> tuple[int, bool]:
-    from harness.checkpoint.voices import load_voice
-    from harness.reference.eager import EagerModel
-    from harness.synthesis import build_prompt
-    from harness.synthesis.frames import Frames
-
-    rows = load_voice(tiny, voice)
-    frames = Frames(
-        EagerModel(model), tiny.config, build_prompt(tiny, text, voice, len(rows)), rows,
-        seed=42, temperature=0.0, max_frames=40, max_seq_len=128, dtype="float32",
-        seed_step=True, rounding="half-away", state="speech",
-    )  # fmt: skip
-    for _ in frames:
-        pass
-    return len(frames.codes), frames.ended
+    utterance = Utterance(text, voice, max_new_tokens=40)
+    limits = Limits(max_seq_len=128, codec_frames=40)
+    speech = speak(EagerModel(model), tiny.config, make_prompt(tiny, utterance), utterance, limits)
+    return speech.frames, speech.ended
 
 
 def test_it_says_any_text_at_a_sensible_length(tiny: Checkpoint, tiny_model: Any) -> None:
