@@ -211,6 +211,6 @@ def test_a_given_artifact_must_exist(tmp_path: Path) -> None:
         given_artifact(tmp_path, "model.pte")
 
 
-def test_a_given_artifact_is_told_as_given(parity: Parity) -> None:
+def test_a_given_artifact_is_told_as_given(parity: Line) -> None:
     directory = parity.artifact("model.pte").path.parent
     assert given_artifact(directory, "model.pte").origin == "given"
