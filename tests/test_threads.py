@@ -9,8 +9,6 @@ import sys
 import pytest
 
 WAITING = "from harness.threads import wait_asleep; wait_asleep(); import torch"
-    "from harness.threads import wait_asleep; wait_asleep(); import torch; torch.get_num_threads()"
-)
 
 
 @pytest.mark.parametrize(
