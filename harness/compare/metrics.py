@@ -164,25 +164,27 @@ def reduce_call(candidate: Array, reference: Array) -> CallSums:
     c, r = as_float64(candidate), as_float64(reference)
     candidate_finite, reference_finite = np.isfinite(c), np.isfinite(r)
     both = candidate_finite & reference_finite
-    positions = np.flatnonzero(both)
-    c, r = c[both], r[both]
-    nonzero = r != 0
-    with np.errstate(over="ignore"):
+    positions = None if both.all() else np.flatnonzero(both)
+    if positions is not None:
+        c, r = c[positions], r[positions]
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         e = c - r
         gap = np.abs(e)
-        relative = gap[nonzero] / np.abs(r[nonzero])
-        worst = positions[gap.argmax()] if positions.size else None
+        relative = np.where(r == 0, 0.0, gap / np.abs(r))
+        worst = int(gap.argmax()) if gap.size else None
+        if worst is not None and positions is not None:
+            worst = int(positions[worst])
         return CallSums(
             shape=tuple(reference.shape),
             dtype=reference.dtype.name,
             size=int(reference.size),
-            finite=int(positions.size),
+            finite=int(r.size),
             candidate_finite=int(candidate_finite.sum()),
             reference_finite=int(reference_finite.sum()),
             bit_equal=_bit_equal(candidate, reference),
             max_abs=float(gap.max(initial=0.0)),
             max_rel=float(relative.max(initial=0.0)),
-            worst_index=None if worst is None else _unravel(int(worst), reference.shape),
+            worst_index=None if worst is None else _unravel(worst, reference.shape),
             low=float(r.min()) if r.size else math.nan,
             high=float(r.max()) if r.size else math.nan,
             ee=float(e @ e),
@@ -247,10 +249,9 @@ def ratio(part: float, whole: float) -> float:
 def _bit_equal(a: Array, b: Array) -> int:
     if a.dtype != b.dtype or not a.size:
         return 0
-    width = a.dtype.itemsize
-    bits_a = np.ascontiguousarray(a).reshape(-1).view(np.uint8).reshape(-1, width)
-    bits_b = np.ascontiguousarray(b).reshape(-1).view(np.uint8).reshape(-1, width)
-    return int((bits_a == bits_b).all(axis=1).sum())
+    bits = np.dtype(f"u{a.dtype.itemsize}")
+    same = np.ascontiguousarray(a).view(bits) == np.ascontiguousarray(b).view(bits)
+    return int(np.count_nonzero(same))
 
 
 def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:

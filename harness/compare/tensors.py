@@ -111,10 +111,11 @@ def judge_many(subject: str, case: str, pairs: Sequence[Pair], allowance: Allowa
     verdict = dataclasses.replace(
         verdict, metrics=_facts(metrics, calls, allowance), elements=metrics.elements
     )
-    bad = _bad_reference(pairs, allowance)
+    whole = metrics.elements == metrics.size
+    bad = None if whole else _bad_reference(pairs, allowance)
     if bad:
         return dataclasses.replace(verdict, summary=bad, notes=(_BAD_REFERENCE,))
-    broken = _broken_pattern(pairs)
+    broken = None if whole else _broken_pattern(pairs)
     if broken:
         count, summary = broken
         gate = Gate("non-finite", count, 0, "elements")

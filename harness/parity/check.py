@@ -85,7 +85,6 @@ def check(
         models = open_models(request, progress)
     checkpoint = models.checkpoint
     plan = resolve(request, checkpoint)
-    plan.utterance.check(checkpoint, plan.sizes.max_seq_len)
     evidence = record(plan, models, fresh=request.fresh, progress=progress)
     if request.artifacts is None:
         artifacts = export(plan, models, fresh=request.fresh, progress=progress)

@@ -20,7 +20,6 @@ from harness.parity.check import open_models
 from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES, Plan, resolve
 from harness.parity.request import RUNNER, Request
 from harness.parity.runner import RunnerProgram
-from harness.reference.models import Models
 from harness.runner import check_program
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.select import choose
@@ -74,26 +73,14 @@ class Speaker(Protocol):
 
     plan: Plan
     checkpoint: Checkpoint
-
-    @property
-    def name(self) -> str:
-        """Name of the executor."""
-        ...
+    name: str
 
     def prepare(self) -> None:
         """Load everything that speaking needs, so that a stopwatch does not count it."""
         ...
 
     def say(self, utterance: Utterance) -> SpeechResult:
-        """Speak.
-
-        Raises
-        ------
-        InputError
-            It cannot do what the utterance asks.
-        ExecutionError
-            Speech ended before its first frame.
-        """
+        """Speak; raises `ExecutionError` if speech ends before its first frame."""
         ...
 
     def close(self) -> None:
@@ -142,12 +129,28 @@ def open_speaker(
             return open_artifacts(plan, request.artifacts)
         return _all_lowered(export(plan, models, progress=progress))
 
-    if eager:
-        return _EagerSpeaker(plan, models, progress, play)
     if request.executor == RUNNER:
         return _RunnerSpeaker(plan, checkpoint, request, artifacts)
-    make = partial(choose, request.executor, request.require)
-    return _ExecutorSpeaker(plan, checkpoint, artifacts, make, progress, play)
+
+    def load() -> _Loaded:
+        if eager:
+            return _Loaded(models.eager, EAGER, plan.precision.float_type)
+        opened = artifacts()
+        paths = {name: file.made.path for name, file in opened.files.items()}
+        run = ArtifactPair(paths, partial(choose, request.executor, request.require), progress)
+        for name in paths:
+            run.executor(name)
+        facts = opened.files[MODEL].facts
+        rows = None if facts is None else facts.metadata.get("voice_embed_len")
+        return _Loaded(
+            run,
+            run.fingerprint.executor,
+            run.executor(MODEL).inputs("text_decoder")[0].dtype,  # a given file knows best
+            opened.chunks,
+            rows if isinstance(rows, int) and rows else None,
+        )
+
+    return _MethodSpeaker(plan, checkpoint, load, progress, play)
 
 
 def with_room_for_chunks(request: Request) -> Request:
@@ -163,80 +166,63 @@ def with_room_for_chunks(request: Request) -> Request:
     return dataclasses.replace(request, max_codec_frames=needed)
 
 
-class _EagerSpeaker:
-    """Speaks with the eager model."""
+@dataclass(frozen=True)
+class _Loaded:
+    """What runs the six methods, its name, and what its files say."""
 
-    name = EAGER
-
-    def __init__(
-        self, plan: Plan, models: Models, progress: Callable[[str], None], play: Play
-    ) -> None:
-        self.plan, self.checkpoint = plan, models.checkpoint
-        self._models, self._progress, self._play = models, progress, play
-
-    def prepare(self) -> None:
-        warm_up(self._models.eager, self.checkpoint, self.plan.precision.float_type)
-
-    def say(self, utterance: Utterance) -> SpeechResult:
-        watch = Stopwatch(self.plan.sizes.sampling_rate, self._progress, self._play)
-        return _say(self, self._models.eager, utterance, watch)
-
-    def close(self) -> None:
-        """Nothing is held."""
+    run: Runner
+    name: str
+    dtype: str
+    chunks: Chunks = RUNNER_CHUNKS
+    voice_embed_len: int | None = None
 
 
-class _ExecutorSpeaker:
-    """Speaks with artifacts, on an executor."""
+class _MethodSpeaker:
+    """Speaks with the six methods, eager's or an executor's."""
 
     def __init__(
         self,
         plan: Plan,
         checkpoint: Checkpoint,
-        artifacts: Callable[[], Artifacts],
-        make: Callable[[], object],
+        load: Callable[[], _Loaded],
         progress: Callable[[str], None],
         play: Play,
     ) -> None:
         self.plan, self.checkpoint = plan, checkpoint
-        self._open, self._make = artifacts, make
-        self._progress, self._play = progress, play
+        self._load, self._progress, self._play = load, progress, play
 
     @cached_property
-    def _artifacts(self) -> Artifacts:
-        return self._open()
-
-    @cached_property
-    def _run(self) -> ArtifactPair:
-        paths = {name: file.made.path for name, file in self._artifacts.files.items()}
-        return ArtifactPair(paths, self._make, self._progress)  # type: ignore[arg-type]
+    def _loaded(self) -> _Loaded:
+        return self._load()
 
     @property
     def name(self) -> str:
-        return self._run.fingerprint.executor
+        return self._loaded.name
 
     def prepare(self) -> None:
-        for artifact in self._artifacts.files:
-            self._run.executor(artifact)
-        warm_up(self._run, self.checkpoint, self._dtype)
+        warm_up(self._loaded.run, self.checkpoint, self._loaded.dtype)
 
     def say(self, utterance: Utterance) -> SpeechResult:
-        facts = self._artifacts.files[MODEL].facts
-        told = None if facts is None else facts.metadata.get("voice_embed_len")
-        watch = Stopwatch(self.plan.sizes.sampling_rate, self._progress, self._play)
-        return _say(
-            self, self._run, utterance, watch,
-            dtype=self._dtype,
-            chunks=self._artifacts.chunks,
-            voice_embed_len=told if isinstance(told, int) and told else None,
+        plan, loaded = self.plan, self._loaded
+        watch = Stopwatch(plan.sizes.sampling_rate, self._progress, self._play)
+        prompt = make_prompt(self.checkpoint, utterance, voice_embed_len=loaded.voice_embed_len)
+        limits = dataclasses.replace(plan.limits, dtype=loaded.dtype)
+        speech = speak(
+            loaded.run, plan.config, prompt, utterance, limits,
+            chunks=loaded.chunks, listener=watch,
         )  # fmt: skip
+        if not speech.frames:
+            raise ExecutionError(
+                f"no audio: the {self.name} executor chose END_AUDIO before the first frame; "
+                "give another text, --seed or --temperature"
+            )
+        timing = watch.stop(streaming=utterance.streaming)
+        pcm, rate = to_pcm16(speech.waveform), plan.sizes.sampling_rate
+        return SpeechResult(pcm, rate, speech.codes, speech.ended, timing)
 
     def close(self) -> None:
-        self._run.close()
-
-    @property
-    def _dtype(self) -> str:
-        """What the methods take: a given file knows best."""
-        return self._run.executor(MODEL).inputs("text_decoder")[0].dtype
+        if isinstance(self._loaded.run, ArtifactPair):
+            self._loaded.run.close()
 
 
 class _RunnerSpeaker:
@@ -272,30 +258,6 @@ class _RunnerSpeaker:
 
     def close(self) -> None:
         """It ends by itself."""
-
-
-def _say(
-    speaker: Speaker,
-    run: Runner,
-    utterance: Utterance,
-    watch: Stopwatch,
-    *,
-    dtype: str | None = None,
-    chunks: Chunks = RUNNER_CHUNKS,
-    voice_embed_len: int | None = None,
-) -> SpeechResult:
-    plan = speaker.plan
-    prompt = make_prompt(speaker.checkpoint, utterance, voice_embed_len=voice_embed_len)
-    limits = dataclasses.replace(plan.limits, dtype=dtype or plan.precision.float_type)
-    speech = speak(run, plan.config, prompt, utterance, limits, chunks=chunks, listener=watch)
-    if not speech.frames:
-        raise ExecutionError(
-            f"no audio: the {speaker.name} executor chose END_AUDIO before the first frame; give "
-            "another text, --seed or --temperature"
-        )
-    timing = watch.stop(ended=speech.ended, streaming=utterance.streaming)
-    rate = plan.sizes.sampling_rate
-    return SpeechResult(to_pcm16(speech.waveform), rate, speech.codes, speech.ended, timing)
 
 
 def _all_lowered(artifacts: Artifacts) -> Artifacts:

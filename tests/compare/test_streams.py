@@ -16,7 +16,7 @@ SOUND = (0.2 * np.random.default_rng(8).standard_normal(600)).astype(np.float32)
 
 def judged(streamed: np.ndarray, poor: tuple[int, ...] = ()) -> Any:
     return judge_streaming(
-        "speech", "streaming", streamed, SOUND, ALLOWED, frame_samples=100, poor_frames=poor
+        "speech", "streaming", streamed, SOUND, ALLOWED, frame_samples=100, short_of_context=poor
     )
 
 

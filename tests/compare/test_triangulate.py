@@ -70,7 +70,7 @@ def test_xnnpack_alone_apart_is_unjudged_and_no_fault_of_mlx() -> None:
 
     assert verdict.status is Status.UNJUDGED
     assert verdict.metrics["owner"] == "XNNPACK alone"
-    assert "no fault of MLX" in verdict.summary
+    assert "MLX is right here" in verdict.summary
 
 
 def test_both_apart_in_different_ways_names_no_owner() -> None:
