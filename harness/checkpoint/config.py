@@ -26,8 +26,8 @@ from harness.errors import CheckpointError, brief
 
 __all__ = ["CodecConfig", "Config", "TransformerConfig", "read_config"]
 
-# Two special codes, EMPTY and END, precede the codes of every codebook.
-N_SPECIAL_CODES = 2
+EMPTY_AUDIO, END_AUDIO, N_SPECIAL_CODES = 0, 1, 2
+"""Special codes, which precede those of every codebook (END ends speech), and their number."""
 
 
 @dataclass(frozen=True)

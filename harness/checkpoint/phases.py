@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checkpoint.config import N_SPECIAL_CODES
+from harness.checkpoint.config import END_AUDIO, N_SPECIAL_CODES
 from harness.checkpoint.draws import hadamard_columns
 from harness.checkpoint.presets import Preset
 
@@ -25,9 +25,6 @@ Float32 = NDArray[np.float32]
 
 _OPENERS = [24, 25]
 """Tokens [AUDIO] and [BEGIN_AUDIO], one of which comes before the first frame."""
-
-_END = 1
-"""Semantic code that ends speech."""
 
 _CARRIED = 0.75
 """RMS of a phase's direction in an embedding."""
@@ -68,7 +65,7 @@ def _amounts(preset: Preset, name: str) -> Float32 | None:
         scale = math.sqrt(2 + 2 * preset.decoder.n_layers) / _CARRIED / preset.decoder.dim
         amounts[N_SPECIAL_CODES + codes, phases] = _NEXT * scale
         amounts[N_SPECIAL_CODES + codes, 1 + phases] = _SAME * scale
-        amounts[_END, preset.n_phases] = _LAST * scale
+        amounts[END_AUDIO, preset.n_phases] = _LAST * scale
     else:
         return None
     return amounts

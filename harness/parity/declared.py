@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.export.artifacts import given_path
-from harness.pte.facts import read_metadata
+from harness.pte.metadata import read_metadata
 
 __all__ = ["declared_size"]
 

@@ -12,13 +12,12 @@ from harness.golden import Golden
 from harness.methods import Method
 from harness.parity.artifacts import ArtifactContents, Artifacts
 from harness.parity.evidence import Evidence
-from harness.parity.judges.contents import (
-    judge_constants,
+from harness.parity.judges.contents import judge_constants, judge_quantization
+from harness.parity.judges.files import (
     judge_coverage,
     judge_delegation,
     judge_file_size,
     judge_metadata,
-    judge_quantization,
 )
 from harness.parity.judges.golden import judge_golden
 from harness.parity.judges.speech import judge_speech

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,12 @@ import numpy as np
 from harness.arrays import Array, dtype_of
 from harness.pte.coverage import MethodDelegation, delegate_graph, plan_delegation
 from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.metadata import Value, is_constant, metadata
 from harness.pte.payload import MLXGraph, Tid, outputs_of
-from harness.pte.plan import MLX_BACKEND, IntList, Plan, Span, TensorList, TensorValue
+from harness.pte.plan import MLX_BACKEND, Plan, Span, TensorValue
 from harness.pte.program import Program, read_program
 
-__all__ = [
-    "Constant",
-    "MethodFacts",
-    "ProgramFacts",
-    "QuantizedLayer",
-    "is_constant",
-    "metadata",
-    "read_facts",
-    "read_metadata",
-]
-
-Value = int | float | bool | str | None | list[Any]
+__all__ = ["Constant", "MethodFacts", "ProgramFacts", "QuantizedLayer", "read_facts"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Constant:
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * dtype_of(self.dtype).itemsize
+        return prod(self.shape) * dtype_of(self.dtype).itemsize
 
     @property
     def is_float(self) -> bool:
@@ -191,39 +182,6 @@ def read_facts(path: Path, data: Sequence[Path] = ()) -> ProgramFacts:
         program.close()
 
 
-def read_metadata(path: Path) -> dict[str, Value]:
-    """The constant methods of a `.pte`, and nothing else; raises as `read_facts` does."""
-    program = read_program(path)
-    try:
-        return metadata(program)
-    finally:
-        program.close()
-
-
-def metadata(program: Program) -> dict[str, Value]:
-    """What each constant method of a program returns; of a tensor, its type and shape as text."""
-    return {name: _result(plan) for name, plan in program.plans.items() if is_constant(plan)}
-
-
-def is_constant(plan: Plan) -> bool:
-    """Whether a method runs nothing and takes nothing."""
-    return not (plan.instructions or plan.inputs)
-
-
-def _result(plan: Plan) -> Value:
-    found: list[Value] = []
-    for value in (plan.values[index] for index in plan.outputs):
-        if isinstance(value, TensorValue):
-            found.append(f"{SCALAR_TYPES[value.scalar_type].name}{list(value.sizes)}")
-        elif isinstance(value, TensorList | IntList):
-            found.append(list(value.items))
-        elif isinstance(value, tuple):
-            found.append(list(value))
-        else:
-            found.append(value)
-    return found[0] if len(found) == 1 else found
-
-
 def _plan_spans(program: Program) -> Iterator[Span]:
     for plan in program.plans.values():
         for value in plan.values:
@@ -286,7 +244,8 @@ class _Reader:
         value = ""
         if not shape and where is not None:
             with self.program.data(where) as data:
-                value = str(np.frombuffer(data[: scalar.numpy.itemsize], scalar.numpy)[0])
+                if len(data) >= scalar.numpy.itemsize:
+                    value = str(np.frombuffer(data[: scalar.numpy.itemsize], scalar.numpy)[0])
         return Constant(name, scalar.name, shape, self._digest(where), value)
 
     def _digest(self, where: Span | bytes | None) -> str:
@@ -305,7 +264,8 @@ class _Reader:
             parts |= {w, scales} | ({biases} if biases is not None else set())
             name = graph.names.get(w, f"tensor {w}")
             meta = graph.meta[w] if w < len(graph.meta) else None
-            rows, words = (dim.size or 0 for dim in meta.shape[-2:]) if meta else (0, 0)
+            sizes = [dim.size or 0 for dim in meta.shape] if meta else []
+            rows, words = sizes if len(sizes) == 2 else (0, 0)
             layers[name] = QuantizedLayer(
                 name=name.split("/", 1)[-1].removesuffix(_SUFFIX),
                 bits=node.bits,
@@ -349,9 +309,8 @@ class _Reader:
         if where is None or meta is None:
             return None
         shape = tuple(dim.size or 0 for dim in meta.shape)
-        count = int(np.prod(shape, dtype=np.int64))
         with self.program.data(where) as data:
-            if count * meta.scalar.numpy.itemsize != len(data):
+            if prod(shape) * meta.scalar.numpy.itemsize != len(data):
                 return None
             return np.frombuffer(data, meta.scalar.numpy).reshape(shape).copy()
 

@@ -7,14 +7,13 @@ do not share a fault. It needs no torch.
 from __future__ import annotations
 
 from harness.checkpoint import Config
+from harness.checkpoint.config import EMPTY_AUDIO, END_AUDIO, N_SPECIAL_CODES
 from harness.methods import CODEC, MODEL, Dimensions
 from harness.methods.precision import Precision
 from harness.synthesis import RUNNER_CHUNKS
+from harness.synthesis.frames import CFG_ALPHA
 
 __all__ = ["expected_metadata"]
-
-_GUIDANCE = 1.2
-"""Upstream's weight of classifier-free guidance, a constant of its model; told in hundredths."""
 
 
 def expected_metadata(
@@ -53,16 +52,16 @@ def expected_metadata(
     model = {
         **both,
         "n_decoding_steps": config.n_decoding_steps,
-        "cfg_alpha_x100": round(100 * _GUIDANCE),
+        "cfg_alpha_x100": round(100 * float(CFG_ALPHA)),
         "n_acoustic_codebook": config.acoustic_dim,
         "semantic_codebook_size": config.semantic_size,
         "acoustic_levels": config.acoustic_levels,
         "vocab_size": config.vocab_size,
         "max_seq_len": sizes.max_seq_len,
         "dim": config.decoder.dim,
-        "empty_audio_code": 0,
-        "end_audio_code": 1,
-        "n_special_tokens": 2,
+        "empty_audio_code": EMPTY_AUDIO,
+        "end_audio_code": END_AUDIO,
+        "n_special_tokens": N_SPECIAL_CODES,
         "streaming_initial_chunk": RUNNER_CHUNKS.initial,
         "streaming_chunk_frames": RUNNER_CHUNKS.following,
         "streaming_left_context": RUNNER_CHUNKS.left_context,

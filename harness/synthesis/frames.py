@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.arrays import Array, as_array
 from harness.checkpoint import Config
+from harness.checkpoint.config import END_AUDIO, N_SPECIAL_CODES
 from harness.synthesis.noise import FlowNoise
 from harness.synthesis.record import Runner
 from harness.synthesis.sampling import Choice, SemanticSampler
@@ -27,12 +28,6 @@ __all__ = [
 ]
 
 Float32 = NDArray[np.float32]
-
-END_AUDIO = 1
-"""The semantic code that ends speech; 0 is EMPTY."""
-
-N_SPECIAL_CODES = 2
-"""Offset of every code, below which are EMPTY and END."""
 
 CFG_ALPHA = np.float32(1.2)
 """Weight of classifier-free guidance, the same in every public implementation."""

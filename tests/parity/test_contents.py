@@ -21,13 +21,12 @@ from harness.checkpoint.loading import load_model
 from harness.compare import Status, Verdict
 from harness.methods import METHODS, select_methods
 from harness.methods.precision import PRECISIONS, parse_precision
-from harness.parity.judges.contents import (
-    judge_constants,
+from harness.parity.judges.contents import judge_constants, judge_quantization
+from harness.parity.judges.files import (
     judge_coverage,
     judge_delegation,
     judge_file_size,
     judge_metadata,
-    judge_quantization,
 )
 from harness.pte.coverage import MethodDelegation
 from harness.pte.expected import ExpectedContents
@@ -536,7 +535,7 @@ def test_both_sides_go_through_json(expected_in: Any, facts_in: Any) -> None:
 
 def test_judging_needs_no_torch() -> None:
     code = (
-        "import sys; import harness.parity.judges.contents, harness.reference.metadata; "
+        "import sys; import harness.parity.judges.files, harness.reference.metadata; "
         "sys.exit(bool({'torch', 'mlx', 'executorch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Judge what a program file holds: constants, quantisation, metadata, size, delegation.
+"""Judge the constants that a program file holds, and how they are quantised.
 
 Nothing runs here: what the checkpoint says must be there (`harness.pte.expected`) meets what the
 file says (`harness.pte.facts`). Constants are matched by the digest of their bytes, and by name
@@ -12,20 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.compare import Gate, Status, Verdict, words
-from harness.compare.verdict import Metric
-from harness.methods import METHODS, Method
+from harness.methods import Method
 from harness.pte.expected import ExpectedConstant, ExpectedContents, ExpectedLayer
 from harness.pte.facts import Constant, MethodFacts, ProgramFacts, QuantizedLayer
-from harness.pte.plan import MLX_BACKEND, XNNPACK_BACKEND
+from harness.pte.plan import MLX_BACKEND
 
-__all__ = [
-    "judge_constants",
-    "judge_coverage",
-    "judge_delegation",
-    "judge_file_size",
-    "judge_metadata",
-    "judge_quantization",
-]
+__all__ = ["absent", "judge_constants", "judge_quantization", "listed", "short"]
 
 QUANTISER_LOSS_DB = 1.0
 """How far a quantiser that searches may fall below plain rounding: 1.26 times its noise. HQQ was
@@ -59,13 +51,13 @@ def judge_constants(
         or an MLX delegate holds a floating-point table that the checkpoint does not explain.
     """
     if method.entry not in found.methods:
-        return _absent(method, "constants", found)
+        return absent(method, "constants", found)
     here, own = found.methods[method.entry], expected[method.name]
     match = _match(own, expected.values(), here)
     troubles = [
-        *_listed("other values than the checkpoint's", match.changed),
-        *_listed("not in the file", match.missing),
-        *_listed("not explained by the checkpoint", match.unexplained),
+        *listed("other values than the checkpoint's", match.changed),
+        *listed("not in the file", match.missing),
+        *listed("not explained by the checkpoint", match.unexplained),
     ]
     status = Status.PASS
     if match.changed or match.missing:
@@ -228,7 +220,7 @@ def judge_quantization(
     `QUANTISER_LOSS_DB` more noise than plain rounding to as many levels.
     """
     if method.entry not in found.methods:
-        return _absent(method, "quantisation", found)
+        return absent(method, "quantisation", found)
     here, own = found.methods[method.entry], expected[method.name]
     pairs = _pairs(own.layers, here.layers)
     missing = sorted({layer.name for layer in own.layers} - {layer.name for layer, _ in pairs})
@@ -246,10 +238,10 @@ def judge_quantization(
         if not layer.sqnr_db >= layer.nearest_db - QUANTISER_LOSS_DB
     ]
     troubles = [
-        *_listed("left unquantised", missing),
-        *_listed("", wrong),
-        *_listed("quantised unasked", extra),
-        *_listed("too much lost", noisy),
+        *listed("left unquantised", missing),
+        *listed("", wrong),
+        *listed("quantised unasked", extra),
+        *listed("too much lost", noisy),
     ]
     compared = len(own.layers) + len(here.layers) + len(here.constants)
     return Verdict(
@@ -300,201 +292,10 @@ def _sound(own: ExpectedContents, compared: int) -> str:
     )
 
 
-# --- metadata ------------------------------------------------------------------------------------
-
-
-def judge_metadata(
-    artifact: str, expected: Mapping[str, tuple[int, ...]], found: ProgramFacts
-) -> Verdict:
-    """Judge the constant methods that upstream's runner reads, each against what it must say.
-
-    Parameters
-    ----------
-    artifact
-        The file's name.
-    expected
-        Constant method → the values it may have.
-    found
-        The file.
-    """
-    told = found.metadata
-    wrong = [
-        f"{name} is {_short(told[name])}, expected {' or '.join(map(str, values))}"
-        for name, values in expected.items()
-        if name in told and not any(_same(told[name], value) for value in values)
-    ]
-    missing = [name for name in expected if name not in told]
-    troubles = [*_listed("", wrong), *_listed("not in the file", missing)]
-    status = Status.FAIL if troubles else Status.PASS if expected else Status.UNJUDGED
-    return Verdict(
-        subject=artifact,
-        case="metadata",
-        kind="metadata",
-        status=status,
-        summary="; ".join(troubles)
-        or f"{words.count(len(expected), 'value')} as the checkpoint and upstream's rule say",
-        metrics={
-            "wrong": tuple(wrong),
-            "missing": tuple(missing),
-            "not_compared": tuple(sorted(set(told) - set(expected))),
-        },
-        gates=(
-            Gate("wrong", len(wrong), 0, "values"),
-            Gate("not in the file", len(missing), 0, "values"),
-        ),
-        elements=len(expected),
-    )
-
-
-def _same(told: object, value: int) -> bool:
-    return type(told) is int and told == value
-
-
-# --- file size -----------------------------------------------------------------------------------
-
-_FOLDED_SHARE, _FOLDED_BYTES = 0.05, 1 << 16
-
-
-def judge_file_size(
-    artifact: str, expected: Mapping[str, ExpectedContents], found: ProgramFacts
-) -> Verdict:
-    """Judge the length of a file against the constants that it must hold.
-
-    Constants may take 5 % and 64 KiB more than those of the checkpoint: a table that a lowering
-    computed ahead, or one kept twice, is no fault. What surrounds them, instructions and padding,
-    may take 256 bytes a constant and 512 a node: two to four times what upstream's serialiser was
-    seen to need.
-    """
-    methods = [m for m in METHODS if m.artifact == artifact and m.entry in found.methods]
-    least = sum(expected[method.name].nbytes for method in methods)
-    nodes = sum(
-        facts.delegation.nodes + len(facts.delegation.kernel_calls)
-        for facts in found.methods.values()
-    )
-    held = sum(len(facts.constants) for facts in found.methods.values())
-    around = found.bytes - found.constant_bytes
-    gates = (
-        Gate(
-            "constants beyond the checkpoint's",
-            max(0, found.constant_bytes - least),
-            int(_FOLDED_SHARE * least) + _FOLDED_BYTES,
-            "bytes",
-        ),
-        Gate("around the constants", around, 16384 + 256 * held + 512 * nodes, "bytes"),
-    )
-    passed = all(gate.passed for gate in gates)
-    status = Status.FAIL if not passed else Status.PASS if least else Status.UNJUDGED
-    return Verdict(
-        subject=artifact,
-        case="file size",
-        kind="artifact",
-        status=status,
-        summary=f"{found.bytes:,} bytes: constants {found.constant_bytes:,}, the checkpoint's "
-        f"{least:,}; {around:,} around them, up to {gates[1].allowed:,.0f} allowed",
-        metrics={
-            "bytes": found.bytes,
-            "constants": found.constant_bytes,
-            "expected_constants": least,
-        },
-        gates=gates,
-        elements=held,
-    )
-
-
-# --- delegation ----------------------------------------------------------------------------------
-
-
-def judge_delegation(method: Method, found: ProgramFacts) -> Verdict:
-    """Judge that MLX takes a method whole: one delegate, and nothing outside it."""
-    if method.entry not in found.methods:
-        return _absent(method, "delegation", found)
-    here = found.methods[method.entry].delegation
-    outside = tuple(sorted(set(here.kernel_calls)))
-    taken = here.delegates.get(MLX_BACKEND, 0)
-    gates = (
-        Gate("MLX delegates more or fewer than one", abs(taken - 1), 0),
-        Gate("other delegates", sum(here.delegates.values()) - taken, 0),
-        Gate("calls outside delegates", len(here.kernel_calls), 0),
-    )
-    summary = f"one MLX delegate of {here.nodes} nodes, nothing outside it"
-    status = Status.PASS if here.nodes else Status.UNJUDGED
-    if not all(gate.passed for gate in gates):
-        status = Status.FAIL
-        ops = f"; not delegated: {', '.join(outside)}" if outside else ""
-        summary = f"expected one MLX delegate and nothing outside it, got {_counts(here.delegates)}"
-        summary += ops
-    return _delegation(method, status, summary, gates, here.nodes, {"nodes": here.nodes}, outside)
-
-
-_TAKEN_BY_XNNPACK = ("addmm", "bmm", "convolution", "linear", "mm")
-"""Operators whose weights XNNPACK multiplies: where one is left to CPU kernels, it took nothing."""
-
-
-def judge_coverage(method: Method, found: ProgramFacts) -> Verdict:
-    """Judge how much of a method XNNPACK takes; unlike MLX it leaves the rest to CPU kernels.
-
-    A lookup is all that an embedding method does, and XNNPACK takes none. Any other method
-    without a delegate, or with a matrix product outside one, was not lowered to XNNPACK.
-    """
-    if method.entry not in found.methods:
-        return _absent(method, "delegation", found)
-    here = found.methods[method.entry].delegation
-    taken = here.delegates.get(XNNPACK_BACKEND, 0)
-    left = Counter(here.kernel_calls)
-    products = [name for name in left if name.split("::")[-1].split(".")[0] in _TAKEN_BY_XNNPACK]
-    lookup = any("embedding" in name for name in left) and not products
-    gates = (
-        Gate("other delegates", sum(here.delegates.values()) - taken, 0),
-        Gate("matrix products outside delegates", len(products), 0),
-        Gate("methods without a delegate", int(not taken and not lookup), 0),
-    )
-    most = ", ".join(f"{name} × {n}" for name, n in left.most_common(_LISTED))
-    summary = (
-        f"{words.count(taken, 'XNNPACK delegate')}, "
-        f"{words.count(len(here.kernel_calls), 'call')} of CPU kernels{': ' * bool(most)}{most}"
-        f"{', …' if len(left) > _LISTED else ''}"
-    )
-    status = Status.PASS
-    if not all(gate.passed for gate in gates):
-        status = Status.FAIL
-        summary = f"expected XNNPACK to take the matrix products, got {summary}"
-        if gates[0].value:
-            summary = f"expected delegates of XNNPACK alone, got {_counts(here.delegates)}"
-    elements = taken + len(here.kernel_calls)
-    return _delegation(
-        method, status, summary, gates, elements, {"delegates": taken}, tuple(sorted(left))
-    )
-
-
-def _delegation(
-    method: Method,
-    status: Status,
-    summary: str,
-    gates: tuple[Gate, ...],
-    elements: int,
-    metrics: Mapping[str, Metric],
-    outside: tuple[str, ...],
-) -> Verdict:
-    return Verdict(
-        subject=method.name,
-        case="delegation",
-        kind="delegation",
-        status=status,
-        summary=summary,
-        metrics={**metrics, "not delegated": outside},
-        gates=gates,
-        elements=elements,
-    )
-
-
-def _counts(delegates: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} × {name}" for name, n in delegates.items()) or "no delegate"
-
-
 # --- words ---------------------------------------------------------------------------------------
 
 
-def _absent(method: Method, case: str, found: ProgramFacts) -> Verdict:
+def absent(method: Method, case: str, found: ProgramFacts) -> Verdict:
     """Verdict on a method that its file does not carry."""
     return Verdict(
         subject=method.name,
@@ -502,20 +303,20 @@ def _absent(method: Method, case: str, found: ProgramFacts) -> Verdict:
         kind=case,
         status=Status.UNJUDGED,
         summary=f"{method.artifact} has no method {method.entry}: it carries "
-        f"{', '.join(map(_short, found.methods)) or 'none'}; export it again",
+        f"{', '.join(map(short, found.methods)) or 'none'}; export it again",
     )
 
 
-def _listed(what: str, names: Sequence[str]) -> list[str]:
+def listed(what: str, names: Sequence[str]) -> list[str]:
     """One clause that names the first few; none where there are no names."""
     if not names:
         return []
     shown = "; " if not what else ", "
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return [(f"{what}: " if what else "") + shown.join(map(_short, names[:_LISTED])) + more]
+    return [(f"{what}: " if what else "") + shown.join(map(short, names[:_LISTED])) + more]
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """A value of a file that may be hostile, at a length that a sentence bears."""
     text = str(value)
     return text if len(text) <= 160 else f"{text[:157]}…"

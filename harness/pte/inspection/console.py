@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -18,7 +18,6 @@ from harness.pte.inspection.model import (
     MethodContents,
     NodeContents,
     PlanInstruction,
-    QuantizedLayer,
     Slot,
     Tensor,
 )
@@ -113,19 +112,22 @@ def _untold(contents: Contents) -> list[str]:
 
 
 def _methods(contents: Contents) -> RenderableType:
-    table = _table("method", "inputs", "outputs", "delegates", "nodes", "kernels", "delegated")
+    rows = []
     for method in contents.methods:
         backends = Counter(delegate.backend for delegate in method.delegates)
-        table.add_row(
-            Text(method.name),
-            Text("\n".join(_typed(slot.tensor) for slot in method.inputs) or "–"),
-            Text("\n".join(_typed(slot.tensor) for slot in method.outputs) or "–"),
-            Text("\n".join(f"{name} ×{count}" for name, count in backends.items()) or "–"),
-            "–" if method.opaque else f"{method.nodes:,}",
-            Text("\n".join(f"{name} ×{count}" for name, count in method.kernels.items()) or "–"),
-            _share(method),
+        rows.append(
+            (
+                method.name,
+                "\n".join(_typed(slot.tensor) for slot in method.inputs) or "–",
+                "\n".join(_typed(slot.tensor) for slot in method.outputs) or "–",
+                "\n".join(f"{name} ×{count}" for name, count in backends.items()) or "–",
+                "–" if method.opaque else f"{method.nodes:,}",
+                "\n".join(f"{name} ×{count}" for name, count in method.kernels.items()) or "–",
+                _share(method),
+            )
         )
-    return table if contents.methods else Text("no method that computes")
+    headers = ("method", "inputs", "outputs", "delegates", "nodes", "kernels", "delegated")
+    return _table(headers, rows) if rows else Text("no method that computes")
 
 
 def _share(method: MethodContents) -> str:
@@ -138,67 +140,58 @@ def _share(method: MethodContents) -> str:
 
 
 def _metadata(contents: Contents) -> RenderableType | None:
-    if not contents.metadata:
-        return None
-    table = _table("constant method", "value")
-    for name, value in contents.metadata.items():
-        table.add_row(Text(name), Text(value if isinstance(value, str) else repr(value)))
-    return table
+    values = contents.metadata.items()
+    rows = [(name, value if isinstance(value, str) else repr(value)) for name, value in values]
+    return _table(("constant method", "value"), rows) if rows else None
 
 
 def _quantization(contents: Contents, most: int | None) -> RenderableType | None:
-    rows = [(method.name, layer) for method in contents.methods for layer in method.quantized]
-    if not rows:
+    layers = [(method.name, layer) for method in contents.methods for layer in method.quantized]
+    if not layers:
         return None
-    kinds = Counter((layer.bits, layer.group, layer.mode) for _, layer in rows)
+    kinds = Counter((layer.bits, layer.group, layer.mode) for _, layer in layers)
     summary = ", ".join(
         f"{count} × {bits}-bit {mode}, groups of {group}"
         for (bits, group, mode), count in sorted(kinds.items())
     )
-    table = _table("quantised weight", "shape", "bits", "group", "mode", "by", "method")
-    for method, layer in rows[:most]:
-        table.add_row(*_quantized_cells(layer), Text(method))
-    return Group(Text(f"quantised: {summary}"), table, *_rest(len(rows), most))
-
-
-def _quantized_cells(layer: QuantizedLayer) -> list[RenderableType]:
-    shape = "×".join(map(str, layer.shape))
-    numbers = (str(layer.bits), str(layer.group))
-    op = layer.op.removesuffix("Node")
-    return [Text(layer.name), Text(shape), *numbers, Text(layer.mode), Text(op)]
+    rows = [
+        (
+            layer.name,
+            "×".join(map(str, layer.shape)),
+            str(layer.bits),
+            str(layer.group),
+            layer.mode,
+            layer.op.removesuffix("Node"),
+            method,
+        )
+        for method, layer in layers[:most]
+    ]
+    table = _table(("quantised weight", "shape", "bits", "group", "mode", "by", "method"), rows)
+    return Group(Text(f"quantised: {summary}"), table, *_rest(len(layers), most))
 
 
 def _buffers(contents: Contents) -> RenderableType | None:
     rows = [
-        (method.name, delegate.index, slot)
+        (slot.name or f"tensor {slot.number}", _typed(slot.tensor), method.name, str(part.index))
         for method in contents.methods
-        for delegate in method.delegates
-        for slot in delegate.buffers
+        for part in method.delegates
+        for slot in part.buffers
     ]
-    if not rows:
-        return None
-    table = _table("mutable buffer", "type", "method", "delegate")
-    for method, delegate, slot in rows:
-        name = slot.name or f"tensor {slot.number}"
-        table.add_row(Text(name), Text(_typed(slot.tensor)), Text(method), str(delegate))
-    return table
+    return _table(("mutable buffer", "type", "method", "delegate"), rows) if rows else None
 
 
 def _constants(constants: tuple[Constant, ...], most: int | None) -> RenderableType | None:
     if not constants:
         return None
-    table = _table("constant", "type", "bytes", "methods", right=("bytes",))
+    where = {0: "", None: "in a data file that was not given"}
+    rows = []
     for constant in constants[:most]:
-        where = {0: "", None: "in a data file that was not given"}
         place = where.get(constant.file, f"data file {constant.file}")
-        table.add_row(
-            Text(constant.name),
-            Text(_typed(constant.tensor)),
-            f"{constant.bytes:,}",
-            Text(", ".join((*constant.methods, *filter(None, (place,)))) or "–"),
-        )
+        users = ", ".join(filter(None, (*constant.methods, place))) or "–"
+        rows.append((constant.name, _typed(constant.tensor), f"{constant.bytes:,}", users))
     total = sum(constant.bytes for constant in constants)
     title = Text(f"{len(constants):,} constants, {total:,} bytes")
+    table = _table(("constant", "type", "bytes", "methods"), rows)
     return Group(title, table, *_rest(len(constants), most))
 
 
@@ -296,7 +289,11 @@ def _typed(tensor: Tensor | None) -> str:
     return f"{dtype}[{','.join(sizes)}]"
 
 
-def _table(*headers: str, right: tuple[str, ...] = ("nodes", "bits", "group")) -> Table:
+_NUMBERS = ("nodes", "bits", "group", "bytes")
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of plain text: names in a file are no markup."""
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -305,5 +302,7 @@ def _table(*headers: str, right: tuple[str, ...] = ("nodes", "bits", "group")) -
         header_style="dim",
     )
     for header in headers:
-        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+        table.add_column(header, justify="right" if header in _NUMBERS else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table

@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.errors import InputError
 from harness.pte.coverage import delegate_graph
 from harness.pte.dtypes import SCALAR_TYPES
-from harness.pte.facts import is_constant, metadata
 from harness.pte.inspection.instructions import UNKNOWN, chains, declared, quantized, slot
 from harness.pte.inspection.model import (
     Constant,
@@ -21,6 +20,7 @@ from harness.pte.inspection.model import (
     Slot,
     Tensor,
 )
+from harness.pte.metadata import is_constant, metadata
 from harness.pte.names import StepNames, as_exported, read_names
 from harness.pte.payload import MLXGraph, Tid
 from harness.pte.plan import (
