@@ -152,7 +152,7 @@ def synth(
             subject = subject_of(who.plan, request.utterance)
             write_speech(json, subject, name, spoken.timing, heard)
     timing = spoken.timing
-    end = "END_AUDIO" if spoken.ended else "no END_AUDIO"
+    end = "END_AUDIO" if timing.ended else "no END_AUDIO"
     console.stderr(
         f"{timing.frames} frames ({timing.audio_seconds:.2f} s of audio, {end}) in "
         f"{timing.generate_ms:.0f} ms, first audio after {timing.first_audio_ms:.0f} ms, "

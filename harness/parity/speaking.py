@@ -55,16 +55,13 @@ class SpeechResult:
         In Hz.
     codes
         int64, shape (n_codebooks, frames); None where the speaker tells none.
-    ended
-        Whether END_AUDIO came.
     timing
-        How long it took.
+        How long it took, and whether END_AUDIO came.
     """
 
     pcm: NDArray[np.int16]
     sampling_rate: int
     codes: NDArray[np.int64] | None
-    ended: bool
     timing: Timing
 
 
@@ -73,7 +70,11 @@ class Speaker(Protocol):
 
     plan: Plan
     checkpoint: Checkpoint
-    name: str
+
+    @property
+    def name(self) -> str:
+        """Of the executor."""
+        ...
 
     def prepare(self) -> None:
         """Load everything that speaking needs, so that a stopwatch does not count it."""
@@ -216,9 +217,9 @@ class _MethodSpeaker:
                 f"no audio: the {self.name} executor chose END_AUDIO before the first frame; "
                 "give another text, --seed or --temperature"
             )
-        timing = watch.stop(streaming=utterance.streaming)
+        timing = watch.stop(ended=speech.ended, streaming=utterance.streaming)
         pcm, rate = to_pcm16(speech.waveform), plan.sizes.sampling_rate
-        return SpeechResult(pcm, rate, speech.codes, speech.ended, timing)
+        return SpeechResult(pcm, rate, speech.codes, timing)
 
     def close(self) -> None:
         if isinstance(self._loaded.run, ArtifactPair):
@@ -253,8 +254,7 @@ class _RunnerSpeaker:
 
     def say(self, utterance: Utterance) -> SpeechResult:
         result = self._program.say(utterance)
-        timing = result.timing
-        return SpeechResult(result.pcm, result.sampling_rate, result.codes, timing.ended, timing)
+        return SpeechResult(result.pcm, result.sampling_rate, result.codes, result.timing)
 
     def close(self) -> None:
         """It ends by itself."""

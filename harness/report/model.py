@@ -10,7 +10,7 @@ from harness.fingerprint import Fingerprint
 
 __all__ = ["SCHEMA", "ArtifactFacts", "CheckpointFacts", "Choice", "Reference", "Report"]
 
-SCHEMA = "1"
+SCHEMA = "2"
 """Version of the JSON form; a reader refuses any other. docs/report-schema.md describes it."""
 
 

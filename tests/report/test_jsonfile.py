@@ -49,7 +49,7 @@ def test_numbers_that_are_not_finite_are_strings(green: Report) -> None:
 
 def test_derived_facts_stand_in_the_file(red: Report) -> None:
     data = strict(to_json(red))
-    assert data["schema"] == "1"
+    assert data["schema"] == "2"
     assert data["exit_code"] == 1
     assert data["counts"] == {"pass": 6, "fail": 8, "unjudged": 2}
     halved = next(v for v in data["verdicts"] if v["case"] == "halved")
@@ -101,7 +101,7 @@ def test_a_file_is_written_whole_and_read_back(green: Report, tmp_path: Path) ->
         ("[]", "not a report"),
         ("{}", "no 'schema'"),
         ('{"schema": "2"}', "expected report schema '1', got '2'"),
-        ('{"schema": "1"}', "no 'tool_version'"),
+        ('{"schema": "2"}', "no 'tool_version'"),
     ],
 )
 def test_what_is_no_report_is_refused(text: str, reason: str) -> None:
