@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "harness"
 
 ORDER = """
-    errors arrays fingerprint files memory threads process upstream
+    errors arrays values fingerprint files memory threads process upstream
     cache
     compare
     checkpoint
