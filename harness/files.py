@@ -65,7 +65,7 @@ def cache_dir() -> Path:
     except UnicodeEncodeError:
         raise InputError(f"the name of the cache, {root!r}, is not UTF-8; {advice}") from None
     except OSError as error:
-        raise InputError(f"the cache {root} cannot be used: {error.strerror}; {advice}") from None
+        raise InputError(f"the cache {root} cannot be used: {_reason(error)}; {advice}") from None
     return root
 
 
@@ -250,6 +250,8 @@ def _scratch(target: Path, stem: int = _SCRATCH_STEM) -> Path:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, FileExistsError):  # of a directory that had to be made
+        return "it is not a directory"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

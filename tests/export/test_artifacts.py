@@ -99,7 +99,7 @@ class Exporting:
             sizes,
             ExportOptions(**changes),
             weights=weights,
-            voice=self.parity.checkpoint.voice_file(self.parity.voice),
+            voice=self.parity.checkpoint.find_voice(None),
             fresh=fresh,
         )
 

@@ -14,8 +14,8 @@ import torch
 from harness.cache import clear, entries
 from harness.checkpoint import Checkpoint
 from harness.errors import InputError, MachineError
-from harness.export import quantize
 from harness.methods.precision import PRECISIONS, Precision, parse_precision
+from harness.reference import quantize
 from harness.reference.quantize import layers_to_quantize, quantized_copy
 
 SHIPPED = PRECISIONS["bf16-4w8w"]
