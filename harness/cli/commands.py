@@ -26,7 +26,7 @@ COMMANDS = {
     "inspect": "Say what is in a .pte: delegates, coverage, weights, quantisation, metadata, "
     "steps.",
     "matrix": "Judge methods × precisions × {MLX, XNNPACK}, and triangulate each with eager.",
-    "bench": "Time the portable executor at full width, beside eager PyTorch.",
+    "bench": "Time kernels, exports or speech.",
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, and with which versions.",
