@@ -39,16 +39,17 @@ def conformance(
     """Run the MLX op tests of the executorch wheel with the portable executor.
 
     Upstream's exporter lowers and upstream's code compares, at its own tolerances; our executor
-    stands where upstream starts its C++ runner. Exit code 1 if a case failed, 2 if none could run.
+    stands where upstream starts its C++ runner. Exit code 1 if a case failed, 2 if fewer were
+    judged than expected.
     """
     from harness.conformance import Mode, Request, available, run, select, write_json
+    from harness.files import check_targets
 
     if listing:
         for case in select(available(), names or ()):
             typer.echo(f"{case.suite}  {case.group}  {case.name}")
         return
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
+    check_targets(json_file)
     request = Request(tuple(names or ()), jobs, timeout, Mode(faithful, corrected), fresh)
     with console.progress() as progress:
         report = run(request, progress)
@@ -79,6 +80,8 @@ def _show(report: Report, say: Callable[..., None]) -> None:
         reasons.add_row(group, which, UNSUPPORTED, escape(reason))
     if reasons.row_count:
         say(reasons)
+    for sentence in report.unjudged:
+        say(sentence, soft_wrap=True, markup=False)
     say(_summary(report), soft_wrap=True, markup=False)
 
 

@@ -11,6 +11,7 @@ upstream's code; only the run in the middle is ours, so what is judged is the in
 `workers`   processes that try cases; a hang or a crash is a failed case
 `programs`  lowered programs, kept in the cache, an entry a class
 `run`       all of it together
+`expected`  how many cases must be judged
 `report`    what came out, for people and as JSON
 """
 

@@ -44,6 +44,8 @@ class Outcome:
         `PASSED`, `FAILED` or `UNSUPPORTED`.
     reason
         Why it did not pass; if it did, empty, or upstream's word that it compares nothing here.
+    need
+        What it takes to run an unsupported case: ``"Metal"``, or a package; empty if unknown.
     seconds
         Wall time, lowering included where there was any.
     cpu_seconds
@@ -55,6 +57,7 @@ class Outcome:
     case: Case
     status: str
     reason: str = ""
+    need: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     cached: bool = False

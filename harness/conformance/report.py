@@ -6,10 +6,12 @@ import importlib.metadata
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Outcome
+from harness.conformance.expected import unjudged
 from harness.files import replace_file
 
 __all__ = ["SCHEMA", "Report", "to_json", "write_json"]
@@ -63,10 +65,16 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """1 if a case failed, 2 if none could be judged; what cannot run here does not fail."""
+        """1 if a case failed; 2 if none was judged, or fewer than expected."""
         if self.counts[FAILED]:
             return 1
-        return 0 if self.counts[PASSED] else 2
+        return 0 if self.counts[PASSED] and not self.unjudged else 2
+
+    @cached_property
+    def unjudged(self) -> list[str]:
+        """What should have been judged and was not, a sentence each."""
+        version = importlib.metadata.version("executorch")
+        return unjudged(self.outcomes, version, whole=self.whole)
 
     @property
     def uncompared(self) -> int:
@@ -111,6 +119,7 @@ def to_json(report: Report, command: str) -> str:
         "lowering": "corrected" if report.corrected else "stock",
         "versions": {name: importlib.metadata.version(name) for name in _STACK},
         "counts": _keys(report.counts),
+        "unjudged": report.unjudged,
         "suites": {suite: _keys(counts) for suite, counts in report.suites.items()},
         "cases": [
             {

@@ -14,12 +14,11 @@ from harness.conformance.cases import FAILED, Case, Outcome, select
 from harness.conformance.programs import keep, kept
 from harness.conformance.report import Report
 from harness.conformance.trial import Mode, listed, tried
-from harness.conformance.workers import Done, Task, do
-from harness.errors import HarnessError
+from harness.conformance.workers import Done, Task, Workers
+from harness.errors import HarnessError, InputError
 
 __all__ = ["Request", "available", "run"]
 
-_PRELOAD = ("harness.conformance.preload",)
 _LISTING_TIMEOUT = 600.0
 _PROGRESS_EVERY = 2.0
 
@@ -57,11 +56,8 @@ def available() -> list[Case]:
     UnavailableError
         It has no MLX test suite.
     """
-    (done,) = do([Task(listed)], jobs=1, timeout=_LISTING_TIMEOUT, preload=_PRELOAD)
-    if done.fault:
-        raise HarnessError(f"upstream's test suite could not be opened: {done.fault}")
-    cases: list[Case] = done.result
-    return cases
+    with Workers(1) as workers:
+        return _listed(workers, Mode())
 
 
 def run(request: Request, progress: Progress = lambda text: None) -> Report:
@@ -70,19 +66,25 @@ def run(request: Request, progress: Progress = lambda text: None) -> Report:
     Raises
     ------
     InputError
-        A word chooses nothing.
+        A word chooses nothing, or there are too many jobs.
     UnavailableError
         executorch or its tests are not installed.
     """
     started, clock = _now(), time.perf_counter()
-    if request.mode.faithful:
-        os.environ["VOXTRAL_PARITY_STOCK_BLAS"] = "1"  # read by the workers' server
+    limit = 2 * (os.cpu_count() or 1)
+    if not 1 <= request.jobs <= limit:
+        raise InputError(
+            f"--jobs must be at most {limit}, twice this machine's processors (got {request.jobs})"
+        )
     progress("opening upstream's test suites")
-    everything = available()
-    chosen = select(everything, request.words)
-    groups = _groups(everything)
     folders: dict[Case, Path] = {}
-    with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="conformance-") as scratch,
+        Workers(request.jobs) as workers,
+    ):
+        everything = _listed(workers, request.mode)
+        chosen = select(everything, request.words)
+        groups = _groups(everything)
         tasks, owners = [], []
         for number, case in enumerate(chosen):
             entry = None if request.fresh else kept(groups[case], request.mode)
@@ -95,7 +97,7 @@ def run(request: Request, progress: Progress = lambda text: None) -> Report:
         outcomes: dict[Case, Outcome] = {}
         told = 0.0
         progress(f"{len(chosen)} cases in {request.jobs} processes")
-        for done in do(tasks, jobs=request.jobs, timeout=request.timeout, preload=_PRELOAD):
+        for done in workers.do(tasks, request.timeout):
             case = owners[done.number]
             outcomes[case] = _outcome(case, done)
             group = groups[case]
@@ -114,6 +116,14 @@ def run(request: Request, progress: Progress = lambda text: None) -> Report:
         started=started,
         seconds=time.perf_counter() - clock,
     )
+
+
+def _listed(workers: Workers, mode: Mode) -> list[Case]:
+    (done,) = workers.do([Task(listed, (mode,))], _LISTING_TIMEOUT)
+    if done.fault:
+        raise HarnessError(f"upstream's test suite could not be opened: {done.fault}")
+    cases: list[Case] = done.result
+    return cases
 
 
 def _groups(cases: Sequence[Case]) -> dict[Case, list[Case]]:

@@ -152,10 +152,7 @@ def _stand_in_for_transformers() -> None:
 
     class StaticCache:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            raise UnavailableError(
-                "it needs transformers, which is not installed; "
-                "`python -m pip install --group conformance` brings it"
-            )
+            raise ModuleNotFoundError("No module named 'transformers'", name="transformers")
 
     package = types.ModuleType("transformers")
     module = types.ModuleType("transformers.cache_utils")

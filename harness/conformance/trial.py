@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from harness.arrays import from_torch, to_torch
 from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Outcome
-from harness.errors import UnavailableError, UnsupportedError
+from harness.conformance.expected import METAL, PACKAGES
+from harness.errors import MachineError, UnavailableError, UnsupportedError, in_a_sentence
 from harness.upstream import flatc, quiet
 
 __all__ = ["FILES", "Mode", "listed", "tried"]
@@ -43,11 +43,11 @@ class Mode:
     corrected: bool = False
 
 
-def listed() -> list[Case]:
+def listed(mode: Mode) -> list[Case]:
     """Every case of every suite."""
     from harness.conformance import suites
 
-    _prepare()
+    _prepare(mode)
     return suites.cases()
 
 
@@ -63,10 +63,10 @@ def tried(case: Case, folder: str, kept: str | None, mode: Mode) -> Outcome:
     """
     from harness.conformance import suites
 
-    utils = _prepare()
+    utils = _prepare(mode)
     started, cpu = time.perf_counter(), _cpu_seconds()
     words = io.StringIO()
-    status, reason = PASSED, ""
+    status, reason, need = PASSED, "", ""
     try:
         with contextlib.redirect_stdout(words), quiet(), _lowering(mode):
             test = suites.instance(case)
@@ -79,29 +79,41 @@ def tried(case: Case, folder: str, kept: str | None, mode: Mode) -> Outcome:
                 reason = _uncompared(words.getvalue())
             else:
                 status, reason = FAILED, _complaint(words.getvalue())
-    except (UnsupportedError, UnavailableError) as error:
+    except UnsupportedError as error:
         status, reason = UNSUPPORTED, str(error)
-    except ModuleNotFoundError as error:
-        status, reason = UNSUPPORTED, f"it needs {error.name}, which is not installed"
+        need = METAL if "Metal kernel" in reason else ""
+    except (MemoryError, MachineError) as error:
+        status, reason = UNSUPPORTED, f"this machine failed: {in_a_sentence(error)}"
+    except UnavailableError:
+        raise  # every other case would say the same
     except Exception as error:
-        status, reason = FAILED, _shortened(f"{type(error).__name__}: {error}")
+        package = error.name if isinstance(error, ModuleNotFoundError) else None
+        if package in PACKAGES:
+            status, need = UNSUPPORTED, str(package)
+            reason = f"it needs {package}: python -m pip install --group conformance"
+        else:
+            status, reason = FAILED, _shortened(f"{type(error).__name__}: {error}")
     finally:
         _forget()
     return Outcome(
         case=case,
         status=status,
         reason=reason,
+        need=need,
         seconds=round(time.perf_counter() - started, 3),
         cpu_seconds=round(_cpu_seconds() - cpu, 3),
         cached=kept is not None,
     )
 
 
-def _prepare() -> Any:
+def _prepare(mode: Mode) -> Any:
     """Upstream's test utilities, in a process that shares the machine with other workers."""
+    if mode.faithful:
+        os.environ["VOXTRAL_PARITY_STOCK_BLAS"] = "1"  # of this worker alone
     import torch
     from executorch.exir._serialize import _flatbuffer
 
+    import harness.runtime.portable.blas  # noqa: F401 - before anything imports MLX
     from harness.conformance import suites
 
     utils = suites.open_utils()
@@ -165,34 +177,15 @@ def _runner(utils: Any, mode: Mode) -> Any:
         executor.load(Path(pte_path))
         try:
             executor.install_cache(None if kv_cache is None else CacheConfig.parse(kv_cache))
-            given = [_array(tensor) for tensor in utils.load_tensors_from_bin(input_path)]
-            made = [_tensor(array) for array in executor.call("forward", given)]
+            given = [from_torch(tensor) for tensor in utils.load_tensors_from_bin(input_path)]
+            # Copies: MLX may lend memory that torch would take for its own to write.
+            made = [to_torch(array.copy()) for array in executor.call("forward", given)]
         finally:
             executor.close()
         utils.save_tensors_to_bin(made, output_path)
         return True
 
     return run
-
-
-def _array(tensor: Any) -> np.ndarray[Any, Any]:
-    import ml_dtypes
-    import torch
-
-    if tensor.dtype == torch.bfloat16:
-        bits: np.ndarray[Any, Any] = tensor.view(torch.uint16).numpy()
-        return bits.view(ml_dtypes.bfloat16)
-    plain: np.ndarray[Any, Any] = tensor.numpy()
-    return plain
-
-
-def _tensor(array: np.ndarray[Any, Any]) -> Any:
-    import torch
-
-    # A copy: MLX may lend memory that torch would take for its own to write.
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(array.copy())
 
 
 def _linked(file: Path, folder: Path) -> Path:

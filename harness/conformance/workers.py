@@ -1,7 +1,7 @@
 """Processes that do tasks one at a time, so that a crash or a hang costs one task.
 
-Workers are forked from one server process that has imported what they need: starting one takes
-milliseconds, and one that dies or is killed is replaced.
+Workers are spawned: a process that has imported torch and MLX cannot be forked on a Mac. Each
+imports what it needs, some ten seconds, and one that dies or is killed is replaced.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MachineError
 
-__all__ = ["Done", "Task", "do"]
+__all__ = ["Done", "Task", "Workers"]
 
-# Exporting leaves memory behind; a fresh worker costs about a second of first-time imports.
-_TASKS_OF_A_WORKER = 80
+# Exporting leaves memory behind; a fresh worker costs some ten seconds of imports.
+_TASKS_OF_A_WORKER = 200
 
+# Seconds that a worker may take to start, which is no part of its first task.
+_START = 120.0
 
 # Seconds that an idle worker may take to end.
 _LEAVE = 5.0
@@ -56,53 +58,73 @@ class Done:
 
 @dataclass
 class _Worker:
-    process: ForkServerProcess
+    process: BaseProcess
     pipe: Connection
     number: int = -1
     deadline: float = field(default=float("inf"))
     left: int = _TASKS_OF_A_WORKER
 
 
-def do(
-    tasks: Sequence[Task], *, jobs: int, timeout: float, preload: Sequence[str] = ()
-) -> Iterator[Done]:
-    """Do the tasks in `jobs` processes, in order; what is done comes as it is done.
+class Workers:
+    """Processes that do tasks; a context that ends them.
 
     Parameters
     ----------
-    timeout
-        Seconds that a task may take.
-    preload
-        Modules that the server imports, if this process has none yet.
-
-    Raises
-    ------
-    HarnessError
-        A task raised one: it is about the machine, and no other task would do better.
+    jobs
+        How many at most; each starts when there is something for it to do.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    waiting = list(range(len(tasks)))[::-1]
-    workers: list[_Worker] = []
-    try:
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._workers: list[_Worker] = []
+
+    def do(self, tasks: Sequence[Task], timeout: float) -> Iterator[Done]:
+        """Do the tasks, in order; what is done comes as it is done.
+
+        Parameters
+        ----------
+        tasks
+            What to do.
+        timeout
+            Seconds that a task may take.
+
+        Raises
+        ------
+        HarnessError
+            A task raised one: it is about the machine, and no other task would do better.
+        """
+        waiting = list(range(len(tasks)))[::-1]
+        workers = self._workers
         while waiting or any(worker.number >= 0 for worker in workers):
             idle = [worker for worker in workers if worker.number < 0]
-            while waiting and (idle or len(workers) < jobs):
+            while waiting and (idle or len(workers) < self._jobs):
                 if not idle:
-                    idle.append(_start(context))
+                    idle.append(_start())
                     workers.append(idle[0])
                 _give(idle.pop(), waiting.pop(), tasks, timeout)
             yield from _finished(workers)
-    finally:
-        for worker in workers:
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._workers:
             _end(worker)
 
 
-def _start(context: Any) -> _Worker:
+def _start() -> _Worker:
+    context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
     process.start()
     theirs.close()
+    try:
+        if not ours.poll(_START):
+            raise EOFError
+        ours.recv()
+    except (EOFError, OSError):
+        process.kill()
+        raise MachineError(f"a worker process did not start in {_START:.0f} s") from None
     return _Worker(process, ours)
 
 
@@ -157,6 +179,7 @@ def _end(worker: _Worker) -> None:
 
 def _work(pipe: Connection) -> None:
     """The worker's life: a task, an answer, until the pipe closes."""
+    pipe.send("started")
     while True:
         try:
             task = pipe.recv()

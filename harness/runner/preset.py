@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.errors import InputError
-from harness.files import replace_file
+from harness.errors import InputError, in_a_sentence
+from harness.files import read_json, replace_file
 
 __all__ = ["BUILD_COMMANDS", "PRESET", "write_preset"]
 
@@ -74,17 +74,18 @@ def write_preset(executorch: Path) -> list[Path]:
     """
     project = executorch / _PROJECT
     theirs = project / "CMakePresets.json"
+    if not theirs.exists():
+        raise InputError(
+            f"{executorch} is no ExecuTorch checkout with the Voxtral TTS runner: there is no "
+            f"{_PROJECT / theirs.name}"
+        )
+    presets = read_json(theirs, "ExecuTorch's presets")
     try:
-        presets = json.loads(theirs.read_text(encoding="utf-8"))
         names = {preset["name"] for preset in presets["configurePresets"]}
         version = int(presets["version"])
-    except OSError as error:
-        raise InputError(
-            f"{executorch} is no ExecuTorch checkout with the Voxtral TTS runner: cannot read "
-            f"{_PROJECT / theirs.name} ({error.strerror})"
-        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{_PROJECT / theirs.name} is no presets file: {error}") from None
+        what = in_a_sentence(error)
+        raise InputError(f"{_PROJECT / theirs.name} is no presets file: {what}") from None
     if _BASE not in names:
         raise InputError(f"{_PROJECT / theirs.name} has no preset {_BASE} to build on")
     if PRESET in names:

@@ -9,13 +9,15 @@ from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Outcome
 from harness.conformance.report import Report, to_json, write_json
 
 PASS = Outcome(Case("ops", "add", 0, "add"), PASSED, seconds=1.5, cpu_seconds=1.0, cached=True)
-FAIL = Outcome(Case("ops", "add", 1, "add_scalar"), FAILED, "values do not match", 2.0, 0.5)
-METAL = Outcome(Case("tq_norm", "tq_norm", 0, "tq_norm_b1"), UNSUPPORTED, "a Metal kernel")
+FAIL = Outcome(Case("ops", "add", 1, "add_scalar"), FAILED, "values do not match", "", 2.0, 0.5)
+METAL = Outcome(Case("tq_norm", "tq_norm", 0, "tq_norm_b1"), UNSUPPORTED, "a Metal kernel", "Metal")
 DEEP = Outcome(
     Case("tq_norm", "tq_norm", 1, "tq_norm_b2"),
     UNSUPPORTED,
     "method 'forward', instruction 3: not supported here: a Metal kernel",
+    "Metal",
 )
+LOST = Outcome(Case("ops", "add", 2, "add_3"), UNSUPPORTED, "this machine failed: out of memory")
 
 
 def report(*outcomes: Outcome) -> Report:
@@ -31,7 +33,8 @@ def report(*outcomes: Outcome) -> Report:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "code"), [((PASS, METAL), 0), ((METAL,), 2), ((PASS, FAIL, METAL), 1)]
+    ("outcomes", "code"),
+    [((PASS, METAL), 0), ((METAL,), 2), ((PASS, FAIL, METAL), 1), ((PASS, LOST), 2)],
 )
 def test_a_failure_fails_and_nothing_judged_is_said(
     outcomes: tuple[Outcome, ...], code: int

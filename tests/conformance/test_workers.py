@@ -9,18 +9,25 @@ import time
 import pytest
 
 from harness.conformance.cases import select
-from harness.conformance.workers import Done, Task, do
+from harness.conformance.workers import Done, Task, Workers
 from harness.errors import InputError
 
 
 def done(tasks: list[Task], jobs: int = 2, timeout: float = 60.0) -> list[Done]:
-    found = list(do(tasks, jobs=jobs, timeout=timeout))
-    return sorted(found, key=lambda item: item.number)
+    with Workers(jobs) as workers:
+        return sorted(workers.do(tasks, timeout), key=lambda item: item.number)
 
 
 def test_every_task_is_done_once() -> None:
     tasks = [Task(operator.mul, (number, number)) for number in range(7)]
     assert [item.result for item in done(tasks)] == [0, 1, 4, 9, 16, 25, 36]
+
+
+def test_a_worker_is_used_again() -> None:
+    with Workers(2) as workers:
+        pids = [item.result for item in workers.do([Task(os.getpid)], 60.0)]
+        pids += [item.result for item in workers.do([Task(os.getpid)], 60.0)]
+    assert len(set(pids)) == 1
 
 
 def test_a_crash_fails_one_task() -> None:

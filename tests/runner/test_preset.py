@@ -106,7 +106,9 @@ def test_what_is_no_checkout_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "is no presets file"),
+        ("{", "presets .* is not readable JSON"),
+        ("[" * 100_000, "presets .* is not readable JSON"),
+        ("[]", "is no presets file"),
         ('{"version": 6, "configurePresets": []}', "has no preset voxtral-tts-base"),
         (json.dumps({"version": 6, "configurePresets": [BASE, {"name": PRESET}]}), "itself"),
     ],

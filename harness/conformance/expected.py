@@ -1,0 +1,71 @@
+"""How many cases must be judged: a suite that loses cases would stay green without it.
+
+``expected.json`` holds, for each version of executorch and each suite, how many cases there are,
+and how many of them cannot run without something: ``Metal`` (an Apple GPU, which the portable
+executor does not use), or a package that is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Outcome
+from harness.files import read_json
+
+__all__ = ["METAL", "PACKAGES", "unjudged"]
+
+METAL = "Metal"
+PACKAGES = ("gguf", "transformers")
+"""What some cases need and executorch does not bring; the dependency group ``conformance``."""
+
+_FILE = Path(__file__).with_name("expected.json")
+
+
+def unjudged(
+    outcomes: Sequence[Outcome],
+    version: str,
+    *,
+    whole: bool,
+    expectations: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """What should have been judged and was not, a sentence each.
+
+    Parameters
+    ----------
+    outcomes
+        Of the cases that were chosen.
+    version
+        Of executorch.
+    whole
+        Whether these are all cases; then every suite must have judged as many as expected.
+    expectations
+        Instead of the committed ones.
+    """
+    found = []
+    for outcome in outcomes:
+        missing = outcome.need == METAL or outcome.need in _absent()
+        if outcome.status == UNSUPPORTED and not missing:
+            found.append(f"{outcome.case.name} was not judged: {outcome.reason}")
+    if not whole:
+        return found
+    suites = (expectations or read_json(_FILE, "expectations")).get(version)
+    if suites is None:
+        return [*found, f"{_FILE.name} says nothing of executorch {version}; add its counts to it"]
+    for suite, expected in suites.items():
+        judged = sum(o.case.suite == suite and o.status in (PASSED, FAILED) for o in outcomes)
+        allowed = sum(
+            count
+            for need, count in expected["unsupported"].items()
+            if need == METAL or need in _absent()
+        )
+        least = expected["cases"] - allowed
+        if judged < least:
+            found.append(f"{suite}: {judged:,} cases were judged, at least {least:,} expected")
+    return found
+
+
+def _absent() -> set[str]:
+    return {name for name in PACKAGES if importlib.util.find_spec(name) is None}
