@@ -57,7 +57,7 @@ def cases() -> Iterator[Case]:
         yield Case(
             "document", f"golden list {name}", _golden_of(content, "list"), REFUSED, fresh=True
         )
-        yield Case("document", f"bench --against {name}", _against(content), REFUSED)
+        yield Case("document", f"bench speech --against {name}", _against(content), REFUSED)
         yield Case("document", f"old report {name}", _over(content), EITHER)
     for path in _GOLDEN_FIELDS:
         for name, value in _WRONG.items():
@@ -78,7 +78,7 @@ def cases() -> Iterator[Case]:
     for name, value in _WRONG.items():
         for key in _BENCHMARK:
             text = json.dumps({**_BENCHMARK, key: value})
-            yield Case("document", f"bench --against {key} {name}", _against(text), REFUSED)
+            yield Case("document", f"bench speech --against {key} {name}", _against(text), REFUSED)
 
 
 def _edited(path: tuple[str, ...], value: Any) -> Callable[[str], str]:
@@ -117,7 +117,7 @@ def _against(content: bytes | str) -> Callable[[Desk], list[str]]:
     def set_up(desk: Desk) -> list[str]:
         file = desk.path("before.json")
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        words = ["bench", "--runs", "1", "--max-new-tokens", "2", "--against", str(file)]
+        words = ["bench", "speech", "--runs", "1", "--max-new-tokens", "2", "--against", str(file)]
         return [*words, "--json", str(desk.old_report())]
 
     return set_up

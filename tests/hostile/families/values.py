@@ -57,7 +57,7 @@ def cases() -> Iterator[Case]:
             yield _case(parameter, name, text, _codes_of_number(parameter, name))
     for parameter in parameters("word"):
         for name, text in _WORDS.items():
-            if parameter.command in ("bench", "matrix") and parameter.flag in _FREE:
+            if parameter.command in ("bench speech", "matrix") and parameter.flag in _FREE:
                 continue  # a whole measurement, which is long
             if parameter.flag == "--reason" and name != "nothing":
                 continue  # a good reason, for which the golden would be written
