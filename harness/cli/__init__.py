@@ -7,9 +7,11 @@ asked for (see `commands`).
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 __all__ = ["main"]
@@ -28,6 +30,7 @@ def main() -> None:
     harness itself name their place; ``VOXTRAL_PARITY_TRACEBACK=1`` shows the whole of it.
     """
     interrupts: list[int] = []
+    started = time.time()
 
     def interrupt(number: int, frame: object) -> None:
         interrupts.append(number)
@@ -44,11 +47,14 @@ def main() -> None:
     except BaseException as problem:
         code, error = 2, problem
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sentence = None
     if interrupts:
-        code = 2
-        _say(_INTERRUPTED)
+        code, sentence = 2, _INTERRUPTED
     elif error is not None:
-        code = _tell(error)
+        code, sentence = _explain(error)
+    if sentence is not None:
+        _say(sentence)
+        _write_failure(sentence, started)
     _close_stdout()
     sys.exit(code)
 
@@ -66,48 +72,58 @@ def _prepare_streams() -> None:
         os.environ.pop("COLUMNS", None)
 
 
-def _tell(error: BaseException) -> int:
-    """Say in one sentence what ended the run; returns the exit code."""
+def _explain(error: BaseException) -> tuple[int, str | None]:
+    """The exit code, and in one sentence what ended the run; None if it has been said."""
     if isinstance(error, SystemExit) and error.code in (None, 0, 2):
-        return 2 if error.code else 0
+        return (2 if error.code else 0), None
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (OSError, ValueError) as unwritable:
         error = unwritable
     if isinstance(error, (BrokenPipeError, SystemExit)):  # by which rich and typer hide it
-        _say("standard output was closed before the end of what was to be said")
-    elif hasattr(error, "show") and hasattr(error, "format_message"):
-        _say_usage(error)
-    else:
-        _say_failure(error)
-    return 2
+        return 2, "standard output was closed before the end of what was to be said"
+    if hasattr(error, "show") and hasattr(error, "format_message"):
+        return 2, _usage(error)
+    return 2, _failure(error)
 
 
-def _say_usage(error: Any) -> None:
+def _usage(error: Any) -> str | None:
     """A command line that cannot be parsed; an empty one of a group of commands gets its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
-        return
+        return None
     context = getattr(error, "ctx", None)
     hint = f" (see `{context.command_path} --help`)" if context is not None else ""
     from harness.errors import HarnessError, in_a_sentence
 
-    _say(in_a_sentence(HarnessError(error.format_message())).rstrip(".") + hint)
+    return in_a_sentence(HarnessError(error.format_message())).rstrip(".") + hint
 
 
-def _say_failure(error: BaseException) -> None:
+def _failure(error: BaseException) -> str:
     from harness.errors import HarnessError, in_a_sentence
 
     sentence = in_a_sentence(error)
     if not isinstance(error, (HarnessError, OSError, MemoryError, RecursionError)):
         sentence = f"internal error at {_place(error)}: {sentence}"
-    _say(sentence)
     if os.environ.get("VOXTRAL_PARITY_TRACEBACK"):
         import traceback
 
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
+    return sentence
+
+
+def _write_failure(sentence: str, started: float) -> None:
+    """Put the failure where ``--json`` asked for a report, whichever command it was."""
+    for word, following in itertools.pairwise([*sys.argv[1:], ""]):
+        name, equals, value = word.partition("=")
+        if name == "--json":
+            from pathlib import Path
+
+            from harness.cli.console import write_failure
+
+            write_failure(Path(value if equals else following), sentence, started)
 
 
 def _place(error: BaseException) -> str:

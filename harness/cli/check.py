@@ -92,49 +92,48 @@ def check(
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
     check_targets(json)
-    with console.failure_report(json):
-        from harness.methods import select_methods
-        from harness.methods.precision import parse_precision
+    from harness.methods import select_methods
+    from harness.methods.precision import parse_precision
 
-        select_methods(methods or ())  # a typo is answered before the slow imports
-        chosen = parse_precision(
-            precision,
-            qlinear=qlinear,
-            qlinear_group_size=qlinear_group_size,
-            decoder_qlinear_scope=decoder_qlinear_scope,
-            qembedding=qembedding,
-            qembedding_group_size=qembedding_group_size,
-        )
-        from harness.parity import Request, report
-        from harness.parity import check as walk
-        from harness.report import print_report, write_json
-        from harness.synthesis import TEXT, Utterance
+    select_methods(methods or ())  # a typo is answered before the slow imports
+    chosen = parse_precision(
+        precision,
+        qlinear=qlinear,
+        qlinear_group_size=qlinear_group_size,
+        decoder_qlinear_scope=decoder_qlinear_scope,
+        qembedding=qembedding,
+        qembedding_group_size=qembedding_group_size,
+    )
+    from harness.parity import Request, report
+    from harness.parity import check as walk
+    from harness.report import print_report, write_json
+    from harness.synthesis import TEXT, Utterance
 
-        request = Request(
-            checkpoint=checkpoint,
-            methods=tuple(methods or ()),
-            precision=chosen,
-            executor=executor,
-            require=require,
-            max_seq_len=max_seq_len,
-            max_codec_frames=max_codec_frames,
-            codec_form=codec_form,
-            without=tuple(without or ()),
-            artifacts=artifacts,
-            fresh=fresh,
-            triangulate=triangulate,
-            speak=speak,
-            utterance=Utterance(TEXT if text is None else text, voice, seed),
-            asr=asr,
-            asr_command=asr_command,
-            runner=runner_path,
-            runner_timeout=runner_timeout,
-        )
-        started = datetime.datetime.now(datetime.UTC)
-        with console.progress() as progress:
-            checked = walk(request, progress)
-        made = report(checked, started, console.command_line())
-        if json is not None:
-            write_json(made, json)
+    request = Request(
+        checkpoint=checkpoint,
+        methods=tuple(methods or ()),
+        precision=chosen,
+        executor=executor,
+        require=require,
+        max_seq_len=max_seq_len,
+        max_codec_frames=max_codec_frames,
+        codec_form=codec_form,
+        without=tuple(without or ()),
+        artifacts=artifacts,
+        fresh=fresh,
+        triangulate=triangulate,
+        speak=speak,
+        utterance=Utterance(TEXT if text is None else text, voice, seed),
+        asr=asr,
+        asr_command=asr_command,
+        runner=runner_path,
+        runner_timeout=runner_timeout,
+    )
+    started = datetime.datetime.now(datetime.UTC)
+    with console.progress() as progress:
+        checked = walk(request, progress)
+    made = report(checked, started, console.command_line())
+    if json is not None:
+        write_json(made, json)
     print_report(made, console.stdout())
     raise typer.Exit(made.exit_code)

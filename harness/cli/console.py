@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-import typer
 from rich.console import Console
 
 from harness.errors import HarnessError, InputError
@@ -19,7 +18,6 @@ from harness.memory import peak_memory
 
 __all__ = [
     "command_line",
-    "failure_report",
     "progress",
     "raw_stdout",
     "stderr",
@@ -49,28 +47,28 @@ def _line(text: str) -> None:
     print(f"· {text}", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def failure_report(json: Path | None) -> Iterator[None]:
-    """Write a report of the failure to `json` where the block makes none.
+def write_failure(json: Path, reason: str, started: float) -> None:
+    """Write a report that says why there is no judgement, in the place of an earlier run's.
 
-    Else the file of an earlier run, green perhaps, would stand for this one.
+    Else that file, green perhaps, would stand for this run; where it cannot be replaced, as on a
+    full disk, it is removed. What this run has written, after `started`, stays. So does whatever is
+    no JSON object: it was named by mistake.
     """
-    try:
-        yield
-    except BaseException as error:
-        if json is not None and not isinstance(error, typer.Exit):
-            write_failure(json, str(error) or type(error).__name__)
-        raise
-
-
-def write_failure(json: Path, reason: str) -> None:
-    """Write a report that says why there is no judgement; what cannot be written is left."""
     from harness.report.failure import failure
     from harness.report.jsonfile import write_json
 
     made = failure(reason, command_line(), metadata.version("voxtral-parity"))
-    with contextlib.suppress(HarnessError, OSError):
-        write_json(made, json)
+    with contextlib.suppress(HarnessError, OSError, ValueError):
+        if json.is_file():
+            with json.open("rb") as file:
+                if json.stat().st_mtime >= started or file.read(1) != b"{":
+                    return
+        elif os.path.lexists(json) or str(json) == ".":
+            return
+        try:
+            write_json(made, json)
+        except HarnessError:
+            json.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -84,7 +84,9 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "golden check": lambda desk: Base(),
     "golden bless": lambda desk: Base(options={"--reason": ""}),
     "golden list": lambda desk: Base(),
-    "bench": lambda desk: Base(options={"--runs": "1", **_SPEECH}),
+    "bench kernels": lambda desk: Base(),
+    "bench export": lambda desk: Base(["no-such-method"]),
+    "bench speech": lambda desk: Base(options={"--runs": "1", **_SPEECH}),
 }
 """What each command is given beside the odd value."""
 

@@ -115,8 +115,8 @@ def locked(desk):
     desk.path("locked").chmod(0)
     return []
 
-def run(main, set_up=lambda desk: []):
-    return examine(Case("a", "b", set_up, {0}, seconds=2), world, main)
+def run(main, set_up=lambda desk: [], seconds=20):
+    return examine(Case("a", "b", set_up, {0}, seconds), world, main)
 
 def spin():
     while True:
@@ -125,7 +125,7 @@ def spin():
 print(json.dumps({
     "quiet": run(lambda: None),
     "asleep": run(lambda: time.sleep(60)),
-    "spinning": run(spin),
+    "spinning": run(spin, seconds=2),
     "greedy": run(lambda: bytearray(3 << 30)),
     "greedier": run(lambda: bytearray(8 << 30)),
     "allowed": run(lambda: open("locked"), locked),

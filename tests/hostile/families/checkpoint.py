@@ -35,7 +35,7 @@ _VALUES: dict[str, Any] = {
     "true": True,
 }
 
-_EVERY_KEY = ("absent", "null", "text", "2**70")
+_EVERY_KEY = ("null", "2**70")
 """Values for every key; the others for those that size something."""
 
 _SIZES = {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tests.hostile.case import ANY, EITHER, REFUSED, Case, Desk
+from tests.hostile.world import ROOT
 
 __all__ = ["cases"]
 
@@ -36,12 +38,17 @@ _WRONG: dict[str, Any] = {
     "2**70": 2**70,
 }
 
-_GOLDEN_FIELDS = (
-    ("format",), ("version",), ("key",), ("key", "method"), ("statistics",), ("codes",),
-    ("codes", "frames"), ("codes", "sha256"), ("provenance",), ("provenance", "date"),
-    ("provenance", "versions"), ("history",), ("statistics", "peak"), ("statistics", "frames"),
-    ("statistics", "band_dbfs"), ("statistics", "envelope_dbfs"), ("statistics", "duration"),
-)  # fmt: skip
+_GOLDEN = Path("golden", "tiny", "codec", "fp32", "cpu.json")
+
+
+def _golden_fields() -> Iterator[tuple[str, ...]]:
+    """Every field of a golden, and some of its statistics."""
+    golden = json.loads((ROOT / _GOLDEN).read_text(encoding="utf-8"))
+    yield from ((name,) for name in golden)
+    for outer in ("key", "inputs", "versions"):
+        yield from ((outer, name) for name in list(golden[outer])[:1])
+    yield from (("statistics", name) for name in ("peak", "frames", "band_dbfs", "pcm_sha256"))
+
 
 _BENCHMARK = {
     "schema": "1",
@@ -57,9 +64,9 @@ def cases() -> Iterator[Case]:
         yield Case(
             "document", f"golden list {name}", _golden_of(content, "list"), REFUSED, fresh=True
         )
-        yield Case("document", f"bench --against {name}", _against(content), REFUSED)
+        yield Case("document", f"bench speech --against {name}", _against(content), REFUSED)
         yield Case("document", f"old report {name}", _over(content), EITHER)
-    for path in _GOLDEN_FIELDS:
+    for path in _golden_fields():
         for name, value in _WRONG.items():
             edit = _edited(path, value)
             label = f"golden list {'.'.join(path)} {name}"
@@ -68,7 +75,7 @@ def cases() -> Iterator[Case]:
         ("peak 0.123", ("statistics", "peak"), 0.123),
         ("peak 1e400", ("statistics", "peak"), float("inf")),
         ("duration 9", ("statistics", "duration"), 9.0),
-        ("codes short", ("codes", "frames"), [[1] * 37]),
+        ("codes short", ("codes",), [[1] * 37]),
         ("empty", (), None),
     ):  # fmt: skip
         content: Any = "" if not path else _edited(path, value)
@@ -78,7 +85,7 @@ def cases() -> Iterator[Case]:
     for name, value in _WRONG.items():
         for key in _BENCHMARK:
             text = json.dumps({**_BENCHMARK, key: value})
-            yield Case("document", f"bench --against {key} {name}", _against(text), REFUSED)
+            yield Case("document", f"bench speech --against {key} {name}", _against(text), REFUSED)
 
 
 def _edited(path: tuple[str, ...], value: Any) -> Callable[[str], str]:
@@ -98,7 +105,7 @@ def _golden_of(
 ) -> Callable[[Desk], list[str]]:
     def set_up(desk: Desk) -> list[str]:
         root = desk.goldens()
-        (file,) = (root / "tiny" / "codec" / "fp32").glob("*.json")
+        file = root.parent / _GOLDEN
         made = content(file.read_text()) if callable(content) else content
         file.write_bytes(made if isinstance(made, bytes) else made.encode())
         return ["golden", command]
@@ -108,7 +115,7 @@ def _golden_of(
 
 def _stray_golden(desk: Desk) -> list[str]:
     root = desk.goldens()
-    stray = root / "tiny" / "codec" / "fp32" / "na\udcefve\n.json"
+    stray = (root.parent / _GOLDEN).with_name("na\udcefve\n.json")
     stray.write_text("{}")
     return ["golden", "check"]
 
@@ -117,7 +124,7 @@ def _against(content: bytes | str) -> Callable[[Desk], list[str]]:
     def set_up(desk: Desk) -> list[str]:
         file = desk.path("before.json")
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        words = ["bench", "--runs", "1", "--max-new-tokens", "2", "--against", str(file)]
+        words = ["bench", "speech", "--runs", "1", "--max-new-tokens", "2", "--against", str(file)]
         return [*words, "--json", str(desk.old_report())]
 
     return set_up

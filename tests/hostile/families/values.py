@@ -44,6 +44,11 @@ _WORDS = {
     "an option": "--fresh",
 }
 
+_THOROUGH = {"check", "synth", "conformance", "inspect"}
+"""Commands of which every option is tried with everything; the others share their options."""
+
+_FEW = {"0", "minus one", "2**63", "text", "nothing", "5,000 characters", "unknown", "not UTF-8"}
+
 _FREE = {"--text", "--asr-command", "names"}
 """Words of the user's own, which need not be refused."""
 
@@ -54,10 +59,14 @@ def cases() -> Iterator[Case]:
     """A number out of range and a word that is no choice are refused, in one short sentence."""
     for parameter in parameters("number"):
         for name, text in _NUMBERS.items():
+            if parameter.command not in _THOROUGH and name not in _FEW:
+                continue
             yield _case(parameter, name, text, _codes_of_number(parameter, name))
     for parameter in parameters("word"):
         for name, text in _WORDS.items():
-            if parameter.command in ("bench", "matrix") and parameter.flag in _FREE:
+            if parameter.command not in _THOROUGH and name not in _FEW:
+                continue
+            if parameter.command in ("bench speech", "matrix") and parameter.flag in _FREE:
                 continue  # a whole measurement, which is long
             if parameter.flag == "--reason" and name != "nothing":
                 continue  # a good reason, for which the golden would be written

@@ -1,0 +1,75 @@
+"""A run that ends early leaves no earlier report where ``--json`` asked for today's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import commands, main
+from harness.errors import InputError
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    path = tmp_path / "report.json"
+    path.write_text('{"exit_code": 0}')
+    return path
+
+
+def end(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) -> None:
+    def run(typed: list[str]) -> Any:
+        raise error
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr("sys.argv", ["voxtral-parity", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("error", [InputError("no such voice"), KeyboardInterrupt(), ValueError()])
+@pytest.mark.parametrize("form", ["--json {}", "--json={}"])
+def test_it_is_replaced_by_the_failure(
+    error: BaseException, form: str, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(monkeypatch, error, "synth", *form.format(report).split())
+    assert json.loads(report.read_text())["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", "--no-such-option"], ["inspect"], ["bench", "speech", "--runs", "many"]]
+)
+def test_a_command_line_that_cannot_be_parsed_does_so_too(
+    arguments: list[str], report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["voxtral-parity", *arguments, "--json", str(report)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert json.loads(report.read_text())["exit_code"] == 2
+
+
+def test_it_is_removed_where_it_cannot_be_replaced(
+    report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise InputError("no space left on device")
+
+    monkeypatch.setattr("harness.report.jsonfile.write_json", full)
+    end(monkeypatch, InputError("no"), "check", "--json", str(report))
+    assert not report.exists()
+
+
+def test_what_this_run_has_written_stays(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: report.stat().st_mtime - 1)
+    end(monkeypatch, BrokenPipeError(), "check", "--json", str(report))
+    assert json.loads(report.read_text()) == {"exit_code": 0}
+
+
+def test_what_is_no_report_is_left_alone(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report.write_bytes(b"\x20\0\0\0ET12")
+    end(monkeypatch, InputError("no"), "inspect", str(report), "--json", str(report))
+    assert report.read_bytes() == b"\x20\0\0\0ET12"
