@@ -21,13 +21,16 @@ from harness.checkpoint.tokenizer import check_tokenizer
 from harness.errors import CheckpointError, InputError, brief
 from harness.files import file_digest, read_json
 
-__all__ = ["DEFAULT_VOICE", "Checkpoint", "open_checkpoint"]
+__all__ = ["DEFAULT_VOICE", "MAX_VOICE_ROWS", "Checkpoint", "open_checkpoint"]
 
 WEIGHTS = "consolidated.safetensors"
 _FILES = ("params.json", WEIGHTS, "tekken.json")
 
 DEFAULT_VOICE = "neutral_female"
 """Upstream's default."""
+
+MAX_VOICE_ROWS = 1 << 14
+"""Rows of a voice's embedding: more than any KV cache takes as a prompt."""
 
 _VOICE_SUFFIXES = (".pt", ".bin")
 
@@ -125,11 +128,21 @@ class Checkpoint:
         for candidate in (path, self.directory / "voice_embedding" / path.name):
             with contextlib.suppress(OSError, ValueError):  # too long a name, or a NUL in it
                 if candidate.exists():
-                    return candidate
+                    return self._bounded(candidate)
         raise InputError(
             f"there is no voice file {brief(voice, 200)}, here or in {self.directory}/"
             "voice_embedding/"
         )
+
+    def _bounded(self, voice: Path) -> Path:
+        """Refuse a file that is no voice by its size, before anybody hashes gigabytes."""
+        size, limit = voice.stat().st_size, MAX_VOICE_ROWS * self.config.decoder.dim * 4 + (1 << 20)
+        if size > limit:
+            raise CheckpointError(
+                f"voice {voice} has {size:,} bytes, and at most {limit:,} are read; is it the "
+                "right file?"
+            )
+        return voice
 
     def voice_note(self, voice: str | None) -> str | None:
         """What to tell the user where `voice` means none: upstream speaks without a word."""
@@ -151,7 +164,7 @@ class Checkpoint:
         for suffix in _VOICE_SUFFIXES:
             path = self.directory / "voice_embedding" / f"{name}{suffix}"
             if name in self.voices() and path.is_file():
-                return path
+                return self._bounded(path)
         voices = self.voices()
         if not voices:
             raise InputError(

@@ -8,15 +8,12 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checkpoint.opening import Checkpoint
+from harness.checkpoint.opening import MAX_VOICE_ROWS, Checkpoint
 from harness.checkpoint.voice_file import read_voice
 from harness.errors import CheckpointError
 from harness.files import read_file
 
-__all__ = ["MAX_ROWS", "load_voice"]
-
-MAX_ROWS = 1 << 14
-"""Rows of a voice: more than any KV cache takes as a prompt."""
+__all__ = ["load_voice"]
 
 
 def load_voice(
@@ -54,11 +51,11 @@ def load_voice(
     if path is None:
         return np.zeros((0, dim), np.float32)
     if path.suffix == ".pt":
-        rows = read_voice(path, MAX_ROWS * dim)
+        rows = read_voice(path, MAX_VOICE_ROWS * dim)
     else:
         peer = path.with_suffix(".pt")
         if peer.is_file():
-            rows_hint = len(read_voice(peer, MAX_ROWS * dim))
+            rows_hint = len(read_voice(peer, MAX_VOICE_ROWS * dim))
         rows = _read_numbers(path, dim, rows_hint)
     if rows.ndim != 2 or rows.shape[1] != dim or not len(rows):
         raise CheckpointError(f"voice {path} must have shape (rows, {dim}) (got {rows.shape})")
@@ -68,7 +65,7 @@ def load_voice(
 
 
 def _read_numbers(path: Path, dim: int, rows: int | None) -> NDArray[np.float32]:
-    raw = read_file(path, "voice", CheckpointError, limit=MAX_ROWS * dim * 4)
+    raw = read_file(path, "voice", CheckpointError, limit=MAX_VOICE_ROWS * dim * 4)
     if rows is not None and len(raw) == rows * dim * 4:
         return np.frombuffer(raw, "<f4").reshape(-1, dim).astype(np.float32)
     # Whatever is a whole number of float32 rows is one of bfloat16 rows too.
