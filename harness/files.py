@@ -104,7 +104,7 @@ def read_file(
                 "right file?"
             )
         try:
-            return file.read(limit)
+            return file.read(size or limit)  # read(n) takes n bytes of memory first
         except OSError as problem:
             raise error(f"{what} {path} cannot be read: {problem.strerror}") from problem
 

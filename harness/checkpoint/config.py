@@ -172,7 +172,7 @@ _CODEC = "multimodal.audio_tokenizer_args"
 # published sizes: what is beyond them would take all memory, or never end. The defaults are
 # upstream's, of keys that the published file does not have.
 _TABLE = {
-    "model_type": Kind("'voxtral_tts'", "voxtral_tts".__eq__),
+    "model_type": Kind("'voxtral_tts'", lambda value: value == "voxtral_tts"),
     **_STACK,
     "n_layers": _LAYERS,
     "vocab_size": integer(1, 2**24),

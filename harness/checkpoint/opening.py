@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import hashlib
-import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,16 +17,20 @@ from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
 from harness.checkpoint.safetensors_file import TensorEntry, non_finite_tensor, read_header
 from harness.checkpoint.shapes import tensor_shapes
-from harness.errors import CheckpointError, InputError
-from harness.files import file_digest
+from harness.checkpoint.tokenizer import check_tokenizer
+from harness.errors import CheckpointError, InputError, brief
+from harness.files import file_digest, read_json
 
-__all__ = ["DEFAULT_VOICE", "Checkpoint", "open_checkpoint"]
+__all__ = ["DEFAULT_VOICE", "MAX_VOICE_ROWS", "Checkpoint", "open_checkpoint"]
 
 WEIGHTS = "consolidated.safetensors"
 _FILES = ("params.json", WEIGHTS, "tekken.json")
 
 DEFAULT_VOICE = "neutral_female"
 """Upstream's default."""
+
+MAX_VOICE_ROWS = 1 << 14
+"""Rows of a voice's embedding: more than any KV cache takes as a prompt."""
 
 _VOICE_SUFFIXES = (".pt", ".bin")
 
@@ -41,13 +45,16 @@ class Checkpoint:
     Attributes
     ----------
     name
-        The preset's name, else the directory's.
+        The preset's name, else the directory's; of a directory called like a preset, with
+        "(directory)" after it.
     directory
         Where the files are.
     params
         Contents of `params.json`.
     config
         The numbers in it, checked.
+    preset
+        Which preset it is; None for a directory of whatever name.
     """
 
     name: str
@@ -119,9 +126,32 @@ class Checkpoint:
         if voice == path.stem:
             return self.voice_file(voice)
         for candidate in (path, self.directory / "voice_embedding" / path.name):
-            if candidate.is_file():
-                return candidate
-        raise InputError(f"there is no voice file {voice}, here or in voice_embedding/")
+            with contextlib.suppress(OSError, ValueError):  # too long a name, or a NUL in it
+                if candidate.exists():
+                    return self._bounded(candidate)
+        raise InputError(
+            f"there is no voice file {brief(voice, 200)}, here or in {self.directory}/"
+            "voice_embedding/"
+        )
+
+    def _bounded(self, voice: Path) -> Path:
+        """Refuse a file that is no voice by its size, before anybody hashes gigabytes."""
+        size, limit = voice.stat().st_size, MAX_VOICE_ROWS * self.config.decoder.dim * 4 + (1 << 20)
+        if size > limit:
+            raise CheckpointError(
+                f"voice {voice} has {size:,} bytes, and at most {limit:,} are read; is it the "
+                "right file?"
+            )
+        return voice
+
+    def voice_note(self, voice: str | None) -> str | None:
+        """What to tell the user where `voice` means none: upstream speaks without a word."""
+        if self.find_voice(voice) is not None:
+            return None
+        return (
+            f"checkpoint {self.name} has no voice {DEFAULT_VOICE} in voice_embedding/: it speaks "
+            "without a voice, as upstream's runner does; name one by --voice"
+        )
 
     def voice_file(self, name: str) -> Path:
         """Path of a voice's embedding, `.pt` before `.bin` as upstream prefers.
@@ -134,9 +164,14 @@ class Checkpoint:
         for suffix in _VOICE_SUFFIXES:
             path = self.directory / "voice_embedding" / f"{name}{suffix}"
             if name in self.voices() and path.is_file():
-                return path
-        known = ", ".join(self.voices()) or "none"
-        raise InputError(f"voice must be one of {known} (got {name!r})")
+                return self._bounded(path)
+        voices = self.voices()
+        if not voices:
+            raise InputError(
+                f"there is no voice {brief(name)}: {self.directory}/voice_embedding/ holds none; "
+                "give the path of a .pt or .bin file"
+            )
+        raise InputError(f"voice must be one of {', '.join(voices)} (got {brief(name)})")
 
 
 def open_checkpoint(
@@ -161,15 +196,18 @@ def open_checkpoint(
         of a type other than bfloat16.
     """
     if isinstance(spec, str) and spec in PRESETS:
-        directory = _synthetic(spec, progress)
-        return dataclasses.replace(_check(spec, directory), preset=spec)
-    directory = Path(spec)
-    if not directory.is_dir():
+        if os.path.isdir(spec):
+            progress(f"{spec} is the preset; for the directory of that name, write ./{spec}")
+        return _check(_synthetic(spec, progress), spec, preset=spec)
+    # None of the calls that Path offers for this takes a name of any length.
+    if not os.path.isdir(spec):
         raise InputError(
-            f"checkpoint must be {', '.join(PRESETS)} or a directory (got {str(spec)!r}, "
+            f"checkpoint must be {', '.join(PRESETS)} or a directory (got {brief(str(spec), 200)}, "
             "which is neither)"
         )
-    return _check(directory.resolve().name, directory.resolve())
+    directory = Path(spec).resolve()
+    name = directory.name or str(directory)
+    return _check(directory, f"{name} (directory)" if name in PRESETS else name)
 
 
 def _synthetic(name: str, progress: Callable[[str], None]) -> Path:
@@ -187,32 +225,32 @@ def _synthetic(name: str, progress: Callable[[str], None]) -> Path:
     return entry.path / folder
 
 
-def _check(name: str, directory: Path) -> Checkpoint:
-    missing = [file for file in _FILES if not (directory / file).is_file()]
+def _check(directory: Path, name: str, preset: str | None = None) -> Checkpoint:
+    missing = [file for file in _FILES if not (directory / file).exists()]
     if missing:
         raise CheckpointError(
-            f"checkpoint {name} has no {', '.join(missing)}; a checkpoint directory holds "
+            f"checkpoint {directory} has no {', '.join(missing)}; a checkpoint directory holds "
             f"{', '.join(_FILES)} and voice_embedding/"
         )
-    params = _read_json(directory / "params.json")
-    config = read_config(params)
-    _check_tensors(tensor_shapes(params), read_header(directory / WEIGHTS))
-    _read_json(directory / "tekken.json")
-    return Checkpoint(name=name, directory=directory, params=params, config=config)
+    file = directory / "params.json"
+    params = _read_object(file, limit=1 << 20)
+    config = read_config(params, file)
+    weights = directory / WEIGHTS
+    _check_tensors(weights, tensor_shapes(params), read_header(weights))
+    tokenizer = directory / "tekken.json"
+    check_tokenizer(_read_object(tokenizer, limit=1 << 26), tokenizer)
+    return Checkpoint(name, directory, params, config, preset)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        contents = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is not readable JSON: {error}") from error
+def _read_object(path: Path, limit: int) -> dict[str, Any]:
+    contents = read_json(path, "checkpoint file", CheckpointError, limit=limit)
     if not isinstance(contents, dict):
-        raise CheckpointError(f"{path.name} must be a JSON object (got {type(contents).__name__})")
+        raise CheckpointError(f"{path} must be a JSON object (got {brief(contents)})")
     return contents
 
 
 def _check_tensors(
-    shapes: Mapping[str, tuple[int, ...]], entries: Mapping[str, TensorEntry]
+    path: Path, shapes: Mapping[str, tuple[int, ...]], entries: Mapping[str, TensorEntry]
 ) -> None:
     """Refuse a file whose tensors are not those that `params.json` calls for."""
     missing = sorted(set(shapes) - set(entries))
@@ -239,6 +277,6 @@ def _check_tensors(
     ]
     if faults:
         raise CheckpointError(
-            f"{WEIGHTS} does not hold the {len(shapes)} tensors that params.json calls for: "
+            f"{path} does not hold the {len(shapes)} tensors that params.json calls for: "
             f"{'; '.join(faults)}"
         )

@@ -17,23 +17,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import CheckpointError
+from harness.arrays import Array
+from harness.errors import CheckpointError, brief, in_a_sentence
+from harness.files import open_file
 
-__all__ = ["TensorEntry", "non_finite_tensor", "read_header", "write_bfloat16"]
+__all__ = ["TensorEntry", "non_finite_tensor", "open_tensors", "read_header", "write_bfloat16"]
 
-# The safetensors library refuses longer headers; 386 tensors take 50 kB.
-_MAX_HEADER = 100_000_000
+# 386 tensors take 50 kB.
+_MAX_HEADER = 1 << 24
 
 _RUN = 1 << 22
 """Bytes read at a time."""
+
+_MAX_AXES = 8
 
 _BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2,
     "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
+
+_NUMPY = {
+    "I8": np.dtype(np.int8),
+    "F32": np.dtype("<f4"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+}
+"""Of the types that the harness writes or reads."""
 
 
 @dataclass(frozen=True)
@@ -52,68 +64,92 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     Raises
     ------
     CheckpointError
-        The file is missing or truncated, or its header is too long, no JSON, or claims
-        bytes outside the file, of another number than its shape needs, or of two tensors.
+        The file is missing, no regular file or truncated, or its header is too long, no JSON, or
+        claims bytes outside the file, of another number than its shape needs, or of two tensors.
     """
+    with open_file(path, "weights", CheckpointError) as file:
+        size = os.fstat(file.fileno()).st_size
+        prefix = file.read(8)
+        length = int.from_bytes(prefix, "little")
+        if len(prefix) < 8 or length > min(size - 8, _MAX_HEADER):
+            raise CheckpointError(
+                f"{path} is no whole safetensors file: its header would take {length} bytes, and "
+                f"the file has {size}; fetch it again"
+            )
+        text = file.read(length)
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            prefix = file.read(8)
-            length = int.from_bytes(prefix, "little")
-            if len(prefix) < 8 or length > min(size - 8, _MAX_HEADER):
-                raise CheckpointError(
-                    f"{path.name} is no whole safetensors file: its header would take {length} "
-                    f"bytes, and the file has {size}; fetch it again"
-                )
-            text = file.read(length)
-    except OSError as error:
-        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from error
-    try:
-        header = json.loads(text)
+        header = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name}: its header is not JSON ({error})") from error
+        raise CheckpointError(f"{path}: its header is not JSON ({in_a_sentence(error)})") from error
     if not isinstance(header, dict):
-        raise CheckpointError(f"{path.name}: its header is not a JSON object")
-    header.pop("__metadata__", None)
+        raise CheckpointError(f"{path}: its header is not a JSON object")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise CheckpointError(f"{path}: __metadata__ of its header must map names to strings")
     start = 8 + length
-    entries = {name: _entry(path.name, name, item, start) for name, item in header.items()}
-    _check_layout(path.name, entries, start, size)
+    entries = {name: _entry(path, name, item, start) for name, item in header.items()}
+    _check_layout(path, entries, start, size)
     return entries
 
 
-def _entry(file: str, name: str, item: Any, start: int) -> TensorEntry:
-    try:
-        dtype, shape, (begin, end) = item["dtype"], item["shape"], item["data_offsets"]
-        numbers = [*shape, begin, end]
-        if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
-            raise ValueError("sizes and offsets must be natural numbers")
-        need = math.prod(shape) * _BYTES[dtype]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{file}: the entry of tensor {name} is damaged ({error})") from error
+def open_tensors(path: Path) -> dict[str, Array]:
+    """The tensors of a file by their names, each mapped by itself; what is written stays private.
+
+    Each has a mapping of its own, which goes with it; the pages of one mapping of the whole file
+    would count as memory until the last is gone.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_header`, or a tensor is of a type that numpy has not.
+    """
+    entries = read_header(path)
+    odd = [entry.dtype for entry in entries.values() if entry.dtype not in _NUMPY]
+    if odd:
+        raise CheckpointError(f"{path} holds tensors of type {odd[0]}, which cannot be read")
+    return {
+        name: np.memmap(path, _NUMPY[entry.dtype], "c", entry.begin, entry.shape)
+        for name, entry in entries.items()
+    }
+
+
+def _entry(path: Path, name: str, item: Any, start: int) -> TensorEntry:
+    match item:
+        case {"dtype": str() as dtype, "shape": [*shape], "data_offsets": [begin, end]} if (
+            dtype in _BYTES
+            and len(shape) <= _MAX_AXES
+            and all(type(number) is int and 0 <= number < 2**62 for number in (*shape, begin, end))
+        ):
+            need = math.prod(shape) * _BYTES[dtype]
+        case _:
+            raise CheckpointError(
+                f"{path}: the entry of tensor {brief(name)} is damaged: it must be a known dtype, "
+                f"a shape of up to {_MAX_AXES} sizes and two data_offsets (got {brief(item)})"
+            )
     if end - begin != need:
         raise CheckpointError(
-            f"{file}: tensor {name} of shape {tuple(shape)} and type {dtype} needs {need} bytes "
-            f"(its entry has {end - begin})"
+            f"{path}: tensor {brief(name)} of shape {brief(tuple(shape))} and type {dtype} needs "
+            f"{brief(need)} bytes (its entry has {end - begin})"
         )
     return TensorEntry(dtype, tuple(shape), start + begin, start + end)
 
 
-def _check_layout(file: str, entries: Mapping[str, TensorEntry], start: int, size: int) -> None:
+def _check_layout(path: Path, entries: Mapping[str, TensorEntry], start: int, size: int) -> None:
     """Tensors follow one another without gap or overlap, and fill the file."""
     position, previous = start, "the header"
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != position:
             fault = "overlaps" if entry.begin < position else "leaves a gap after"
-            raise CheckpointError(f"{file}: tensor {name} {fault} {previous}")
+            raise CheckpointError(f"{path}: tensor {brief(name)} {fault} {previous}")
         if entry.end > size:
             raise CheckpointError(
-                f"{file} is truncated: tensor {name} ends at byte {entry.end}, and the file "
+                f"{path} is truncated: tensor {brief(name)} ends at byte {entry.end}, and the file "
                 f"has {size}; fetch it again"
             )
-        position, previous = entry.end, f"tensor {name}"
+        position, previous = entry.end, f"tensor {brief(name)}"
     if position != size:
         raise CheckpointError(
-            f"{file} has {size - position} bytes after its last tensor that no entry claims"
+            f"{path} has {size - position} bytes after its last tensor that no entry claims"
         )
 
 

@@ -1,4 +1,4 @@
-"""Cut a small Tekken tokenizer from the real one that mistral-common carries."""
+"""Check a Tekken tokenizer; cut a small one from the real one that mistral-common carries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+from harness.checkpoint.table import integer, mapping, number, objects, read_table, text, under
 from harness.errors import UnavailableError
 
-__all__ = ["cut_tokenizer"]
+__all__ = ["check_tokenizer", "cut_tokenizer"]
 
 _SOURCE = "tekken_240911.json"
 
@@ -26,6 +28,39 @@ _NAMES: Mapping[int, str] = {
     24: "[AUDIO]", 25: "[BEGIN_AUDIO]", 26: "[OUTPUT_AUDIO]", 34: "[TRANSCRIBE]",
     35: "[REPEAT_AUDIO_TEXT]", 36: "[NEXT_AUDIO_TEXT]",
 }  # fmt: skip
+
+
+# What mistral-common reads of `tekken.json`. It checks little of it: a count makes as many tokens,
+# and an empty pattern panics in Rust.
+_TABLE = {
+    **under("config", {
+        "pattern": text(10_000),
+        "default_vocab_size": integer(1, 2**20),
+        "default_num_special_tokens": integer(1, 2**16),
+        "version": text(20),
+    }),
+    "vocab": objects(2**20),
+    "special_tokens": objects(2**16),
+    **under("audio", {
+        "sampling_rate": integer(1, 10**6),
+        "frame_rate": number(1000),
+        "audio_encoding_config.num_mel_bins": integer(1, 2**16),
+        "audio_encoding_config.hop_length": integer(1, 2**16),
+        "audio_encoding_config.window_size": integer(1, 2**16),
+        "voice_num_audio_tokens": mapping(integer(1, 2**14), 1000),
+    }),
+}  # fmt: skip
+
+
+def check_tokenizer(contents: Mapping[str, Any], file: Path | str) -> None:
+    """Refuse the contents of a `tekken.json` that mistral-common could not bear.
+
+    Raises
+    ------
+    CheckpointError
+        A value is missing, or not of its type or range.
+    """
+    read_table(contents, _TABLE, file)
 
 
 def cut_tokenizer(vocab_size: int, voices: Mapping[str, int]) -> bytes:

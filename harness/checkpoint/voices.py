@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from harness.checkpoint.opening import Checkpoint
+from harness.checkpoint.opening import MAX_VOICE_ROWS, Checkpoint
+from harness.checkpoint.voice_file import read_voice
 from harness.errors import CheckpointError
+from harness.files import read_file
 
 __all__ = ["load_voice"]
 
@@ -21,7 +21,7 @@ def load_voice(
 ) -> NDArray[np.float32]:
     """The embedding of a voice, float32, shape (rows, dim).
 
-    A `.pt` file is read weights-only, so that a hostile one cannot run code. A `.bin` file is
+    Of a `.pt` file nothing runs, so that a hostile one can do no harm. A `.bin` file is
     bare numbers, float32 if that gives as many rows as is expected, else bfloat16 if its size
     allows, else float32.
 
@@ -51,33 +51,21 @@ def load_voice(
     if path is None:
         return np.zeros((0, dim), np.float32)
     if path.suffix == ".pt":
-        rows = _read_tensor(path)
+        rows = read_voice(path, MAX_VOICE_ROWS * dim)
     else:
         peer = path.with_suffix(".pt")
-        rows = _read_numbers(path, dim, len(_read_tensor(peer)) if peer.is_file() else rows_hint)
+        if peer.is_file():
+            rows_hint = len(read_voice(peer, MAX_VOICE_ROWS * dim))
+        rows = _read_numbers(path, dim, rows_hint)
     if rows.ndim != 2 or rows.shape[1] != dim or not len(rows):
-        raise CheckpointError(f"{_name(path)} must have shape (rows, {dim}) (got {rows.shape})")
+        raise CheckpointError(f"voice {path} must have shape (rows, {dim}) (got {rows.shape})")
     if not np.isfinite(rows).all():
-        raise CheckpointError(f"{_name(path)} holds NaN or infinite values")
+        raise CheckpointError(f"voice {path} holds NaN or infinite values")
     return rows
 
 
-def _read_tensor(path: Path) -> NDArray[np.float32]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        return np.ascontiguousarray(loaded.float().numpy())
-    except (
-        OSError, RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError
-    ) as error:  # fmt: skip
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{_name(path)} cannot be read: {reason}") from error
-
-
 def _read_numbers(path: Path, dim: int, rows: int | None) -> NDArray[np.float32]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{_name(path)} cannot be read: {error.strerror}") from error
+    raw = read_file(path, "voice", CheckpointError, limit=MAX_VOICE_ROWS * dim * 4)
     if rows is not None and len(raw) == rows * dim * 4:
         return np.frombuffer(raw, "<f4").reshape(-1, dim).astype(np.float32)
     # Whatever is a whole number of float32 rows is one of bfloat16 rows too.
@@ -85,10 +73,6 @@ def _read_numbers(path: Path, dim: int, rows: int | None) -> NDArray[np.float32]
         values = np.frombuffer(raw, "<u2").astype(np.uint16).view(ml_dtypes.bfloat16)
         return values.reshape(-1, dim).astype(np.float32)
     raise CheckpointError(
-        f"{_name(path)} must be whole rows of {dim} bfloat16 or float32 numbers "
+        f"voice {path} must be whole rows of {dim} bfloat16 or float32 numbers "
         f"(got {len(raw)} bytes)"
     )
-
-
-def _name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}" if path.parent.name else path.name

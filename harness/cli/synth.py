@@ -132,8 +132,9 @@ def synth(
         if request.utterance.streaming:
             request = with_room_for_chunks(request)
         who = open_speaker(request, eager=executor == EAGER, progress=say, play=play)
-        if not who.checkpoint.voices() and voice is None:
-            say("the checkpoint has no voice_embedding/: speaking without a voice")
+        note = who.checkpoint.voice_note(voice)
+        if note is not None:
+            say(note)
         who.prepare()
         name = who.name
         say(f"speaking on {name}")

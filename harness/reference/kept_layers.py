@@ -11,12 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
-import numpy as np
-
 from harness.arrays import Array
 from harness.cache import digest_of, maker, path_of
-from harness.checkpoint.safetensors_file import read_header
+from harness.checkpoint.safetensors_file import open_tensors
 from harness.errors import CheckpointError
 
 __all__ = ["FILE", "KIND", "QUANTIZERS", "TENSORS", "layer_facts", "layer_path", "read_layer"]
@@ -32,12 +29,6 @@ QUANTIZERS: Mapping[str, tuple[str, ...]] = {
 
 TENSORS = ("qdata", "scale", "zero_point")
 """torchao's names: int8 values (rows, columns), their scales and zero points (rows, groups)."""
-
-_NUMPY = {
-    "I8": np.dtype(np.int8),
-    "F32": np.dtype(np.float32),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-}
 
 
 def layer_facts(
@@ -85,12 +76,7 @@ def layer_path(fqn: str, width: str, group_size: int, float_type: str, weights: 
 def read_layer(path: Path) -> dict[str, Array] | None:
     """The arrays in a layer's file, mapped; None where there is no file, or none that is whole."""
     try:
-        entries = read_header(path)
-        if set(entries) != set(TENSORS) or any(e.dtype not in _NUMPY for e in entries.values()):
-            return None
-        return {
-            name: np.memmap(path, _NUMPY[entry.dtype], "r", entry.begin, entry.shape)
-            for name, entry in entries.items()
-        }
+        tensors = open_tensors(path)
     except (CheckpointError, OSError):
         return None
+    return tensors if set(tensors) == set(TENSORS) else None

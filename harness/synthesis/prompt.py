@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checkpoint import DEFAULT_VOICE, Checkpoint
-from harness.errors import CheckpointError, InputError
+from harness.errors import CheckpointError, InputError, in_a_sentence
 
 __all__ = ["build_prompt", "check_text", "open_tokenizer"]
 
@@ -51,7 +52,9 @@ def build_prompt(
     config = checkpoint.config
     tokenizer = open_tokenizer(checkpoint.tokenizer)
     check_text(text)
-    spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
+    path = checkpoint.tokenizer
+    with _mistral_common(path, "encode the text"):
+        spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
     documented = [
         _BOS,
         config.begin_audio_token_id,
@@ -63,17 +66,20 @@ def build_prompt(
     ]
     name = voice or DEFAULT_VOICE
     named = voice_rows > 0 and name == Path(name).stem
-    ids = _speech_request(tokenizer, text, name) if named else documented
+    ids = documented
+    if named:
+        with _mistral_common(path, f"make a speech prompt for voice {name}"):
+            ids = _speech_request(tokenizer, text, name)
     if ids != documented:
         raise CheckpointError(
-            f"tekken.json lays out the prompt for voice {name} as {_brief(ids)}; the model "
+            f"{path} lays out the prompt for voice {name} as {_brief(ids)}; the model "
             f"and its voice embedding of {voice_rows} rows expect {_brief(documented)}"
         )
     beyond = [token for token in ids if token >= config.vocab_size]
     if beyond:
         piece = tokenizer.instruct_tokenizer.tokenizer.id_to_piece(beyond[0])
         raise CheckpointError(
-            f"the text's token {beyond[0]} ({piece!r}) has no embedding: tekken.json has more "
+            f"the text's token {beyond[0]} ({piece!r}) has no embedding: {path} has more "
             f"tokens than params.json's vocab_size {config.vocab_size}"
         )
     return np.array([ids], np.int64)
@@ -99,16 +105,10 @@ def check_text(text: str) -> None:
 
 
 def _speech_request(tokenizer: Any, text: str, voice: str) -> list[int]:
-    from mistral_common.exceptions import MistralCommonException
     from mistral_common.protocol.speech.request import SpeechRequest
 
-    try:
-        request = SpeechRequest(input=text, voice=voice)
-        return list(tokenizer.encode_speech_request(request).tokens)
-    except MistralCommonException as error:
-        raise CheckpointError(
-            f"tekken.json cannot make a speech prompt for voice {voice}: {error}"
-        ) from error
+    request = SpeechRequest(input=text, voice=voice)
+    return list(tokenizer.encode_speech_request(request).tokens)
 
 
 @lru_cache(maxsize=4)
@@ -120,13 +120,24 @@ def open_tokenizer(path: Path) -> Any:
     CheckpointError
         The file cannot be opened as one.
     """
-    from mistral_common.exceptions import MistralCommonException
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
-    try:
+    with _mistral_common(path, "open it"):
         return MistralTokenizer.from_file(path)
-    except (MistralCommonException, AssertionError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"mistral-common cannot open {path.name}: {error!r}") from error
+
+
+@contextmanager
+def _mistral_common(path: Path, task: str) -> Iterator[None]:
+    """Say of which file a failure of mistral-common is; a damaged one makes it raise anything."""
+    try:
+        yield
+    except BaseException as error:
+        panic = type(error).__name__ == "PanicException"  # of tiktoken's Rust, and no Exception
+        if isinstance(error, MemoryError) or not (panic or isinstance(error, Exception)):
+            raise
+        raise CheckpointError(
+            f"{path}: mistral-common cannot {task}: {in_a_sentence(error)}"
+        ) from error
 
 
 def _brief(ids: Sequence[int]) -> str:

@@ -22,8 +22,6 @@ def warm_up(run: Runner, checkpoint: Checkpoint, dtype: str, state: str = "speec
     ----------
     ``examples/models/voxtral_tts/voxtral_tts_runner.cpp`` (`warmup`).
     """
-    import harness.checkpoint.voices  # noqa: F401 - brings torch, in a second
-
     open_tokenizer(checkpoint.tokenizer)
     config = checkpoint.config
     hidden = as_array(np.zeros((1, config.decoder.dim)), dtype)

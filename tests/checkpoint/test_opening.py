@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,117 @@ def test_a_directory_opens_through_the_same_door(tiny: Checkpoint, directory: Pa
     assert copy.digest == tiny.digest
 
 
+@pytest.mark.parametrize("name", ["tiny", "small", "full"])
+def test_a_directory_called_like_a_preset_is_a_directory(
+    directory: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.rename(directory.with_name(name))
+    monkeypatch.chdir(directory.parent)
+    for spec in (f"./{name}", f"{name}/", str(directory.with_name(name)), Path(name)):
+        found = open_checkpoint(spec)
+        assert found.preset is None
+        assert found.name == f"{name} (directory)"
+        assert found.directory == directory.with_name(name)
+
+
+def test_of_a_preset_and_a_directory_the_preset_wins_and_says_so(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.rename(directory.with_name("tiny"))
+    monkeypatch.chdir(directory.parent)
+    said: list[str] = []
+    found = open_checkpoint("tiny", said.append)
+    assert (found.name, found.preset) == ("tiny", "tiny")
+    assert found.directory != directory.with_name("tiny")
+    assert said == ["tiny is the preset; for the directory of that name, write ./tiny"]
+
+
+@pytest.mark.parametrize("spec", ["x" * 5000, "x" * 300, "", "a\0b"])
+def test_a_path_that_no_file_can_have_is_refused(spec: str) -> None:
+    with pytest.raises(InputError, match="must be tiny, small, full or a directory") as caught:
+        open_checkpoint(spec)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["params.json", WEIGHTS, "tekken.json"])
+def test_a_pipe_in_a_checkpoint_is_refused_and_not_waited_for(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    os.mkfifo(directory / name)
+    with pytest.raises(CheckpointError, match=rf"copy/{name} cannot be read: .* not a regular"):
+        open_checkpoint(directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "message"),
+    [
+        ("params.json", b" " * ((1 << 20) + 1), "at most 1,048,576 are read"),
+        ("params.json", b"[" * 100_000, "nested too deeply"),
+        ("tekken.json", b'{"a": ' * 100_000, "nested too deeply"),
+        ("params.json", b'{"dim": ' + b"1" * 5000 + b"}", "is not readable JSON"),
+    ],
+)
+def test_a_hostile_file_is_one_sentence(
+    directory: Path, name: str, contents: bytes, message: str
+) -> None:
+    (directory / name).write_bytes(contents)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        open_checkpoint(directory)
+    assert f"copy/{name}" in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("config", None, "config must be an object (got None)"),
+        (
+            "config.pattern",
+            "",
+            "config.pattern must be a string of 1 to 10,000 characters (got '')",
+        ),
+        ("config.default_num_special_tokens", 10**9, "must be an integer from 1 to 65,536"),
+        ("config.default_vocab_size", "8192", "must be an integer from 1 to 1,048,576"),
+        ("vocab", {}, "vocab must be a list of up to 1,048,576 objects (got {})"),
+        ("special_tokens", [1], "special_tokens must be a list of up to 65,536 objects"),
+        ("audio", [], "audio must be an object (got [])"),
+        ("audio.sampling_rate", 2**31, "must be an integer from 1 to 1,000,000"),
+        ("audio.frame_rate", 0, "must be a number above 0 and up to 1000"),
+        ("audio.voice_num_audio_tokens", {"a": "twelve"}, "each with an integer from 1 to 16,384"),
+        ("audio.voice_num_audio_tokens", {"a": 10**9}, "each with an integer from 1 to 16,384"),
+    ],
+)
+def test_a_tokenizer_that_mistral_common_could_not_bear_is_refused(
+    directory: Path, path: str, value: object, message: str
+) -> None:
+    contents = json.loads((directory / "tekken.json").read_text())
+    *parents, last = path.split(".")
+    holder = contents
+    for parent in parents:
+        holder = holder[parent]
+    holder[last] = value
+    (directory / "tekken.json").write_text(json.dumps(contents))
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(directory)
+    assert str(caught.value).startswith(f"{directory}/tekken.json: {path} must be ")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_checkpoint_without_voices_says_so(directory: Path) -> None:
+    shutil.rmtree(directory / "voice_embedding")
+    checkpoint = open_checkpoint(directory)
+    note = checkpoint.voice_note(None)
+    assert note is not None
+    assert note.startswith("checkpoint copy has no voice neutral_female in voice_embedding/")
+    with pytest.raises(InputError, match=r"no voice 'anna': .*/voice_embedding/ holds none"):
+        checkpoint.voice_file("anna")
+
+
+def test_with_a_voice_there_is_nothing_to_note(tiny: Checkpoint) -> None:
+    assert tiny.voice_note(None) is None
+    assert tiny.voice_note("casual_male") is None
+
+
 def test_an_unknown_name_lists_the_presets() -> None:
     with pytest.raises(InputError, match=r"must be tiny, small, full or a directory \(got 'tny'"):
         open_checkpoint("tny")
@@ -55,7 +168,7 @@ def test_an_unknown_name_lists_the_presets() -> None:
 @pytest.mark.parametrize("name", ["params.json", WEIGHTS, "tekken.json"])
 def test_a_missing_file_is_named(directory: Path, name: str) -> None:
     (directory / name).unlink()
-    with pytest.raises(CheckpointError, match=f"checkpoint copy has no {name}"):
+    with pytest.raises(CheckpointError, match=f"checkpoint .*/copy has no {name}"):
         open_checkpoint(directory)
 
 
@@ -69,7 +182,7 @@ def test_unreadable_json_is_named(directory: Path, name: str, contents: bytes) -
 
 def test_json_that_is_no_object_is_refused(directory: Path) -> None:
     (directory / "params.json").write_text("[1]")
-    with pytest.raises(CheckpointError, match=r"params\.json must be a JSON object \(got list\)"):
+    with pytest.raises(CheckpointError, match=r"params\.json must be a JSON object \(got \[1\]\)"):
         open_checkpoint(directory)
 
 

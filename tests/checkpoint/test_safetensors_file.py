@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.checkpoint.safetensors_file import non_finite_tensor, read_header, write_bfloat16
+from harness.checkpoint.safetensors_file import (
+    non_finite_tensor,
+    open_tensors,
+    read_header,
+    write_bfloat16,
+)
 from harness.errors import CheckpointError
 
 ONE = 0x3F80
@@ -80,22 +86,33 @@ def test_every_truncation_is_refused(written: Path, tmp_path: Path) -> None:
         (b"{", "not JSON"),
         (b"[]", "not a JSON object"),
         (b"[" * 100_000, "not JSON"),
-        ({"a": entry(0, 16, [8])}, "truncated: tensor a ends at byte"),
+        ({"a": entry(0, 16, [8])}, "truncated: tensor 'a' ends at byte"),
         ({"a": entry(0, 8, [5])}, "needs 10 bytes"),
         ({"a": entry(0, 4, [2])}, "4 bytes after its last tensor"),
-        ({"a": entry(0, 8, [4]), "b": entry(4, 8, [2])}, "tensor b overlaps tensor a"),
-        ({"a": entry(4, 8, [2])}, "tensor a leaves a gap after the header"),
+        ({"a": entry(0, 8, [4]), "b": entry(4, 8, [2])}, "tensor 'b' overlaps tensor 'a'"),
+        ({"a": entry(4, 8, [2])}, "tensor 'a' leaves a gap after the header"),
         ({"a": entry(8, 0, [4])}, "needs 8 bytes"),
-        ({"a": entry(0, 8, [-4])}, "entry of tensor a is damaged"),
-        ({"a": entry(0, 8, [4], "Q4")}, "entry of tensor a is damaged"),
-        ({"a": {"dtype": "BF16"}}, "entry of tensor a is damaged"),
-        ({"a": entry(0, 8, [10**30])}, "entry of tensor a is damaged"),
-        ({"a": "BF16"}, "entry of tensor a is damaged"),
+        ({"a": entry(0, 8, [-4])}, "entry of tensor 'a' is damaged"),
+        ({"a": entry(0, 8, [4], "Q4")}, "entry of tensor 'a' is damaged"),
+        ({"a": {**entry(0, 8, [4]), "dtype": ["BF16"]}}, "damaged: it must be a known dtype"),
+        ({"a": {"dtype": "BF16"}}, "entry of tensor 'a' is damaged"),
+        ({"a": entry(0, 8, [10**30])}, "entry of tensor 'a' is damaged"),
+        ({"a": entry(0, 8, [2**61] * 20_000)}, "entry of tensor 'a' is damaged"),
+        ({"a": entry(0, 8, [2**61] * 8)}, "needs an integer of 490 bits bytes"),
+        ({"a" * 10**6: entry(0, 8, [5])}, "needs 10 bytes"),
+        ({"a": "BF16"}, "entry of tensor 'a' is damaged"),
+        ({"__metadata__": [1], "a": entry(0, 8, [4])}, "__metadata__ .* must map names to strings"),
+        (b"\xef\xbb\xbf{}", "header is not JSON"),
+        ("{}".encode("utf-16"), "header is not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "header is not JSON"),
     ],
 )
 def test_a_header_that_lies_is_refused(tmp_path: Path, header: Any, message: str) -> None:
-    with pytest.raises(CheckpointError, match=message):
-        read_header(forge(tmp_path / "w", header))
+    path = forge(tmp_path / "w", header)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_header(path)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 600
 
 
 def test_a_huge_header_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -108,6 +125,19 @@ def test_a_huge_header_is_refused_before_it_is_read(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_header(tmp_path / "none.safetensors")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "w")
+    with pytest.raises(CheckpointError, match="is not a regular file"):
+        read_header(tmp_path / "w")
+
+
+def test_tensors_are_mapped_and_writing_to_one_leaves_the_file_alone(written: Path) -> None:
+    tensors = open_tensors(written)
+    assert tensors["b"].astype(np.float32).tolist() == [[1.0] * 3] * 2
+    tensors["b"][:] = 0
+    assert open_tensors(written)["b"].astype(np.float32).tolist() == [[1.0] * 3] * 2
 
 
 def test_a_writer_that_makes_too_few_rows_fails(tmp_path: Path) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +105,151 @@ def test_a_truncated_voice_is_refused(directory: Path) -> None:
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(CheckpointError, match=r"neutral_female\.pt cannot be read"):
         load_voice(open_checkpoint(directory), "neutral_female")
+
+
+def nested() -> torch.Tensor:
+    return torch.nested.nested_tensor([torch.zeros(2, 256), torch.zeros(3, 256)])
+
+
+def quantised() -> torch.Tensor:
+    return torch.quantize_per_tensor(torch.zeros(3, 256), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: torch.zeros(3, 256).to_sparse(),
+            r"asks for 'torch\._utils\._rebuild_sparse_tensor'",
+        ),
+        (
+            lambda: torch.zeros(3, 256, device="meta"),
+            r"asks for 'torch\._utils\._rebuild_meta_tensor",
+        ),
+        (quantised, r"asks for 'torch\._utils\._rebuild_qtensor'"),
+        (nested, r"asks for 'torch\._utils\._rebuild_nested_tensor'"),
+        (
+            lambda: torch.nn.Parameter(torch.zeros(3, 256)),
+            r"asks for 'torch\._utils\._rebuild_param",
+        ),
+        (lambda: torch.zeros(3, 256, dtype=torch.float64), r"asks for 'torch\.DoubleStorage'"),
+        (lambda: torch.zeros(3, 256, dtype=torch.int32), r"asks for 'torch\.IntStorage'"),
+        (lambda: torch.zeros(1, 1).expand(10**6, 256), "numbers, and at most 4,194,304 fit"),
+        (
+            lambda: torch.zeros(1, 256).expand(9, 256),
+            r"not contiguous \(shape \(9, 256\), strides \(0, 1",
+        ),
+        (lambda: torch.zeros(256, 3).T, r"not contiguous \(shape \(3, 256\), strides \(1, 3"),
+        (lambda: torch.zeros(17_000, 256), "4,352,000 numbers, and at most 4,194,304 fit"),
+        (lambda: [torch.zeros(3, 256)], "it holds a list, not a bare tensor"),
+        (lambda: {"a": 1}, "it holds a dict, not a bare tensor"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_plain_tensor_is_one_sentence(
+    directory: Path, make: Callable[[], Any], message: str
+) -> None:
+    path = directory / "voice_embedding" / "odd.pt"
+    torch.save(make(), path)
+    refused(directory, "odd", message)
+
+
+def refused(directory: Path, voice: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_voice(open_checkpoint(directory), voice)
+    assert f"{directory}/voice_embedding/{voice}" in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def rezip(path: Path, change: Callable[[str, bytes], bytes], compression: int = 0) -> None:
+    """Write the archive at `path` again, with each entry's contents changed."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, contents in entries:
+            archive.writestr(name, change(name, contents))
+
+
+@pytest.mark.parametrize(
+    ("change", "compression", "message"),
+    [
+        (lambda name, data: data, zipfile.ZIP_DEFLATED, "entry .* of its archive is compressed"),
+        (
+            lambda name, data: b"" if "data/0" in name else data,
+            0,
+            "needs 6,144 bytes and the archive",
+        ),
+        (lambda name, data: b"big" if "byteorder" in name else data, 0, "are not little-endian"),
+        (lambda name, data: b"" if "pkl" in name else data, 0, "cannot be read: .*Error"),
+        (lambda name, data: data[:-1] if "pkl" in name else data, 0, "cannot be read: "),
+        # Memory that the unpickler in C would take: a memo of 2**31 entries.
+        (
+            lambda name, data: b"\x80\x02Nr\xff\xff\xff\x7f." if "pkl" in name else data,
+            0,
+            "NoneType",
+        ),
+        (lambda name, data: b"(" * 60_000 if "pkl" in name else data, 0, "cannot be read: "),
+    ],
+)
+def test_a_damaged_archive_is_one_sentence(
+    directory: Path, change: Callable[[str, bytes], bytes], compression: int, message: str
+) -> None:
+    rezip(directory / "voice_embedding" / "neutral_female.pt", change, compression)
+    refused(directory, "neutral_female", message)
+
+
+def test_a_zip_bomb_takes_no_memory(directory: Path) -> None:
+    path = directory / "voice_embedding" / "odd.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("odd/data.pkl", bytes(64 << 20))
+    tracemalloc.start()
+    refused(directory, "odd", "is compressed")
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+
+
+def test_text_is_no_voice(directory: Path) -> None:
+    (directory / "voice_embedding" / "odd.pt").write_text("a voice")
+    refused(directory, "odd", "it is not a zip archive")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".bin"])
+def test_a_huge_or_special_file_is_no_voice(directory: Path, suffix: str) -> None:
+    path = directory / "voice_embedding" / f"odd{suffix}"
+    with path.open("wb") as file:
+        file.truncate(6 << 30)
+    refused(directory, "odd", r"6,442,450,944 bytes, and at most")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match="it is not a regular file"):
+        load_voice(open_checkpoint(directory), str(path))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 5)])
+def test_a_voice_is_read_as_torch_reads_it(
+    directory: Path, dtype: torch.dtype, rows: slice
+) -> None:
+    path = directory / "voice_embedding" / "odd.pt"
+    torch.save(
+        torch.randn(7, 256, generator=torch.Generator().manual_seed(1)).to(dtype)[rows], path
+    )
+    expected = torch.load(path, weights_only=True).float().numpy()
+    assert np.array_equal(load_voice(open_checkpoint(directory), "odd"), expected)
+
+
+def test_a_voice_needs_no_torch(tiny: Checkpoint) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from harness.checkpoint import open_checkpoint\n"
+        "from harness.checkpoint.voices import load_voice\n"
+        "import harness.synthesis, harness.synthesis.warmup\n"
+        f"print(load_voice(open_checkpoint({str(tiny.directory)!r}), None).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "(12, 256)"
 
 
 def test_raw_float32_is_known_by_the_rows_of_the_tensor_beside_it(directory: Path) -> None:

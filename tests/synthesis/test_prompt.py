@@ -75,17 +75,45 @@ def test_a_voice_that_the_tokenizer_does_not_know_is_refused(tiny: Checkpoint) -
 
 
 def test_a_tokenizer_without_audio_is_refused(changed: Callable[..., Checkpoint]) -> None:
-    silent = changed("tekken.json", lambda tekken: tekken.pop("audio"))
-    with pytest.raises(CheckpointError, match="cannot make a speech prompt"):
-        build_prompt(silent, TEXT, "neutral_female", 12)
+    with pytest.raises(CheckpointError, match=r"tekken\.json has no audio\.sampling_rate"):
+        changed("tekken.json", lambda tekken: tekken.pop("audio"))
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("pattern", "("),
+        ("default_vocab_size", 2**20),
+        ("default_num_special_tokens", 2),
+        ("version", "v99"),
+    ],
+)
 def test_a_tokenizer_that_mistral_common_cannot_open_is_refused(
-    changed: Callable[..., Checkpoint],
+    changed: Callable[..., Checkpoint], path: str, value: object
 ) -> None:
-    broken = changed("tekken.json", lambda tekken: tekken["config"].pop("pattern"))
-    with pytest.raises(CheckpointError, match=r"cannot open tekken\.json: KeyError\('pattern'\)"):
+    broken = changed("tekken.json", lambda tekken: tekken["config"].update({path: value}))
+    with pytest.raises(
+        CheckpointError, match=r"copy/tekken\.json: mistral-common cannot open it: "
+    ) as caught:
         build_prompt(broken, TEXT, "neutral_female", 12)
+    assert len(str(caught.value)) < 1500
+
+
+def test_a_panic_in_rust_is_of_the_file(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tiktoken import Encoding
+
+    from harness.synthesis.prompt import open_tokenizer
+
+    whole = Encoding.__init__
+
+    def empty(self: Encoding, name: str, **options: Any) -> None:
+        whole(self, name, **{**options, "pat_str": ""})
+
+    monkeypatch.setattr(Encoding, "__init__", empty)
+    open_tokenizer.cache_clear()
+    with pytest.raises(CheckpointError, match=r"tekken\.json: mistral-common cannot .*Panic"):
+        build_prompt(tiny, TEXT, "neutral_female", 12)
+    open_tokenizer.cache_clear()
 
 
 def test_a_token_without_an_embedding_is_named(tiny: Checkpoint) -> None:

@@ -99,7 +99,9 @@ def _params() -> Iterator[Case]:
             yield _case(
                 f"params {key} {label!r}", _edit("params.json", (*stem, key), text), REFUSED
             )
-    steps = ("multimodal", "audio_model_args", "n_decoding_steps")
+    steps = (
+        "multimodal", "audio_model_args", "acoustic_transformer_args", "n_decoding_steps",
+    )  # fmt: skip
     for value in (0, -1, 10**6, 2**70, "7", 7.5):
         yield _case(
             f"params n_decoding_steps {value!r}", _edit("params.json", steps, value), REFUSED
