@@ -11,6 +11,7 @@ from harness.errors import ExecutionError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.exponentials import MANY, sigmoid
+from harness.runtime.portable.ops_shape import axis_of
 from harness.runtime.portable.slots import (
     INT32_MAX,
     INT32_MIN,
@@ -127,7 +128,8 @@ def _integer(function: Callable[[int, int], int]) -> Op:
 
 
 def _sym_size(n: Node, s: Slots) -> int:
-    return int(s.tensor(n.a).shape[n.dim])
+    x = s.tensor(n.a)
+    return int(x.shape[axis_of(n.dim, x.ndim)])
 
 
 _UNARY = {

@@ -37,7 +37,7 @@ def test_every_node_type_runs_or_says_why_not() -> None:
 
 BOTH_SIGNS = np.array([[0.5, -0.25, 1.75], [-1.5, 0.125, 2.875], [0.0, -3.0, 2.5]], np.float32)
 TIED = np.array([[0.5, 0.25, 1.75], [-1.5, 0.5, 2.0], [0.0, 3.0, 2.5]], np.float32)
-TRUTH, OTHER = (np.array(x, np.float32) for x in ([2, 1, 0, 0], [3, 0, 4, 0]))
+TRUTH, OTHER = (np.array(x, np.float32) for x in ([2, 1, 0, 0, 5], [3, 0, 4, 0, 5]))
 BITS, OTHER_BITS = np.array([12, -7, 1], np.int32), np.array([10, 5, 1], np.int32)
 
 OF_ONE: dict[str, tuple[Callable[..., Any], np.ndarray]] = {
@@ -255,7 +255,7 @@ def test_item_reads_integers_only(run_node: Run) -> None:
 
 def test_sym_size(run_node: Run) -> None:
     assert run_node("SymSizeNode", a=X, dim=-1) == 3
-    with pytest.raises(IndexError):
+    with pytest.raises(ExecutionError, match="axis 2 is out of range for 2 dimensions"):
         run_node("SymSizeNode", a=X, dim=2)
 
 
