@@ -10,8 +10,12 @@ from harness.runtime.native import available, machine, why_not
 ON_APPLE_SILICON = sys.platform == "darwin" and platform.machine() == "arm64"
 
 
-def test_available_is_the_absence_of_a_reason() -> None:
-    assert available() == (why_not() is None)
+@pytest.mark.parametrize(("reason", "expected"), [(None, True), ("no Metal", False)])
+def test_it_is_available_where_nothing_speaks_against_it(
+    monkeypatch: pytest.MonkeyPatch, reason: str | None, expected: bool
+) -> None:
+    monkeypatch.setattr(machine, "why_not", lambda: reason)
+    assert available() is expected
 
 
 @pytest.mark.skipif(ON_APPLE_SILICON, reason="this is Apple Silicon")

@@ -172,12 +172,15 @@ def test_which_weights_are_kept_does_not_depend_on_what_ran_before(
     executor = PortableExecutor(fp32_bytes=4 * 8 * 16)  # one of the two
     executor.load(program.path)
     inputs = {method: given for method, given, _ in program.calls}
-    kept = {}
+    kept, made = {}, {}
     for method in order:
-        executor.call(method, inputs[method])
+        made[method] = executor.call(method, inputs[method])[0].tobytes()
         (delegate,) = executor.prepare(method).delegates.values()
         kept[method] = len(delegate.fp32_weights.kept) if delegate.fp32_weights else None
     assert kept == {method: {"one": 1, "two": 0}[method] for method in order}
+    alone = PortableExecutor(fp32_bytes=4 * 8 * 16)
+    alone.load(program.path)
+    assert alone.call("two", inputs["two"])[0].tobytes() == made["two"]
 
 
 def test_a_copy_is_made_once() -> None:
