@@ -58,7 +58,9 @@ def fold(graph: MLXGraph, chains: Chains, slots: Slots) -> Folded:
     known = _evaluate(graph, steps, slots)
     folded = set(known)
     kept = {position: known[position] for position in _needed(graph, steps, folded)}
-    if sum(_size(made) for made in kept.values()) > _MOST_KEPT:
+    # Equal steps share what they make, and a transposed weight takes no memory of its own.
+    own = {id(kept[p]): kept[p] for p in kept if not _turns_constant(graph, steps[p].node)}
+    if sum(_size(made) for made in own.values()) > _MOST_KEPT:
         return Folded(steps, steps)
     # Nothing else may hold what lies between, or its memory would not be given back.
     known.clear()
@@ -113,6 +115,10 @@ def _computed(step: Step, slots: Slots) -> tuple[Any, ...] | None:
         return None
     parts = tuple(made) if isinstance(made, list) else (made,)
     return parts if made is not None and len(parts) == len(step.outputs) else None
+
+
+def _turns_constant(graph: MLXGraph, node: Node) -> bool:
+    return type(node).__name__ == "TransposeNode" and node.x.idx < graph.constants
 
 
 def _size(made: Sequence[Any]) -> int:

@@ -128,6 +128,16 @@ def test_more_than_may_be_kept_is_computed_in_each_call(
     assert runs["NegNode"] == 3  # once to learn its size
 
 
+def test_a_transposed_weight_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "_MOST_KEPT", 3)
+    made = delegate(
+        node("TransposeNode", x=CONSTANT, perm=(0,), out=A), node("AddNode", a=A, b=INPUT, out=C)
+    )
+    assert answer(made) == 8.0
+    assert made._folded is not None
+    assert made._folded.lean is not made._folded.whole
+
+
 @pytest.mark.parametrize("faithful", [False, True])
 @pytest.mark.parametrize("case", ["attention", "convolutions", "quantized", "lookup", "masked"])
 def test_no_bit_changes(exported: Callable[[str], Any], case: str, faithful: bool) -> None:
