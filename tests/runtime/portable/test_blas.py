@@ -45,20 +45,3 @@ def test_torch_is_not_imported() -> None:
     code = "import sys, harness.runtime.portable.executor; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="torch's library brings OpenMP on Linux")
-@pytest.mark.parametrize(("given", "taken"), [(None, "PASSIVE"), ("active", "ACTIVE")])
-def test_openmp_is_told_to_wait_asleep_before_it_reads_that(given: str | None, taken: str) -> None:
-    environment = {**os.environ, "OMP_DISPLAY_ENV": "true"}
-    environment.pop("OMP_WAIT_POLICY", None)
-    if given is not None:
-        environment["OMP_WAIT_POLICY"] = given
-    run = subprocess.run(
-        [sys.executable, "-c", "import harness.runtime.portable.blas"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"OMP_WAIT_POLICY = '{taken}'" in run.stderr
