@@ -38,7 +38,7 @@ __all__ = [
     "in_a_sentence",
 ]
 
-_MAX_MESSAGE = 1200
+_MAX_MESSAGE = 560
 """Characters of a message; of a longer one the middle is left out."""
 
 _MAX_DIGITS = 40

@@ -115,5 +115,6 @@ def stdout() -> Console:
 
 
 def command_line() -> str:
-    """What the user typed."""
-    return " ".join(["voxtral-parity", *sys.argv[1:]])
+    """What the user typed; bytes that are no UTF-8 as escapes, so that a report can hold them."""
+    typed = " ".join(["voxtral-parity", *sys.argv[1:]])
+    return typed.encode(errors="backslashreplace").decode()

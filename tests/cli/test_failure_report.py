@@ -73,3 +73,10 @@ def test_what_is_no_report_is_left_alone(report: Path, monkeypatch: pytest.Monke
     report.write_bytes(b"\x20\0\0\0ET12")
     end(monkeypatch, InputError("no"), "inspect", str(report), "--json", str(report))
     assert report.read_bytes() == b"\x20\0\0\0ET12"
+
+
+def test_a_command_line_that_is_no_utf8_can_be_reported(
+    report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(monkeypatch, InputError("no"), "check", "--qlinear", "\udcff", "--json", str(report))
+    assert "\\udcff" in json.loads(report.read_text())["command"]
