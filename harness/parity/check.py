@@ -30,6 +30,7 @@ from harness.parity.request import RUNNER, Request
 from harness.parity.runner import RunnerProgram, observe_runner, runner_fingerprint
 from harness.reference.models import Models
 from harness.report import Report
+from harness.runner import check_program
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.select import choose
 
@@ -79,8 +80,11 @@ def check(
             "triangulation compares another executor with xnnpack; leave --executor xnnpack out"
         )
     transcriber = Transcriber.of(request.asr, request.asr_command)
+    # What is not here is told before the work.
     if request.runner is None:
-        choose(request.executor, request.require)  # what is not here is told before the work
+        choose(request.executor, request.require)
+    else:
+        check_program(request.runner)
     if models is None:
         models = open_models(request, progress)
     checkpoint = models.checkpoint

@@ -18,7 +18,7 @@ from harness.files import file_digest
 from harness.fingerprint import Fingerprint
 from harness.methods import CODEC, MODEL
 from harness.parity.artifacts import Artifacts
-from harness.parity.observation import Observation, Refusal, Spoken, SpokenTwice
+from harness.parity.observation import By, Observation, Refusal, Spoken, SpokenTwice
 from harness.parity.observe import guarded
 from harness.parity.plan import Plan
 from harness.parity.request import RUNNER
@@ -120,8 +120,8 @@ def observe_runner(
         )
 
     said = guarded(speak)
-    if isinstance(said, Refusal):
-        return Observation(fingerprint, {}, None, said)
+    if isinstance(said, Refusal):  # the fault may be the runner's as well as the files'
+        return Observation(fingerprint, {}, None, Refusal(By.HARNESS, said.reason))
     return Observation(fingerprint, {}, said)
 
 

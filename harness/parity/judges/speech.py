@@ -122,8 +122,9 @@ def judge_codes(
     else:
         summary = (
             f"{differ:,} of {words.count(compared, 'decision')} are not eager's, "
-            f"{'all of them ties' if passed else 'and not all of them ties'}: its logits lie up to "
-            f"{words.number(behind)} behind, its values up to {words.number(beyond)} levels beyond"
+            f"{'all of them ties' if passed else _first_fault(said, followed, allowance)}: its "
+            f"logits lie up to {words.number(behind)} behind, its values up to "
+            f"{words.number(beyond)} levels beyond"
         )
     return Verdict(
         SUBJECT,
@@ -241,6 +242,17 @@ def _followed(evidence: Evidence, said: Spoken) -> Followed | None:
     if followed is None or not np.array_equal(said.codes, followed.codes):
         return None
     return followed if said.ended == followed.ended else None
+
+
+def _first_fault(said: Spoken, followed: Followed, allowance: DecisionAllowance) -> str:
+    """Where the first decision is that no tie explains."""
+    wrong = np.zeros((followed.beyond.shape[0] + 1, followed.behind.size), bool)
+    wrong[0] = ~(followed.behind <= allowance.logits)
+    wrong[1:, : followed.beyond.shape[1]] = ~(followed.beyond <= allowance.levels)
+    frame, book = (int(i) for i in np.argwhere(wrong.T)[0]) if wrong.any() else (0, 0)
+    ends = frame == said.codes.shape[1]
+    code = "END_AUDIO" if ends else int(said.codes[book, frame])
+    return f"first at frame {frame}, codebook {book}, which has {code} and no tie"
 
 
 def _invalid(plan: Plan, codes: Array) -> Sequence[tuple[int, int, int]]:
