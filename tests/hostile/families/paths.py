@@ -232,4 +232,4 @@ _WRITABLE = {
 }
 """Targets where writing, or refusing to write, are both right."""
 
-_ALSO_WRITABLE = {("--output-dir", "directory")}
+_ALSO_WRITABLE = {("--output-dir", "directory"), ("--output-dir", "empty text")}
