@@ -50,6 +50,6 @@ ANYTHING = 1e9
 MEASURING = replace(
     COMMITTED,
     otherwise=Allowance(ANYTHING, ANYTHING, ANYTHING, source="not measured so far"),
-    otherwise_decided=DecisionAllowance(ANYTHING, ANYTHING, source="not measured so far"),
+    otherwise_decided=DecisionAllowance(ANYTHING, ANYTHING, ANYTHING, source="not measured so far"),
 )
 """Under which a measurement is taken: what has no allowance is measured all the same."""

@@ -16,7 +16,7 @@ from harness.parity.judges.speech import judge_codes, judge_repeat, judge_speech
 from harness.parity.observation import By, Observation, Refusal, Spoken
 from harness.synthesis import Followed
 
-ALLOWED = DecisionAllowance(logits=1e-3, levels=1e-2, source="this test")
+ALLOWED = DecisionAllowance(logits=1e-3, levels=1e-2, rms_levels=1e-3, source="this test")
 FRAMES, BOOKS = 6, 37
 
 
@@ -70,6 +70,13 @@ def test_a_rounding_tie_passes_and_is_told(judged: Any) -> None:
 def test_a_value_that_lies_elsewhere_is_a_fault(judged: Any, moved: float) -> None:
     beyond = at((BOOKS - 1, FRAMES), (1, 3), moved)
     assert judged(said(), followed(said(), beyond=beyond)).status is Status.FAIL
+
+
+def test_many_small_moves_are_a_fault(judged: Any) -> None:
+    beyond = np.full((BOOKS - 1, FRAMES), 0.004, np.float32)
+    verdict = judged(said(), followed(said(), beyond=beyond))
+    assert verdict.status is Status.FAIL
+    assert [gate.name for gate in verdict.failed_gates] == ["acoustic decisions, RMS"]
 
 
 @pytest.mark.parametrize("moved", [0.5, np.nan, np.inf])

@@ -102,6 +102,9 @@ def judge_codes(
         return Verdict(SUBJECT, case, kind, Status.UNJUDGED, summary, metrics)
     behind, at = _greatest(followed.behind[None])
     beyond, place = _greatest(followed.beyond)
+    spread = (
+        float(np.sqrt(np.mean(np.square(followed.beyond, dtype=np.float64)))) if frames else 0.0
+    )
     gates = (
         *impossible,
         Gate("frames that eager could not follow", frames - followed.followed, 0, "frames"),
@@ -110,6 +113,7 @@ def judge_codes(
             "acoustic decision", beyond, allowance.levels, "levels",
             f"frame {place[1]}, codebook {place[0] + 1}",
         ),
+        Gate("acoustic decisions, RMS", spread, allowance.rms_levels, "levels"),
     )  # fmt: skip
     differ = int((followed.behind != 0).sum()) + int((followed.beyond != 0).sum())
     metrics["decided otherwise"] = differ
@@ -124,7 +128,7 @@ def judge_codes(
             f"{differ:,} of {words.count(compared, 'decision')} are not eager's, "
             f"{'all of them ties' if passed else _first_fault(said, followed, allowance)}: its "
             f"logits lie up to {words.number(behind)} behind, its values up to "
-            f"{words.number(beyond)} levels beyond"
+            f"{words.number(beyond)} levels beyond, {words.number(spread)} RMS"
         )
     return Verdict(
         SUBJECT,
