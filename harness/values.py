@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -65,8 +65,8 @@ def encode(value: Any, arrays: dict[str, Array] | None = None) -> Any:
     raise TypeError(f"a file cannot carry a {type(value).__name__} ({value!r:.80})")
 
 
-def decode(data: Any, kind: Any, arrays: Mapping[str, Array] | None = None) -> Any:
-    """The `kind` that `encode` made `data` of.
+def decode(data: Any, kind: Any, arrays: Callable[[str], Array] | None = None) -> Any:
+    """The `kind` that `encode` made `data` of; `arrays` gives an array by its name.
 
     Raises
     ------
@@ -81,7 +81,9 @@ def decode(data: Any, kind: Any, arrays: Mapping[str, Array] | None = None) -> A
         return decode(data, kinds[0], arrays) if len(kinds) == 1 else data  # plain JSON values
     if origin is np.ndarray:
         name, dtype = data
-        return from_bits((arrays or {})[name], dtype)
+        if arrays is None:
+            raise TypeError("there are no arrays beside this value")
+        return from_bits(arrays(name), dtype)
     if origin is tuple:
         if not isinstance(data, list):
             raise TypeError(f"expected a list, got {data!r:.80}")

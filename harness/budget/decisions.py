@@ -42,8 +42,8 @@ _BF16 = DecisionAllowance(
     rms_levels=1.4,
     source="twice the most that the difference of any two logits (0.30), any value (7.4 levels: "
     "seven steps of the flow can carry rounding far), and the values of one speech (RMS 0.69) "
-    "moved between the portable executor and eager on CPUs, along the same codes (tiny, eight sentences "
-    "and seeds in bf16 and bf16-4w8w); unrelated values are 8 levels RMS apart",
+    "moved between the portable executor and eager on CPUs, along the same codes (tiny, eight "
+    "sentences and seeds in bf16 and bf16-4w8w); unrelated values are 8 levels RMS apart",
 )
 
 DECISIONS: Mapping[str, DecisionAllowance] = {

@@ -199,7 +199,7 @@ def _cached(
     fresh: bool,
     progress: Callable[[str], None],
 ) -> T:
-    file = "value.npz"
+    file = "value.safetensors"
 
     def kept(fresh: bool) -> T | None:
         made: list[T] = []
