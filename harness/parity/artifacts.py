@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from harness.errors import InputError
 from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
 from harness.files import file_digest
 from harness.methods import CODEC, MODEL, Method
@@ -110,11 +112,36 @@ def open_artifacts(plan: Plan, directory: Path) -> Artifacts:
     Raises
     ------
     InputError
-        One is not there.
+        One is not there, or holds weights of another precision than the plan's.
     ProgramError
         One is no program.
     """
-    return Artifacts({name: _contents(given_artifact(directory, name)) for name in plan.artifacts})
+    files = {name: _contents(given_artifact(directory, name)) for name in plan.artifacts}
+    for name, file in files.items():
+        _check_precision(plan, name, file)
+    return Artifacts(files)
+
+
+def _check_precision(plan: Plan, name: str, file: ArtifactContents) -> None:
+    """Refuse to judge a file under a precision that it was not exported in."""
+    assert file.facts is not None
+    methods, precision = file.facts.methods.values(), plan.precision
+    types: Counter[str] = Counter()
+    for constant in (c for method in methods for c in method.constants if c.is_float):
+        types[constant.dtype] += constant.nbytes  # a table may be float32 in any precision
+    packed = any(method.layers for method in methods)
+    if types and types.most_common(1)[0][0] != precision.float_type:
+        held = f"{types.most_common(1)[0][0]} weights"
+    elif packed and not precision.quantized:
+        held = "quantised weights"
+    elif name == MODEL and precision.quantized and not packed and types:
+        held = "no quantised weight"
+    else:
+        return
+    raise InputError(
+        f"{name} holds {held}, which is not {precision.name}; say with --precision in which "
+        "precision it was exported"
+    )
 
 
 def _contents(made: Artifact) -> ArtifactContents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.arrays import Array
@@ -53,13 +53,14 @@ class Spoken:
         float32 with full scale ±1, shape (samples,); int16 codes of the WAV where the executor
         gives nothing else.
     margins
-        How near each decision was to another, as far as the executor tells.
+        How near each decision was to another, as far as the executor tells, by the methods that
+        decide.
     """
 
     codes: Array
     ended: bool
     waveform: Array
-    margins: tuple[Array, ...] = ()
+    margins: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from harness.synthesis import (
     Limits,
     Runner,
     Speech,
+    codec_lookback,
     decode_codes,
     decode_streaming,
     speak,
@@ -147,7 +148,7 @@ def _speak_twice(plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPa
     dtype = run.executor(MODEL).inputs("text_decoder")[0].dtype
     limits = dataclasses.replace(plan.limits, dtype=dtype)
     first, again = (say(run, plan, evidence, limits) for _ in range(2))
-    codes = _stream_codes(first.codes, limits.codec_frames)
+    codes = _stream_codes(first.codes, limits.codec_frames, codec_lookback(plan.config))
     chunks = _chunks_that_fit(chunks, codes.shape[1], limits.codec_frames)
     return SpokenTwice(
         _spoken(first),
@@ -160,16 +161,22 @@ def _speak_twice(plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPa
 
 
 def _spoken(speech: Speech) -> Spoken:
-    margins = (speech.argmax_margins, speech.rounding_margins)
+    margins = {
+        "text_decoder or semantic_head": speech.argmax_margins,
+        "predict_velocity": speech.rounding_margins,
+    }
     return Spoken(speech.codes, speech.ended, speech.waveform, margins)
 
 
-def _stream_codes(codes: Array, codec_frames: int) -> Array:
+def _stream_codes(codes: Array, codec_frames: int, lookback: int) -> Array:
     """Codes to stream: those of a short speech over and over.
 
-    Its first chunks begin where it begins: only later ones are cropped at a seam.
+    Its first chunks begin where it begins: only later ones are cropped at a seam. A codec of few
+    frames also decodes a second window offline, with frames that have all of their context in it.
     """
     frames = max(codes.shape[1], min(codec_frames, _STREAMED))
+    if codec_frames <= _STREAMED:
+        frames = max(frames, codec_frames + lookback + 5)
     return np.tile(codes, -(-frames // codes.shape[1]))[:, :frames]
 
 

@@ -48,6 +48,27 @@ def test_only_the_file_of_the_methods_asked_for_is_wanted(
     assert set(open_artifacts(line.plan, given).files) == {file}
 
 
+@pytest.mark.parametrize(
+    ("exported", "asked", "held"),
+    [
+        ("bf16", "fp32", "bfloat16 weights, which is not fp32"),
+        ("fp32", "bf16", "float32 weights, which is not bf16"),
+        ("bf16", "bf16-4w8w", "no quantised weight, which is not bf16-4w8w"),
+        ("bf16-4w8w", "bf16", "quantised weights, which is not bf16"),
+    ],
+)
+def test_files_of_another_precision_are_bad_input(
+    exported: str, asked: str, held: str, parity_in: Callable[[str], Line], tmp_path: Path
+) -> None:
+    """It was a mismatch: exit code 1 for a precision that nobody gave."""
+    line = parity_in(exported)
+    for name in FILES:
+        shutil.copyfile(line.artifact(name).path, tmp_path / name)
+    given = Line(Request(artifacts=tmp_path, precision=asked))
+    with pytest.raises(InputError, match=rf"model\.pte holds {held}"):
+        open_artifacts(given.plan, tmp_path)
+
+
 def test_a_file_that_does_not_say_is_one_sentence(
     tmp_path: Path, exported: Callable[[str], Any]
 ) -> None:

@@ -125,11 +125,11 @@ def test_a_precision_that_was_not_measured_is_unjudged(judged: Any) -> None:
 
 def test_other_margins_in_the_second_speech_fail() -> None:
     """A state that survives a reset may leave the codes as they are."""
-    first = said(margins=(np.array([0.5], np.float32),))
-    again = said(margins=(np.array([0.25], np.float32),))
+    first = said(margins={"predict_velocity": np.array([0.5], np.float32)})
+    again = said(margins={"predict_velocity": np.array([0.25], np.float32)})
     verdict = judge_repeat(first, again)
     assert verdict.status is Status.FAIL
-    assert "margins of decisions" in verdict.summary
+    assert "margins (predict_velocity)" in verdict.summary
 
 
 @pytest.mark.parametrize(

@@ -201,12 +201,12 @@ def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> 
 def judge_repeat(first: Spoken, again: Spoken) -> Verdict:
     """Whether the same request gave the same bytes twice."""
     pairs: list[tuple[str, Array, Array]] = [
-        ("codes", first.codes, again.codes),
-        ("samples", first.waveform, again.waveform),
         *(
-            ("margins of decisions", one, other)
-            for one, other in zip(first.margins, again.margins, strict=True)
+            (f"margins ({name})", first.margins[name], again.margins[name])
+            for name in first.margins
         ),
+        ("codes", first.codes, again.codes),
+        ("samples (codec, if the codes are equal)", first.waveform, again.waveform),
     ]
     different = [name for name, a, b in pairs if a.shape != b.shape or a.tobytes() != b.tobytes()]
     elements = sum(a.size for _, a, _ in pairs)
