@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from harness.errors import MachineError
 from harness.process import call_self, complaint
 from harness.pte.plan import Span, TensorValue
@@ -87,10 +89,12 @@ def compare_exports(first: Path, second: Path) -> Repeat:
         return Repeat(True, True, f"the same {first.stat().st_size:,} bytes")
     one, two = read_program(first), read_program(second)
     try:
-        changed = _changed_parts(one, two)
+        before, after = _parts(one), _parts(two)
     finally:
         one.close()
         two.close()
+    names = dict.fromkeys((*before, *after))
+    changed = [name for name in names if before.get(name) != after.get(name)]
     where = f"{count:,} of {first.stat().st_size:,} bytes differ, the first at {offset:,}"
     if not changed:
         return Repeat(
@@ -104,28 +108,11 @@ def compare_exports(first: Path, second: Path) -> Repeat:
 
 def _unequal_bytes(first: Path, second: Path) -> tuple[int, int]:
     """How many bytes differ, those that only one file has included, and where the first is."""
-    count, where, position = 0, 0, 0
-    with first.open("rb") as one, second.open("rb") as two:
-        while True:
-            a, b = one.read(1 << 20), two.read(1 << 20)
-            if not a and not b:
-                return count, where
-            if a != b:
-                unequal = [i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y]
-                if count == 0:
-                    where = position + (unequal[0] if unequal else min(len(a), len(b)))
-                count += len(unequal) + abs(len(a) - len(b))
-            position += max(len(a), len(b))
-
-
-def _changed_parts(one: Program, two: Program) -> list[str]:
-    """Names of the parts whose content differs, wherever they lie in the file."""
-    before, after = _parts(one), _parts(two)
-    return [
-        name
-        for name in dict.fromkeys((*before, *after))
-        if name not in before or name not in after or before[name] != after[name]
-    ]
+    one, two = (np.memmap(path, np.uint8, "r") for path in (first, second))
+    length = min(one.size, two.size)
+    unequal = np.flatnonzero(one[:length] != two[:length])
+    beyond = abs(one.size - two.size)
+    return unequal.size + beyond, int(unequal[0]) if unequal.size else length
 
 
 def _parts(program: Program) -> Mapping[str, object]:
