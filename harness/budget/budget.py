@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.budget import tolerances, xnnpack
 from harness.budget.decisions import DECISIONS, DecisionAllowance
@@ -23,17 +23,24 @@ class Budget:
         `Precision.allowance`, by method.
     decisions
         Allowance of decisions, by `Precision.allowance`.
+    regimes
+        What a regime of arithmetic has in the place of the values, by `Fingerprint.regime`, by
+        `Precision.allowance`, by method.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
     """
 
     values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
     decisions: Mapping[str, DecisionAllowance]
+    regimes: Mapping[str, Mapping[str, Mapping[str, Allowance]]] = field(default_factory=dict)
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
 
-    def of(self, lowering: str, precision: str, method: str) -> Allowance | None:
+    def of(self, lowering: str, precision: str, method: str, regime: str = "") -> Allowance | None:
         """The allowance of a method's outputs; None where nobody measured what counts as equal."""
+        special = self.regimes.get(regime, {}).get(precision, {}).get(method)
+        if special is not None:
+            return special
         return self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
 
     def decision(self, precision: str) -> DecisionAllowance | None:
@@ -41,7 +48,11 @@ class Budget:
         return self.decisions.get(precision, self.otherwise_decided)
 
 
-COMMITTED = Budget({"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES}, DECISIONS)
+COMMITTED = Budget(
+    {"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES},
+    DECISIONS,
+    {"cpu-bf16-accumulate": tolerances.IN_16_BITS},
+)
 """The numbers that this repository keeps."""
 
 ANYTHING = 1e9

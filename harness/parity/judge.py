@@ -84,7 +84,8 @@ def judge_method(
     if plan.only_speaks:
         return found
     observed = observation.cases.get(method.name, {})
-    found += judge_values(plan, method, evidence, observed, budget)
+    regime = observation.executor.regime
+    found += judge_values(plan, method, evidence, observed, budget, regime)
     return [*found, *judge_precision(plan, method, evidence)]
 
 

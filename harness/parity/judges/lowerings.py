@@ -47,6 +47,8 @@ def _result(method: Method, item: CaseEvidence, lowered: Lowered, budget: Budget
     if reason is not None:
         return BackendResult(unlowered(method, reason, plan.lowering), None)
     observed = observation.cases.get(method.name, {}).get(item.case.label, CaseObservation())
-    allowance = budget.of(plan.lowering, plan.precision.allowance, method.name)
+    allowance = budget.of(
+        plan.lowering, plan.precision.allowance, method.name, observation.executor.regime
+    )
     verdict = judge_outputs(plan, method, item, observed, allowance)
     return BackendResult(verdict, observed.outputs or None)

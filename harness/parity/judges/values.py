@@ -29,6 +29,7 @@ def judge_values(
     evidence: Evidence,
     observed: Mapping[str, CaseObservation],
     budget: Budget,
+    regime: str = "",
 ) -> list[Verdict]:
     """A verdict on each case of one method.
 
@@ -38,10 +39,10 @@ def judge_values(
         What should have come of each case.
     observed
         What came of it, by the case's label.
-    budget
-        How far it may be off.
+    budget, regime
+        How far it may be off, in the executor's regime of arithmetic.
     """
-    allowance = budget.of(plan.lowering, plan.precision.allowance, method.name)
+    allowance = budget.of(plan.lowering, plan.precision.allowance, method.name, regime)
     found = []
     for item in evidence.cases[method.name]:
         label = item.case.label
