@@ -82,6 +82,7 @@ def _header(report: Report) -> RenderableType:
     versions = ", ".join(f"{name} {version}" for name, version in executor.versions.items())
     rows = [
         ("checkpoint", f"{report.checkpoint.name} (sha256 {report.checkpoint.digest[:12]}…)"),
+        *(("", note) for note in report.checkpoint.notes),
         ("precision", report.precision),
         ("executor", f"{executor.executor} on {executor.device}"),
         ("versions", versions),

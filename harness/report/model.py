@@ -19,11 +19,13 @@ class CheckpointFacts:
     """Which weights: preset or directory `name`, and the sha256 `digest` in hex.
 
     `directory` is the last part of its path alone; whole paths would tell whose machine it was.
+    `notes` say what it lacks, a voice for one.
     """
 
     name: str
     digest: str
     directory: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
