@@ -83,15 +83,7 @@ _RULES: tuple[tuple[str, _Matrix | _Vector], ...] = (
 
 
 def tensor_bits(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[Bits]:
-    """The bfloat16 bits of one tensor, in runs of whole rows.
-
-    Parameters
-    ----------
-    preset
-        Gives the seed and the phases of speech.
-    name, shape
-        Published name and shape of the tensor.
-    """
+    """The bfloat16 bits of the tensor of that published name, in runs of whole rows."""
     for values in add_phases(preset, name, _values(preset, name, shape)):
         yield to_bfloat16_bits(values)
 
@@ -104,7 +96,7 @@ def _values(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[NDArr
         yield from _audio_embedding(preset, name, shape)
     elif name == "acoustic_transformer.input_projection.weight":
         # Q has orthonormal columns, so noise of RMS 1 in 36 dimensions enters with RMS 2.
-        yield _flow_basis(preset, shape[0], shape[1]) * np.float32(2 / math.sqrt(shape[1]))
+        yield _flow_basis(preset, *shape) * np.float32(2 / math.sqrt(shape[1]))
     elif name == "acoustic_transformer.acoustic_codebook_output.weight":
         yield from _velocity(preset, name, shape)
     elif name == _USAGE:
@@ -131,13 +123,11 @@ def _audio_embedding(
     preset: Preset, name: str, shape: tuple[int, ...]
 ) -> Iterator[NDArray[np.float32]]:
     """Rows whose sum over a frame's 37 codes has RMS of order 1, the semantic one loudest."""
-    start = 0
     semantic_rows = preset.semantic_size + N_SPECIAL_CODES
     for values in normal(preset.seed, name, shape, 1 / math.sqrt(37)):
-        stop = start + len(values)
-        values[: max(0, semantic_rows - start)] *= np.float32(4)
+        values[:semantic_rows] *= np.float32(4)
         yield values
-        start = stop
+        semantic_rows = max(0, semantic_rows - len(values))
 
 
 def _flow_basis(preset: Preset, dim: int, acoustic_dim: int) -> NDArray[np.float32]:
@@ -152,10 +142,9 @@ def _velocity(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[NDA
     """
     acoustic_dim, dim = shape
     pull = _flow_basis(preset, dim, acoustic_dim).T * np.float32(4 * math.sqrt(acoustic_dim) / dim)
-    start = 0
     for values in normal(preset.seed, name, shape, 0.5 / math.sqrt(dim)):
-        yield values - pull[start : start + len(values)]
-        start += len(values)
+        yield values - pull[: len(values)]
+        pull = pull[len(values) :]
 
 
 def _codebook_sum(
@@ -164,7 +153,6 @@ def _codebook_sum(
     """Sums over each cluster: the loader divides by the usage that is stored as bfloat16."""
     stored = to_bfloat16_bits(uniform(preset.seed, _USAGE, shape[0], 0.5, 20.5))
     usage = from_bfloat16_bits(stored)[:, None]
-    start = 0
     for values in normal(preset.seed, name, shape, 0.6):
-        yield values * usage[start : start + len(values)]
-        start += len(values)
+        yield values * usage[: len(values)]
+        usage = usage[len(values) :]
