@@ -33,18 +33,12 @@ class Preset:
 
     Attributes
     ----------
-    name
-        What users type.
     seed
         Picks the weights; chosen by scanning for clear decisions.
-    decoder, flow, codec_stage
-        The three stacks; the codec's `n_layers` is unused, `codec_lengths` says it.
-    codec_lengths
-        Transformer layers of each codec stage.
-    semantic_size, semantic_dim
-        Semantic codes and the width of their vectors.
-    vocab_size
-        Text tokens, the 1000 special ones included.
+    decoder, flow, codec_stage, codec_lengths
+        The three stacks; the layers of each codec stage are in `codec_lengths`.
+    semantic_size, semantic_dim, vocab_size
+        Semantic codes and the width of their vectors; text tokens, the 1000 special ones included.
     n_phases
         Phases that every speech passes through before END (see `harness.checkpoint.phases`).
     voices

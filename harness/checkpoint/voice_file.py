@@ -63,24 +63,12 @@ class _Tensor:
 def read_voice(path: Path, max_numbers: int) -> NDArray[np.float32]:
     """The tensor in the `.pt` file at `path`, as float32, of whatever shape it has.
 
-    Parameters
-    ----------
-    path
-        The file.
-    max_numbers
-        Numbers to accept at most.
-
-    Raises
-    ------
-    CheckpointError
-        The file is no regular file, damaged or of another form, or does not hold one contiguous
-        tensor of bfloat16, float16 or float32 numbers.
+    Raises `CheckpointError` where the file is no regular file, damaged or of another form, or does
+    not hold one contiguous tensor of up to `max_numbers` bfloat16, float16 or float32 numbers.
     """
     with open_file(path, "voice", CheckpointError) as file:
         try:
             tensor, data = _read(file, max_numbers)
-        except CheckpointError as error:
-            raise CheckpointError(f"voice {path} cannot be read: {error}") from error
         # A damaged archive or pickle ends in almost any exception of zipfile's or pickle's.
         except Exception as error:
             raise CheckpointError(f"voice {path} cannot be read: {in_a_sentence(error)}") from error

@@ -175,9 +175,7 @@ def _allowed(verdict: Verdict) -> str:
 
 
 def _headroom(verdict: Verdict) -> str:
-    # A step of one code is all of "up to 1 LSB" and still no news: it shows when it fails.
-    used = [g.headroom_used for g in verdict.gates if g.unit != "LSB" or not g.passed]
-    return _used(max(used)) if _gate(verdict) else _NONE
+    return _used(verdict.headroom_telling) if _gate(verdict) else _NONE
 
 
 def _metric(name: str, digits: int = 2) -> Callable[[Verdict], str]:
