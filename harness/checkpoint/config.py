@@ -142,11 +142,11 @@ class Config:
 
 _WIDTH = integer(1, 2**20)
 _LAYERS = integer(1, 1000)
-_TOKEN = integer(0, 2**24)
-_EPS = number(1.0)
 
 _STACK = {"dim": _WIDTH, "n_heads": _WIDTH, "n_kv_heads": _WIDTH, "head_dim": _WIDTH,
           "hidden_dim": _WIDTH}  # fmt: skip
+_TOKENS = {"audio_token_id": integer(0, 2**24), "begin_audio_token_id": integer(0, 2**24),
+           "text_to_audio_token_id": integer(0, 2**24, default=36)}  # fmt: skip
 
 _AUDIO = "multimodal.audio_model_args"
 _FLOW = f"{_AUDIO}.acoustic_transformer_args"
@@ -161,16 +161,14 @@ _TABLE = {
     "n_layers": _LAYERS,
     "vocab_size": integer(1, 2**24),
     "rope_theta": number(1e12),
-    "norm_eps": _EPS,
+    "norm_eps": number(1.0),
     **under(_AUDIO, {
         "semantic_codebook_size": _WIDTH,
         "acoustic_codebook_size": integer(2, 2**16),
         "n_acoustic_codebook": integer(1, 2**12),
         "codebook_sizes": integers(2**20, default=None),
         "audio_encoding_args.sampling_rate": integer(1, 10**6),
-        "audio_token_id": _TOKEN,
-        "begin_audio_token_id": _TOKEN,
-        "text_to_audio_token_id": integer(0, 2**24, default=36),
+        **_TOKENS,
     }),
     **under(_FLOW, {
         **_STACK,
@@ -224,9 +222,7 @@ def read_config(params: Mapping[str, Any], file: Path | str = "params.json") -> 
         acoustic_levels=levels,
         n_decoding_steps=flow["n_decoding_steps"],
         sampling_rate=audio["audio_encoding_args.sampling_rate"],
-        audio_token_id=audio["audio_token_id"],
-        begin_audio_token_id=audio["begin_audio_token_id"],
-        text_to_audio_token_id=audio["text_to_audio_token_id"],
+        **{key: audio[key] for key in _TOKENS},
         voices=tuple(sorted(voices, key=voices.__getitem__)),
     )
     for fault in _faults(config):

@@ -120,8 +120,13 @@ def _level_cells(verdict: Verdict, prefix: str) -> list[str]:
 
 
 def _table() -> Table:
-    edges = {"pad_edge": False, "show_edge": False}
-    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="dim", **edges)
+    return Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="dim",
+    )
 
 
 def _add_row(table: Table, verdict: Verdict, cells: Sequence[str]) -> None:
