@@ -34,19 +34,8 @@ EMPTY_AUDIO, END_AUDIO, N_SPECIAL_CODES = 0, 1, 2
 class TransformerConfig:
     """Sizes of one stack of attention and SwiGLU layers.
 
-    Attributes
-    ----------
-    dim
-        Width of the residual stream.
-    n_layers
-        Number of layers; in the codec, of one stage.
-    n_heads, n_kv_heads, head_dim
-        Query heads, key/value heads, and the width of each; `n_heads * head_dim` need not be
-        `dim`.
-    hidden_dim
-        Inner width of the feed-forward block.
-    use_biases
-        Whether the layers carry the biases that the published model leaves out.
+    `n_layers` is in the codec that of one stage; `n_heads * head_dim` need not be `dim`, the width
+    of the residual stream; the published model has no biases.
     """
 
     dim: int
@@ -68,18 +57,15 @@ class CodecConfig:
         Sizes of each transformer stage; `n_layers` is that of the first one.
     lengths, kernels, strides
         Layers, convolution kernel and stride of each stage.
-    patch_size
-        Samples that the last convolution makes of one time step.
-    patch_kernel
-        Kernel of that convolution, 7 in upstream's code.
+    patch_size, patch_kernel
+        Samples that the last convolution makes of one time step, and its kernel.
     semantic_dim
         Width of the semantic codebook's vectors.
     weight_norm, layer_scale
         Whether convolutions are weight-normed, and branches scaled.
-    window
-        Steps that the last stage's attention looks back.
-    halve_window
-        Whether that is halved for each stage before, down to the first.
+    window, halve_window
+        Steps that the last stage's attention looks back, and whether each stage before looks back
+        half as far.
     """
 
     stage: TransformerConfig
@@ -92,7 +78,7 @@ class CodecConfig:
     layer_scale: bool
     window: int
     halve_window: bool
-    patch_kernel: int = 7
+    patch_kernel: int = 7  # upstream's code has it as a constant
 
 
 @dataclass(frozen=True)
@@ -103,16 +89,14 @@ class Config:
     ----------
     decoder, flow, codec
         The language model, the flow-matching head, and the codec's decoder.
-    vocab_size
-        Rows of the text embedding.
-    semantic_size
-        Semantic codes, without the two special ones.
+    vocab_size, semantic_size
+        Rows of the text embedding; semantic codes, without the two special ones.
     acoustic_dim, acoustic_levels
         Acoustic codebooks a frame, and levels of each.
     n_decoding_steps
         Euler steps of the flow-matching solver.
     sampling_rate
-        Samples a second, in Hz.
+        In Hz.
     audio_token_id, begin_audio_token_id, text_to_audio_token_id, repeat_audio_text_token_id
         Text tokens of the prompt's layout.
     voices
@@ -131,8 +115,8 @@ class Config:
     audio_token_id: int
     begin_audio_token_id: int
     text_to_audio_token_id: int
-    repeat_audio_text_token_id: int
     voices: tuple[str, ...]
+    repeat_audio_text_token_id: int = 35  # upstream's code has it as a constant
 
     @property
     def n_codebooks(self) -> int:
@@ -158,11 +142,11 @@ class Config:
 
 _WIDTH = integer(1, 2**20)
 _LAYERS = integer(1, 1000)
-_TOKEN = integer(0, 2**24)
-_EPS = number(1.0)
 
 _STACK = {"dim": _WIDTH, "n_heads": _WIDTH, "n_kv_heads": _WIDTH, "head_dim": _WIDTH,
           "hidden_dim": _WIDTH}  # fmt: skip
+_TOKENS = {"audio_token_id": integer(0, 2**24), "begin_audio_token_id": integer(0, 2**24),
+           "text_to_audio_token_id": integer(0, 2**24, default=36)}  # fmt: skip
 
 _AUDIO = "multimodal.audio_model_args"
 _FLOW = f"{_AUDIO}.acoustic_transformer_args"
@@ -177,16 +161,14 @@ _TABLE = {
     "n_layers": _LAYERS,
     "vocab_size": integer(1, 2**24),
     "rope_theta": number(1e12),
-    "norm_eps": _EPS,
+    "norm_eps": number(1.0),
     **under(_AUDIO, {
         "semantic_codebook_size": _WIDTH,
         "acoustic_codebook_size": integer(2, 2**16),
         "n_acoustic_codebook": integer(1, 2**12),
         "codebook_sizes": integers(2**20, default=None),
         "audio_encoding_args.sampling_rate": integer(1, 10**6),
-        "audio_token_id": _TOKEN,
-        "begin_audio_token_id": _TOKEN,
-        "text_to_audio_token_id": integer(0, 2**24, default=36),
+        **_TOKENS,
     }),
     **under(_FLOW, {
         **_STACK,
@@ -229,7 +211,7 @@ def read_config(params: Mapping[str, Any], file: Path | str = "params.json") -> 
     model = read_table(params, _TABLE, file)
     audio, flow, codec = (_below(model, prefix) for prefix in (_AUDIO, _FLOW, _CODEC))
     semantic, levels, acoustic = _codebooks(audio)
-    voices: Mapping[str, int] = codec["voice"]
+    voices = codec["voice"]
     config = Config(
         decoder=_stack(model, model["n_layers"], use_biases=False),
         flow=_stack(flow, flow["n_layers"], flow["use_biases"]),
@@ -240,12 +222,8 @@ def read_config(params: Mapping[str, Any], file: Path | str = "params.json") -> 
         acoustic_levels=levels,
         n_decoding_steps=flow["n_decoding_steps"],
         sampling_rate=audio["audio_encoding_args.sampling_rate"],
-        audio_token_id=audio["audio_token_id"],
-        begin_audio_token_id=audio["begin_audio_token_id"],
-        text_to_audio_token_id=audio["text_to_audio_token_id"],
-        # Comes from tekken.json; upstream's code has it as a constant.
-        repeat_audio_text_token_id=35,
-        voices=tuple(sorted(voices, key=lambda name: voices[name])),
+        **{key: audio[key] for key in _TOKENS},
+        voices=tuple(sorted(voices, key=voices.__getitem__)),
     )
     for fault in _faults(config):
         raise CheckpointError(f"{file}: {fault}")
@@ -259,14 +237,11 @@ def _below(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def _codebooks(audio: Mapping[str, Any]) -> tuple[int, int, int]:
     """Semantic codes, acoustic levels and acoustic codebooks, by upstream's rule."""
-    if audio["codebook_sizes"] is None:
-        return (
-            audio["semantic_codebook_size"],
-            audio["acoustic_codebook_size"],
-            audio["n_acoustic_codebook"],
-        )
-    sizes = _numbers(audio["codebook_sizes"])
-    return sizes[0], sizes[1] if len(sizes) > 1 else 21, len(sizes) - 1
+    if audio["codebook_sizes"] is not None:
+        semantic, *acoustic = _numbers(audio["codebook_sizes"])
+        return semantic, acoustic[0] if acoustic else 21, len(acoustic)
+    semantic, levels = audio["semantic_codebook_size"], audio["acoustic_codebook_size"]
+    return semantic, levels, audio["n_acoustic_codebook"]
 
 
 def _numbers(value: str) -> tuple[int, ...]:
@@ -297,16 +272,11 @@ def _codec(values: Mapping[str, Any]) -> CodecConfig:
 def _faults(config: Config) -> Iterator[str]:
     """What the numbers say against one another, in the keys' words."""
     codec = config.codec
-    for where, stack in (
-        ("", config.decoder),
-        (f"{_FLOW}.", config.flow),
-        (f"{_CODEC}.", codec.stage),
-    ):
+    stacks = {"": config.decoder, f"{_FLOW}.": config.flow, f"{_CODEC}.": codec.stage}
+    for where, stack in stacks.items():
         if stack.n_heads % stack.n_kv_heads:
-            yield (
-                f"{where}n_heads must be a multiple of n_kv_heads "
-                f"(got {stack.n_heads} and {stack.n_kv_heads})"
-            )
+            got = f"got {stack.n_heads} and {stack.n_kv_heads}"
+            yield f"{where}n_heads must be a multiple of n_kv_heads ({got})"
         if stack.head_dim % 2:
             yield f"{where}head_dim must be even (got {stack.head_dim})"
     if not len(codec.lengths) == len(codec.kernels) == len(codec.strides):

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import BFLOAT16
+
 __all__ = ["from_bfloat16_bits", "hadamard_columns", "normal", "to_bfloat16_bits", "uniform"]
 
 Float32 = NDArray[np.float32]
@@ -28,16 +30,8 @@ def normal(seed: int, name: str, shape: tuple[int, ...], spread: float) -> Itera
     """Near-normal numbers of mean 0 and standard deviation `spread`, in runs of whole rows.
 
     Each is a sum of the four 16-bit halves of one 64-bit word, which ends at 3.46 standard
-    deviations and has kurtosis 2.7 (a normal has 3): near enough for weights.
-
-    Parameters
-    ----------
-    seed, name
-        Name the stream; streams of different tensors are independent.
-    shape
-        Shape of the whole tensor; every run has shape (rows, *shape[1:]).
-    spread
-        Standard deviation.
+    deviations and has kurtosis 2.7 (a normal has 3): near enough for weights. `seed` and `name`
+    pick one of independent streams; a run of a tensor of `shape` has shape (rows, *shape[1:]).
     """
     generator = _generator(seed, name)
     scale = np.float32(spread / _FOUR_UNIFORMS_STD)
@@ -64,12 +58,8 @@ def hadamard_columns(seed: int, name: str, rows: int, columns: int) -> Float32:
     """Signs ±1, shape (rows, columns), whose columns are orthogonal and of length √rows.
 
     Blocks of a Hadamard matrix under each other, each with its own columns and row signs:
-    every block has orthogonal columns, so their stack has.
-
-    Raises
-    ------
-    ValueError
-        `rows` is no multiple of a power of two that is at least `columns`.
+    every block has orthogonal columns, so their stack has. Raises `ValueError` where `rows` is no
+    multiple of a power of two that is at least `columns`.
     """
     order = rows & -rows  # the largest power of two that divides rows
     if order < columns:
@@ -90,14 +80,12 @@ def hadamard_columns(seed: int, name: str, rows: int, columns: int) -> Float32:
 
 def to_bfloat16_bits(values: Float32) -> NDArray[np.uint16]:
     """Bits of the nearest bfloat16 (ties to even) of finite float32 `values`."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    return (rounded >> np.uint32(16)).astype(np.uint16)
+    return values.astype(BFLOAT16).view(np.uint16)
 
 
 def from_bfloat16_bits(bits: NDArray[np.uint16]) -> Float32:
     """The float32 values that bfloat16 `bits` stand for, exactly."""
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return bits.view(BFLOAT16).astype(np.float32)
 
 
 def _generator(seed: int, name: str) -> np.random.Philox:

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +43,11 @@ def synthesize(
     `voice_embedding/<voice>.pt` for each voice; all of them, or nothing.
     """
     params = preset.params()
+    shapes = tensor_shapes(params)
+    bits = _counted(preset, sum(map(math.prod, shapes.values())), progress)
     with replace_directory(directory) as scratch:
         (scratch / "params.json").write_bytes(json.dumps(params, indent=2).encode() + b"\n")
-        write_bfloat16(
-            scratch / "consolidated.safetensors",
-            tensor_shapes(params),
-            _counted(preset, tensor_shapes(params), progress),
-        )
+        write_bfloat16(scratch / "consolidated.safetensors", shapes, bits)
         tokenizer = cut_tokenizer(preset.vocab_size, preset.voices)
         (scratch / "tekken.json").write_bytes(tokenizer)
         (scratch / "voice_embedding").mkdir()
@@ -60,10 +58,9 @@ def synthesize(
 
 
 def _counted(
-    preset: Preset, shapes: Mapping[str, tuple[int, ...]], progress: Callable[[str], None]
+    preset: Preset, total: int, progress: Callable[[str], None]
 ) -> Callable[[str, tuple[int, ...]], Iterator[NDArray[np.uint16]]]:
-    """`tensor_bits` of `preset`, which says when another tenth of a large checkpoint is made."""
-    total = sum(map(math.prod, shapes.values()))
+    """`tensor_bits` of `preset`, which says when another tenth of `total` weights is made."""
     made, lock = 0, threading.Lock()
 
     def bits(name: str, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint16]]:

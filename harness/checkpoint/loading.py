@@ -27,12 +27,8 @@ def load_model(
 
     Parameters
     ----------
-    checkpoint
-        As `open_checkpoint` returns it.
-    max_seq_len
-        Positions of the KV cache.
-    dtype
-        Floating-point type of weights and activations: ``"float32"`` or ``"bfloat16"``.
+    checkpoint, max_seq_len, dtype
+        Which weights; positions of the KV cache; ``"float32"`` or ``"bfloat16"``.
     mapped
         Leave matrices in their file and widen each only while it computes; see
         `harness.checkpoint.mapped`. Such a model computes the same and takes a fraction of the
@@ -52,16 +48,14 @@ def load_model(
         raise InputError(f"dtype must be one of {', '.join(_DTYPES)} (got {dtype!r})")
     if max_seq_len < 1:
         raise InputError(f"max_seq_len must be positive (got {max_seq_len})")
-    bad = checkpoint.non_finite_tensor()
-    if bad is not None:
+    if (bad := checkpoint.non_finite_tensor()) is not None:
         name, count = bad
         raise CheckpointError(
             f"{checkpoint.weights.name}: tensor {name} holds {count} NaN or infinite values; "
             "fetch the file again"
         )
-    leave = mapped and dtype == "float32"
     with (
-        mapped_apart(leave_matrices=leave) as left,
+        mapped_apart(leave_matrices=mapped and dtype == "float32") as left,
         contextlib.redirect_stdout(io.StringIO()) as log,
     ):
         try:

@@ -32,15 +32,8 @@ _CODEC = "audio_tokenizer."
 def mapped_apart(*, leave_matrices: bool) -> Iterator[dict[str, Tensor]]:
     """Have upstream's loader map each tensor by itself.
 
-    Parameters
-    ----------
-    leave_matrices
-        Whether it gets placeholders for the bfloat16 matrices outside the codec.
-
-    Yields
-    ------
-    dict
-        Filled meanwhile: checkpoint name → the matrix that was left out.
+    With `leave_matrices` it gets placeholders for the matrices outside the codec, and the
+    dictionary is filled meanwhile: checkpoint name → the matrix that was left out.
     """
     import safetensors
 
@@ -73,17 +66,7 @@ def mapped_apart(*, leave_matrices: bool) -> Iterator[dict[str, Tensor]]:
 
 
 def widen_on_use(model: nn.Module, name: str, matrix: Tensor) -> None:
-    """Make `matrix` the parameter `name` of `model`, read as float32.
-
-    Parameters
-    ----------
-    model
-        Any module; it computes with ``matrix.float()`` and keeps only `matrix`.
-    name
-        Path of the parameter, ``"decoder.layers.0.attention.wq.weight"``.
-    matrix
-        Of a narrower type.
-    """
+    """Keep only `matrix` as the parameter `name` of `model`, and compute with it as float32."""
     path, _, leaf = name.rpartition(".")
     holder = model.get_submodule(path)
     setattr(holder, leaf, nn.Parameter(matrix, requires_grad=False))

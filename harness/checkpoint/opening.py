@@ -47,12 +47,8 @@ class Checkpoint:
     name
         The preset's name, else the directory's; of a directory called like a preset, with
         "(directory)" after it.
-    directory
-        Where the files are.
-    params
-        Contents of `params.json`.
-    config
-        The numbers in it, checked.
+    directory, params, config
+        Where the files are, the contents of `params.json`, and the numbers in it, checked.
     preset
         Which preset it is; None for a directory of whatever name.
     """
@@ -101,17 +97,9 @@ class Checkpoint:
     def find_voice(self, voice: str | None) -> Path | None:
         """Path of the embedding that `voice` means, by upstream's rules.
 
-        Parameters
-        ----------
-        voice
-            A voice's name; or the path of a `.pt` or `.bin` file, or the name of one in
-            `voice_embedding/`. None means upstream's default voice.
-
-        Returns
-        -------
-        Path or None
-            None if the default voice is meant and the checkpoint does not have it: upstream's
-            runner then speaks without one.
+        `voice` is a voice's name; or the path of a `.pt` or `.bin` file, or the name of one in
+        `voice_embedding/`. None means upstream's default voice, and the result is None if the
+        checkpoint does not have that one: upstream's runner then speaks without a voice.
 
         Raises
         ------
@@ -154,18 +142,12 @@ class Checkpoint:
         )
 
     def voice_file(self, name: str) -> Path:
-        """Path of a voice's embedding, `.pt` before `.bin` as upstream prefers.
-
-        Raises
-        ------
-        InputError
-            There is no voice of that name.
-        """
+        """Path of a named voice's embedding, `.pt` before `.bin` as upstream prefers."""
+        voices = self.voices()
         for suffix in _VOICE_SUFFIXES:
             path = self.directory / "voice_embedding" / f"{name}{suffix}"
-            if name in self.voices() and path.is_file():
+            if name in voices and path.is_file():
                 return self._bounded(path)
-        voices = self.voices()
         if not voices:
             raise InputError(
                 f"there is no voice {brief(name)}: {self.directory}/voice_embedding/ holds none; "
@@ -211,8 +193,7 @@ def open_checkpoint(
 
 
 def _synthetic(name: str, progress: Callable[[str], None]) -> Path:
-    preset = PRESETS[name]
-    recipe = recipe_digest(preset)
+    preset, recipe = PRESETS[name], recipe_digest(PRESETS[name])
     folder = f"{name}-{recipe}"
     entry = fetch(
         "checkpoints",
@@ -253,26 +234,21 @@ def _check_tensors(
     path: Path, shapes: Mapping[str, tuple[int, ...]], entries: Mapping[str, TensorEntry]
 ) -> None:
     """Refuse a file whose tensors are not those that `params.json` calls for."""
-    missing = sorted(set(shapes) - set(entries))
-    extra = sorted(set(entries) - set(shapes))
-    misshapen = [
-        f"{name} (expected {shapes[name]}, got {entries[name].shape})"
-        for name in sorted(set(shapes) & set(entries))
-        if shapes[name] != entries[name].shape
-    ]
-    mistyped = [
-        f"{name} (expected BF16, got {entries[name].dtype})"
-        for name in sorted(set(shapes) & set(entries))
-        if entries[name].dtype != "BF16"
-    ]
+    found: dict[str, list[str]] = {
+        "missing": sorted(set(shapes) - set(entries)),
+        "extra": sorted(set(entries) - set(shapes)),
+        "misshapen": [],
+        "of another type": [],
+    }
+    for name in sorted(set(shapes) & set(entries)):
+        entry, shape = entries[name], shapes[name]
+        if entry.shape != shape:
+            found["misshapen"].append(f"{name} (expected {shape}, got {entry.shape})")
+        if entry.dtype != "BF16":
+            found["of another type"].append(f"{name} (expected BF16, got {entry.dtype})")
     faults = [
         f"{len(names)} {kind}: {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"
-        for kind, names in (
-            ("missing", missing),
-            ("extra", extra),
-            ("misshapen", misshapen),
-            ("of another type", mistyped),
-        )
+        for kind, names in found.items()
         if names
     ]
     if faults:

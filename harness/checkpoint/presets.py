@@ -18,6 +18,14 @@ from harness.checkpoint.config import TransformerConfig
 
 __all__ = ["PRESETS", "Preset"]
 
+# Keys of a stack in the published file's order.
+_STACK = ("dim", "n_layers", "head_dim", "hidden_dim", "n_heads", "n_kv_heads")
+_CODEC_STAGE = ("dim", "hidden_dim", "head_dim", "n_heads", "n_kv_heads")
+
+
+def _sizes(stack: TransformerConfig, keys: tuple[str, ...]) -> dict[str, int]:
+    return {key: getattr(stack, key) for key in keys}
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -25,18 +33,12 @@ class Preset:
 
     Attributes
     ----------
-    name
-        What users type.
     seed
         Picks the weights; chosen by scanning for clear decisions.
-    decoder, flow, codec_stage
-        The three stacks; the codec's `n_layers` is unused, `codec_lengths` says it.
-    codec_lengths
-        Transformer layers of each codec stage.
-    semantic_size, semantic_dim
-        Semantic codes and the width of their vectors.
-    vocab_size
-        Text tokens, the 1000 special ones included.
+    decoder, flow, codec_stage, codec_lengths
+        The three stacks; the layers of each codec stage are in `codec_lengths`.
+    semantic_size, semantic_dim, vocab_size
+        Semantic codes and the width of their vectors; text tokens, the 1000 special ones included.
     n_phases
         Phases that every speech passes through before END (see `harness.checkpoint.phases`).
     voices
@@ -57,14 +59,8 @@ class Preset:
 
     def params(self) -> dict[str, Any]:
         """Contents of `params.json`, with every key that the published file has."""
-        flow, codec = self.flow, self.codec_stage
         return {
-            "dim": self.decoder.dim,
-            "n_layers": self.decoder.n_layers,
-            "head_dim": self.decoder.head_dim,
-            "hidden_dim": self.decoder.hidden_dim,
-            "n_heads": self.decoder.n_heads,
-            "n_kv_heads": self.decoder.n_kv_heads,
+            **_sizes(self.decoder, _STACK),
             "rope_theta": 1000000.0,
             "norm_eps": 1e-05,
             "vocab_size": self.vocab_size,
@@ -91,12 +87,7 @@ class Preset:
                     "input_embedding_concat_type": "sum",
                     "acoustic_transformer_args": {
                         "input_dim": self.decoder.dim,
-                        "dim": flow.dim,
-                        "n_layers": flow.n_layers,
-                        "head_dim": flow.head_dim,
-                        "hidden_dim": flow.hidden_dim,
-                        "n_heads": flow.n_heads,
-                        "n_kv_heads": flow.n_kv_heads,
+                        **_sizes(self.flow, _STACK),
                         "use_biases": False,
                         "rope_theta": 10000.0,
                         "sigma": 1e-05,
@@ -119,11 +110,7 @@ class Preset:
                     "causal": True,
                     "attn_sliding_window_size": 16,
                     "half_attn_window_upon_downsampling": True,
-                    "dim": codec.dim,
-                    "hidden_dim": codec.hidden_dim,
-                    "head_dim": codec.head_dim,
-                    "n_heads": codec.n_heads,
-                    "n_kv_heads": codec.n_kv_heads,
+                    **_sizes(self.codec_stage, _CODEC_STAGE),
                     "qk_norm_eps": 1e-06,
                     "qk_norm": True,
                     "use_biases": False,

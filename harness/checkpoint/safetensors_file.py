@@ -96,12 +96,8 @@ def open_tensors(path: Path) -> dict[str, Array]:
     """The tensors of a file by their names, each mapped by itself; what is written stays private.
 
     Each has a mapping of its own, which goes with it; the pages of one mapping of the whole file
-    would count as memory until the last is gone.
-
-    Raises
-    ------
-    CheckpointError
-        As `read_header`, or a tensor is of a type that numpy has not.
+    would count as memory until the last is gone. Raises `CheckpointError` as `read_header` does, or
+    where a tensor is of a type that numpy has not.
     """
     entries = read_header(path)
     odd = [entry.dtype for entry in entries.values() if entry.dtype not in _NUMPY]
@@ -160,26 +156,15 @@ def write_bfloat16(
 ) -> None:
     """Write bfloat16 tensors in the order of their names, holding one run a core at a time.
 
-    Parameters
-    ----------
-    path
-        File to write.
-    shapes
-        Shape of every tensor.
-    bits
-        Makes the bits of a tensor from its name and shape, as consecutive runs; called from
-        several threads at once.
+    `bits` makes the bits of a tensor from its name and shape, as consecutive runs; it is called
+    from several threads at once.
     """
-    header, spans, offset = {}, {}, 0
+    header: dict[str, Any] = {}
+    offset = 0
     for name in sorted(shapes):
-        end = offset + 2 * math.prod(shapes[name])
-        spans[name] = (offset, end)
-        header[name] = {
-            "dtype": "BF16",
-            "shape": list(shapes[name]),
-            "data_offsets": [offset, end],
-        }
-        offset = end
+        span = [offset, offset + 2 * math.prod(shapes[name])]
+        header[name] = {"dtype": "BF16", "shape": list(shapes[name]), "data_offsets": span}
+        offset = span[1]
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned, as the format asks
     with path.open("wb") as file:
@@ -187,7 +172,7 @@ def write_bfloat16(
         file.truncate(8 + len(text) + offset)
 
     def write(name: str) -> None:
-        begin, end = (8 + len(text) + at for at in spans[name])
+        begin, end = (8 + len(text) + at for at in header[name]["data_offsets"])
         with path.open("r+b") as file:
             file.seek(begin)
             for run in bits(name, shapes[name]):

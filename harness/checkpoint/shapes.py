@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.checkpoint.config import CodecConfig, Config, TransformerConfig, read_config
+from harness.checkpoint.config import Config, TransformerConfig, read_config
 
 __all__ = ["tensor_shapes"]
 
 Shape = tuple[int, ...]
 
+# Which linear layers `use_biases` gives a bias, in the flow head and in the codec.
+_CODEC_BIASES = ("attention.wo", "feed_forward.w2")
+_FLOW_BIASES = ("attention.wq", "attention.wv", *_CODEC_BIASES)
+
 
 def tensor_shapes(params: Mapping[str, Any]) -> dict[str, Shape]:
     """Names and shapes of the tensors that `consolidated.safetensors` must hold.
 
-    Parameters
-    ----------
-    params
-        Contents of `params.json`.
-
-    Returns
-    -------
-    dict
-        Published tensor name to shape; 386 entries for the published 4B model.
-
-    Raises
-    ------
-    CheckpointError
-        `params` lacks a key or holds one that makes no sense.
+    386 entries for the published 4B model. Raises `CheckpointError` as `read_config` does.
 
     References
     ----------
@@ -36,21 +27,17 @@ def tensor_shapes(params: Mapping[str, Any]) -> dict[str, Shape]:
     and the modules it maps to).
     """
     config = read_config(params)
-    return dict(sorted(_all(config)))
+    return dict(sorted([*_decoder(config), *_flow(config), *_codec(config)]))
 
 
-def _all(config: Config) -> Iterator[tuple[str, Shape]]:
-    dim = config.decoder.dim
-    yield "mm_audio_embeddings.tok_embeddings.weight", (config.vocab_size, dim)
-    yield (
-        "mm_audio_embeddings.audio_codebook_embeddings.embeddings.weight",
-        (config.audio_embedding_rows, dim),
-    )
+def _decoder(config: Config) -> Iterator[tuple[str, Shape]]:
+    name, dim = "mm_audio_embeddings.", config.decoder.dim
+    yield f"{name}tok_embeddings.weight", (config.vocab_size, dim)
+    rows = config.audio_embedding_rows
+    yield f"{name}audio_codebook_embeddings.embeddings.weight", (rows, dim)
     for layer in range(config.decoder.n_layers):
         yield from _layer(f"layers.{layer}.", config.decoder)
     yield "norm.weight", (dim,)
-    yield from _flow(config)
-    yield from _codec(config.codec, config.semantic_size, config.acoustic_dim)
 
 
 def _flow(config: Config) -> Iterator[tuple[str, Shape]]:
@@ -64,65 +51,51 @@ def _flow(config: Config) -> Iterator[tuple[str, Shape]]:
     yield f"{name}acoustic_codebook_output.weight", (config.acoustic_dim, flow.dim)
     yield f"{name}norm.weight", (flow.dim,)
     for layer in range(flow.n_layers):
-        yield from _layer(f"{name}layers.{layer}.", flow)
-        if flow.use_biases:
-            yield f"{name}layers.{layer}.attention.wq.bias", (flow.n_heads * flow.head_dim,)
-            yield f"{name}layers.{layer}.attention.wv.bias", (flow.n_kv_heads * flow.head_dim,)
-            yield f"{name}layers.{layer}.attention.wo.bias", (flow.dim,)
-            yield f"{name}layers.{layer}.feed_forward.w2.bias", (flow.dim,)
+        yield from _layer(f"{name}layers.{layer}.", flow, _FLOW_BIASES)
 
 
-def _codec(
-    codec: CodecConfig, semantic_size: int, acoustic_dim: int
-) -> Iterator[tuple[str, Shape]]:
-    name, dim = "audio_tokenizer.", codec.stage.dim
-    yield f"{name}quantizer.semantic_codebook.cluster_usage", (semantic_size,)
-    yield (
-        f"{name}quantizer.semantic_codebook.embedding_sum",
-        (semantic_size, codec.semantic_dim),
-    )
-    block = 0
-    for stage, (layers, kernel, stride) in enumerate(
-        zip(codec.lengths, codec.kernels, codec.strides, strict=True)
-    ):
-        if stage == 0:
-            shape: Shape = (dim, codec.semantic_dim + acoustic_dim, kernel)
-            yield from _conv(f"{name}decoder_blocks.{block}.conv.", shape, codec.weight_norm)
-            block += 1
-        elif kernel != 1 or stride != 1:  # upstream leaves out a convolution that would do nothing
-            shape = (dim, dim, kernel)
-            yield from _conv(f"{name}decoder_blocks.{block}.conv.", shape, codec.weight_norm)
-            block += 1
+def _codec(config: Config) -> Iterator[tuple[str, Shape]]:
+    name, codec = "audio_tokenizer.", config.codec
+    stage, size = codec.stage, config.semantic_size
+    yield f"{name}quantizer.semantic_codebook.cluster_usage", (size,)
+    yield f"{name}quantizer.semantic_codebook.embedding_sum", (size, codec.semantic_dim)
+    block, width = 0, codec.semantic_dim + config.acoustic_dim
+    for layers, kernel, stride in zip(codec.lengths, codec.kernels, codec.strides, strict=True):
+        # Upstream leaves out a convolution that would do nothing, but never the first.
+        if block == 0 or kernel != 1 or stride != 1:
+            conv = f"{name}decoder_blocks.{block}.conv."
+            yield from _conv(conv, (stage.dim, width, kernel), codec.weight_norm)
+            block, width = block + 1, stage.dim
         for layer in range(layers):
-            yield from _codec_layer(f"{name}decoder_blocks.{block}.layers.{layer}.", codec)
+            at = f"{name}decoder_blocks.{block}.layers.{layer}."
+            yield from _layer(at, stage, _CODEC_BIASES)
+            yield f"{at}attention.q_norm.weight", (stage.n_heads * stage.head_dim,)
+            yield f"{at}attention.k_norm.weight", (stage.n_kv_heads * stage.head_dim,)
+            if codec.layer_scale:
+                yield f"{at}attention_scale", (stage.dim,)
+                yield f"{at}ffn_scale", (stage.dim,)
         block += 1
-    shape = (codec.patch_size, dim, codec.patch_kernel)
+    shape = (codec.patch_size, stage.dim, codec.patch_kernel)
     yield from _conv(f"{name}output_proj.conv.", shape, codec.weight_norm)
 
 
-def _codec_layer(name: str, codec: CodecConfig) -> Iterator[tuple[str, Shape]]:
-    stage = codec.stage
-    yield from _layer(name, stage)
-    yield f"{name}attention.q_norm.weight", (stage.n_heads * stage.head_dim,)
-    yield f"{name}attention.k_norm.weight", (stage.n_kv_heads * stage.head_dim,)
-    if codec.layer_scale:
-        yield f"{name}attention_scale", (stage.dim,)
-        yield f"{name}ffn_scale", (stage.dim,)
-    if stage.use_biases:
-        yield f"{name}attention.wo.bias", (stage.dim,)
-        yield f"{name}feed_forward.w2.bias", (stage.dim,)
-
-
-def _layer(name: str, stack: TransformerConfig) -> Iterator[tuple[str, Shape]]:
+def _layer(
+    name: str, stack: TransformerConfig, biases: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Shape]]:
     queries, keys = stack.n_heads * stack.head_dim, stack.n_kv_heads * stack.head_dim
-    yield f"{name}attention.wq.weight", (queries, stack.dim)
-    yield f"{name}attention.wk.weight", (keys, stack.dim)
-    yield f"{name}attention.wv.weight", (keys, stack.dim)
-    yield f"{name}attention.wo.weight", (stack.dim, queries)
+    for linear, shape in (
+        ("attention.wq", (queries, stack.dim)),
+        ("attention.wk", (keys, stack.dim)),
+        ("attention.wv", (keys, stack.dim)),
+        ("attention.wo", (stack.dim, queries)),
+        ("feed_forward.w1", (stack.hidden_dim, stack.dim)),
+        ("feed_forward.w2", (stack.dim, stack.hidden_dim)),
+        ("feed_forward.w3", (stack.hidden_dim, stack.dim)),
+    ):
+        yield f"{name}{linear}.weight", shape
+        if stack.use_biases and linear in biases:
+            yield f"{name}{linear}.bias", shape[:1]
     yield f"{name}attention_norm.weight", (stack.dim,)
-    yield f"{name}feed_forward.w1.weight", (stack.hidden_dim, stack.dim)
-    yield f"{name}feed_forward.w2.weight", (stack.dim, stack.hidden_dim)
-    yield f"{name}feed_forward.w3.weight", (stack.hidden_dim, stack.dim)
     yield f"{name}ffn_norm.weight", (stack.dim,)
 
 

@@ -13,34 +13,14 @@ from typing import Any
 
 from harness.errors import CheckpointError, brief
 
-__all__ = [
-    "Kind",
-    "flag",
-    "integer",
-    "integers",
-    "mapping",
-    "number",
-    "objects",
-    "read_table",
-    "text",
-    "under",
-]
-
 _REQUIRED = object()
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value must be.
+    """What a value must be; `expected` completes the sentence "KEY must be …".
 
-    Attributes
-    ----------
-    expected
-        Completes the sentence "KEY must be …".
-    accepts
-        Whether a value is one.
-    default
-        Stands for a value that is absent; without one the value is required.
+    `default` stands for a value that is absent; without one the value is required.
     """
 
     expected: str
@@ -126,10 +106,7 @@ def read_table(
 ) -> dict[str, Any]:
     """The values of `table` in the JSON object `contents` of `file`, by their paths.
 
-    Raises
-    ------
-    CheckpointError
-        A value is missing, or is not of its kind.
+    Raises `CheckpointError` where one is missing, or is not of its kind.
     """
     return {path: _value(contents, path, kind, file) for path, kind in table.items()}
 

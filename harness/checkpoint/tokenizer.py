@@ -53,31 +53,16 @@ _TABLE = {
 
 
 def check_tokenizer(contents: Mapping[str, Any], file: Path | str) -> None:
-    """Refuse the contents of a `tekken.json` that mistral-common could not bear.
-
-    Raises
-    ------
-    CheckpointError
-        A value is missing, or not of its type or range.
-    """
+    """Refuse the contents of a `tekken.json` that mistral-common could not bear."""
     read_table(contents, _TABLE, file)
 
 
 def cut_tokenizer(vocab_size: int, voices: Mapping[str, int]) -> bytes:
-    """Contents of a `tekken.json` of `vocab_size` tokens with an audio section.
+    """Contents of a `tekken.json` of `vocab_size` tokens, the 1000 special ones included.
 
-    Parameters
-    ----------
-    vocab_size
-        Tokens, the 1000 special ones included. As in the published file the vocabulary lists
-        more entries than are used, which a reader must cut off itself.
-    voices
-        Audio tokens of each voice, one for each row of its embedding.
-
-    Raises
-    ------
-    UnavailableError
-        The installed mistral-common does not carry the tokenizer this is cut from.
+    As in the published file the vocabulary lists more entries than are used, which a reader must
+    cut off itself. `voices` gives the rows of each voice's embedding. Raises `UnavailableError` if
+    the installed mistral-common does not carry the tokenizer this is cut from.
     """
     source = _source()
     special = [

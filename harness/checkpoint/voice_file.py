@@ -13,9 +13,8 @@ import io
 import math
 import pickle
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -46,14 +45,12 @@ _STORAGES = {
 }
 
 
-@dataclass(frozen=True)
-class _Storage:
+class _Storage(NamedTuple):
     dtype: np.dtype[Any]
     key: str
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):
     storage: _Storage
     offset: int
     size: tuple[int, ...]
@@ -63,24 +60,12 @@ class _Tensor:
 def read_voice(path: Path, max_numbers: int) -> NDArray[np.float32]:
     """The tensor in the `.pt` file at `path`, as float32, of whatever shape it has.
 
-    Parameters
-    ----------
-    path
-        The file.
-    max_numbers
-        Numbers to accept at most.
-
-    Raises
-    ------
-    CheckpointError
-        The file is no regular file, damaged or of another form, or does not hold one contiguous
-        tensor of bfloat16, float16 or float32 numbers.
+    Raises `CheckpointError` where the file is no regular file, damaged or of another form, or does
+    not hold one contiguous tensor of up to `max_numbers` bfloat16, float16 or float32 numbers.
     """
     with open_file(path, "voice", CheckpointError) as file:
         try:
             tensor, data = _read(file, max_numbers)
-        except CheckpointError as error:
-            raise CheckpointError(f"voice {path} cannot be read: {error}") from error
         # A damaged archive or pickle ends in almost any exception of zipfile's or pickle's.
         except Exception as error:
             raise CheckpointError(f"voice {path} cannot be read: {in_a_sentence(error)}") from error
@@ -118,11 +103,9 @@ def _numbers(archive: zipfile.ZipFile, folder: str, tensor: _Tensor, max_numbers
     if count > max_numbers:
         raise CheckpointError(f"it has {count:,} numbers, and at most {max_numbers:,} fit")
     contiguous = tuple(math.prod(tensor.size[axis + 1 :]) for axis in range(len(tensor.size)))
+    axes = zip(tensor.size, tensor.stride, contiguous, strict=True)
     # The stride of an axis of length 1 means nothing.
-    if any(
-        length != 1 and got != expected
-        for length, got, expected in zip(tensor.size, tensor.stride, contiguous, strict=True)
-    ):
+    if any(length != 1 and got != expected for length, got, expected in axes):
         raise CheckpointError(
             f"its tensor is not contiguous (shape {tensor.size}, strides {brief(tensor.stride)}); "
             "save tensor.contiguous()"
@@ -149,9 +132,7 @@ def _stored(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 def _rebuild_tensor(
     storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_rest: Any
 ) -> _Tensor:
-    if not (
-        isinstance(storage, _Storage) and isinstance(size, tuple) and isinstance(stride, tuple)
-    ):
+    if not (isinstance(storage, _Storage) and type(size) is type(stride) is tuple):
         raise CheckpointError("its tensor is not built of a storage, a shape and strides")
     return _Tensor(storage, offset, size, stride)
 

@@ -21,16 +21,14 @@ def load_voice(
 ) -> NDArray[np.float32]:
     """The embedding of a voice, float32, shape (rows, dim).
 
-    Of a `.pt` file nothing runs, so that a hostile one can do no harm. A `.bin` file is
-    bare numbers, float32 if that gives as many rows as is expected, else bfloat16 if its size
-    allows, else float32.
+    Of a `.pt` file nothing runs, so that a hostile one can do no harm. A `.bin` file is bare
+    numbers: float32 if that gives as many rows as is expected, else bfloat16.
 
     Parameters
     ----------
-    checkpoint
-        Whose voice, and of what width.
-    voice
-        As `Checkpoint.find_voice` takes it; None where there is no default voice gives no rows.
+    checkpoint, voice
+        Whose, and which, as `Checkpoint.find_voice` takes it; where that finds none there are no
+        rows.
     rows_hint
         Rows to expect of a `.bin` file that has no `.pt` beside it: upstream's runner takes
         `voice_embed_len` of `model.pte`.

@@ -30,6 +30,7 @@ from harness.checkpoint.presets import Preset
 __all__ = ["tensor_bits"]
 
 Bits = NDArray[np.uint16]
+Values = NDArray[np.float32]
 
 _SQRT2, _SQRT3 = math.sqrt(2), math.sqrt(3)
 
@@ -53,16 +54,13 @@ class _Vector:
 
 # Published tensor name (a full match) to what it holds; the first match counts.
 _RULES: tuple[tuple[str, _Matrix | _Vector], ...] = (
-    # Language model. wo at 2.0, because at 0.7 attention faults drown in the residual stream.
-    (r"layers\.\d+\.attention\.w[qk]\.weight", _Matrix(1.5)),
-    (r"layers\.\d+\.attention\.wv\.weight", _Matrix(1.0)),
-    (r"layers\.\d+\.attention\.wo\.weight", _Matrix(2.0)),
+    # Language model and flow-matching head. wo at 2.0, because at 0.7 attention faults drown in the
+    # residual stream.
+    (r"(acoustic_transformer\.)?layers\.\d+\.attention\.w[qk]\.weight", _Matrix(1.5)),
+    (r"(acoustic_transformer\.)?layers\.\d+\.attention\.wv\.weight", _Matrix(1.0)),
+    (r"(acoustic_transformer\.)?layers\.\d+\.attention\.wo\.weight", _Matrix(2.0)),
     (r"layers\.\d+\.feed_forward\.w[13]\.weight", _Matrix(1.0)),
     (r"layers\.\d+\.feed_forward\.w2\.weight", _Matrix(1.4)),
-    # Flow-matching head.
-    (r"acoustic_transformer\.layers\.\d+\.attention\.w[qk]\.weight", _Matrix(1.5)),
-    (r"acoustic_transformer\.layers\.\d+\.attention\.wv\.weight", _Matrix(1.0)),
-    (r"acoustic_transformer\.layers\.\d+\.attention\.wo\.weight", _Matrix(2.0)),
     (r"acoustic_transformer\.layers\.\d+\.feed_forward\.w[13]\.weight", _Matrix(1.5)),
     (r"acoustic_transformer\.layers\.\d+\.feed_forward\.w2\.weight", _Matrix(0.7)),
     (r"acoustic_transformer\.time_projection\.weight", _Matrix(1.0)),
@@ -83,20 +81,12 @@ _RULES: tuple[tuple[str, _Matrix | _Vector], ...] = (
 
 
 def tensor_bits(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[Bits]:
-    """The bfloat16 bits of one tensor, in runs of whole rows.
-
-    Parameters
-    ----------
-    preset
-        Gives the seed and the phases of speech.
-    name, shape
-        Published name and shape of the tensor.
-    """
+    """The bfloat16 bits of the tensor of that published name, in runs of whole rows."""
     for values in add_phases(preset, name, _values(preset, name, shape)):
         yield to_bfloat16_bits(values)
 
 
-def _values(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
+def _values(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[Values]:
     seed = preset.seed
     if name == "mm_audio_embeddings.tok_embeddings.weight":
         yield from normal(seed, name, shape, 1.0)
@@ -104,7 +94,7 @@ def _values(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[NDArr
         yield from _audio_embedding(preset, name, shape)
     elif name == "acoustic_transformer.input_projection.weight":
         # Q has orthonormal columns, so noise of RMS 1 in 36 dimensions enters with RMS 2.
-        yield _flow_basis(preset, shape[0], shape[1]) * np.float32(2 / math.sqrt(shape[1]))
+        yield _flow_basis(preset, *shape) * np.float32(2 / math.sqrt(shape[1]))
     elif name == "acoustic_transformer.acoustic_codebook_output.weight":
         yield from _velocity(preset, name, shape)
     elif name == _USAGE:
@@ -115,7 +105,7 @@ def _values(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[NDArr
         yield from _by_rule(seed, name, shape)
 
 
-def _by_rule(seed: int, name: str, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
+def _by_rule(seed: int, name: str, shape: tuple[int, ...]) -> Iterator[Values]:
     rule = next((rule for pattern, rule in _RULES if re.fullmatch(pattern, name)), None)
     if rule is None:
         raise ValueError(f"no rule says how to fill {name}")
@@ -127,44 +117,36 @@ def _by_rule(seed: int, name: str, shape: tuple[int, ...]) -> Iterator[NDArray[n
             yield values + mean
 
 
-def _audio_embedding(
-    preset: Preset, name: str, shape: tuple[int, ...]
-) -> Iterator[NDArray[np.float32]]:
+def _audio_embedding(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[Values]:
     """Rows whose sum over a frame's 37 codes has RMS of order 1, the semantic one loudest."""
-    start = 0
     semantic_rows = preset.semantic_size + N_SPECIAL_CODES
     for values in normal(preset.seed, name, shape, 1 / math.sqrt(37)):
-        stop = start + len(values)
-        values[: max(0, semantic_rows - start)] *= np.float32(4)
+        values[:semantic_rows] *= np.float32(4)
         yield values
-        start = stop
+        semantic_rows = max(0, semantic_rows - len(values))
 
 
-def _flow_basis(preset: Preset, dim: int, acoustic_dim: int) -> NDArray[np.float32]:
+def _flow_basis(preset: Preset, dim: int, acoustic_dim: int) -> Values:
     """Signs of Q·√dim: the directions in which the flow head carries the acoustic state."""
     return hadamard_columns(preset.seed, "acoustic_transformer basis", dim, acoustic_dim)
 
 
-def _velocity(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
+def _velocity(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[Values]:
     """0.5·random − 4·Qᵀ·√(36/dim): the flow pulls the noise back, and the rest decides where.
 
     With a plain Gaussian here, codes were 94 % noise and 40 % of them clipped.
     """
     acoustic_dim, dim = shape
     pull = _flow_basis(preset, dim, acoustic_dim).T * np.float32(4 * math.sqrt(acoustic_dim) / dim)
-    start = 0
     for values in normal(preset.seed, name, shape, 0.5 / math.sqrt(dim)):
-        yield values - pull[start : start + len(values)]
-        start += len(values)
+        yield values - pull[: len(values)]
+        pull = pull[len(values) :]
 
 
-def _codebook_sum(
-    preset: Preset, name: str, shape: tuple[int, ...]
-) -> Iterator[NDArray[np.float32]]:
+def _codebook_sum(preset: Preset, name: str, shape: tuple[int, ...]) -> Iterator[Values]:
     """Sums over each cluster: the loader divides by the usage that is stored as bfloat16."""
     stored = to_bfloat16_bits(uniform(preset.seed, _USAGE, shape[0], 0.5, 20.5))
     usage = from_bfloat16_bits(stored)[:, None]
-    start = 0
     for values in normal(preset.seed, name, shape, 0.6):
-        yield values * usage[start : start + len(values)]
-        start += len(values)
+        yield values * usage[: len(values)]
+        usage = usage[len(values) :]

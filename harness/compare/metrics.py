@@ -7,7 +7,7 @@ the order of calls cannot change them. All arithmetic is float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.arrays import Array
 from harness.errors import InputError
 
-__all__ = ["CallSums", "TensorMetrics", "as_float64", "measure", "reduce_call", "total"]
+__all__ = ["CallSums", "TensorMetrics", "as_float64", "measure", "reduce_call", "total", "unravel"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,8 @@ class TensorMetrics:
 
     Attributes
     ----------
-    shapes
-        The shape of the reference; of several calls, each distinct shape once.
-    dtype
-        Element type of the reference.
+    shapes, dtype
+        Of the reference; of several calls, each distinct shape once.
     calls
         How many pairs were measured.
     size, elements
@@ -76,17 +74,16 @@ class TensorMetrics:
         Finite entries on each side.
     bit_equal
         Entries whose bits are equal, the sign of zero included; 0 where the dtypes differ.
-    max_abs
-        Greatest |candidate − reference|.
-    worst_index
-        Where it is: the position, after the number of the call where several were measured.
+    max_abs, worst_index
+        Greatest |candidate − reference|, and its position, after the number of the call where
+        several were measured.
     max_rel
         Greatest |candidate − reference| / |reference| over the entries whose reference is not
         zero; an error at a zero has no relative size and is left to `max_abs`.
     rms_error, reference_rms
         Root mean square of the error, and of the reference.
-    scale
-        Greatest |reference|.
+    scale, low, high
+        Greatest |reference|, least and greatest entry of the reference.
     cosine
         Cosine of the angle between both. Blind to gain, nearly so to a low-pass filter or a
         dropped start: a reading, not a gate.
@@ -97,8 +94,6 @@ class TensorMetrics:
         Slope of the least-squares regression of candidate on reference through the origin,
         Σcr/Σr² = 1 + Σ(c−r)r/Σr²; the second form is free of cancellation. Through the origin,
         because an intercept makes the slope of a nearly constant reference meaningless.
-    low, high
-        Least and greatest entry of the reference.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -138,12 +133,7 @@ class TensorMetrics:
 
 
 def measure(candidate: Array, reference: Array) -> TensorMetrics:
-    """Measure one candidate.
-
-    Parameters
-    ----------
-    candidate, reference
-        Arrays of one shape; real numbers, bfloat16 (`ml_dtypes`) included.
+    """Measure one candidate, of real numbers, bfloat16 (`ml_dtypes`) included.
 
     Raises
     ------
@@ -184,7 +174,7 @@ def reduce_call(candidate: Array, reference: Array) -> CallSums:
             bit_equal=_bit_equal(candidate, reference),
             max_abs=float(gap.max(initial=0.0)),
             max_rel=float(relative.max(initial=0.0)),
-            worst_index=None if worst is None else _unravel(worst, reference.shape),
+            worst_index=None if worst is None else unravel(worst, reference.shape),
             low=float(r.min()) if r.size else math.nan,
             high=float(r.max()) if r.size else math.nan,
             ee=float(e @ e),
@@ -198,15 +188,15 @@ def reduce_call(candidate: Array, reference: Array) -> CallSums:
 def total(calls: Sequence[CallSums]) -> TensorMetrics:
     """Combine calls as if they were one tensor; `calls` has one entry or more."""
     elements = sum(call.finite for call in calls)
+    # In ascending order, so that the order of calls does not show in the last bit.
     ee, rr, cc, cr, er = (
-        _sum(getattr(call, name) for call in calls) for name in ("ee", "rr", "cc", "cr", "er")
+        sum(sorted(getattr(call, name) for call in calls))
+        for name in ("ee", "rr", "cc", "cr", "er")
     )
     low = min((call.low for call in calls if call.finite), default=math.nan)
     high = max((call.high for call in calls if call.finite), default=math.nan)
     worst = max(range(len(calls)), key=lambda k: (calls[k].finite > 0, calls[k].max_abs))
-    worst_index = calls[worst].worst_index
-    if len(calls) > 1 and worst_index is not None:
-        worst_index = (worst, *worst_index)
+    at = calls[worst].worst_index
     return TensorMetrics(
         shapes=tuple(dict.fromkeys(call.shape for call in calls)),
         dtype=", ".join(dict.fromkeys(call.dtype for call in calls)),
@@ -217,7 +207,7 @@ def total(calls: Sequence[CallSums]) -> TensorMetrics:
         reference_finite=sum(call.reference_finite for call in calls),
         bit_equal=sum(call.bit_equal for call in calls),
         max_abs=calls[worst].max_abs,
-        worst_index=worst_index,
+        worst_index=(worst, *at) if len(calls) > 1 and at is not None else at,
         max_rel=max(call.max_rel for call in calls),
         rms_error=math.sqrt(ee / elements) if elements else math.nan,
         reference_rms=math.sqrt(rr / elements) if elements else math.nan,
@@ -254,7 +244,8 @@ def _bit_equal(a: Array, b: Array) -> int:
     return int(np.count_nonzero(same))
 
 
-def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+def unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The position in an array of `shape` of the entry that is at `flat` in a row of all."""
     return tuple(int(i) for i in np.unravel_index(flat, shape))
 
 
@@ -262,8 +253,3 @@ def _snr_db(noise: float, signal: float) -> float:
     if noise == 0:
         return math.inf
     return 10.0 * math.log10(signal / noise) if signal else -math.inf
-
-
-def _sum(values: Iterable[float]) -> float:
-    """Sum in ascending order, so that the order of calls does not show in the last bit."""
-    return sum(sorted(values))

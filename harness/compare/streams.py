@@ -34,11 +34,9 @@ def judge_streaming(
         Waveforms, float32, full scale ±1.
     allowance
         Of the codec's samples, for those whose context both decodings had.
-    frame_samples
-        Samples of one frame.
-    short_of_context
-        Frames to which one of the two gave less context than the codec looks back. These
-        cannot be equal; elsewhere nothing may differ.
+    frame_samples, short_of_context
+        Samples of one frame, and the frames to which one of the two gave less context than the
+        codec looks back. These cannot be equal; elsewhere nothing may differ.
 
     Returns
     -------
@@ -53,26 +51,23 @@ def judge_streaming(
         return Verdict(subject, case, "waveform", Status.FAIL, summary)
     short = np.zeros(offline.size // frame_samples, bool)
     short[list(short_of_context)] = True
-    samples = np.repeat(short, frame_samples)
-    enough = ~samples
-    if not enough.any():
+    samples, lacking = np.repeat(short, frame_samples), int(short.sum())
+    if samples.all():
         summary = "no sample has its context in both decodings"
         return Verdict(subject, case, "waveform", Status.UNJUDGED, summary)
-    verdict = judge(subject, case, streamed[enough], offline[enough], allowance)
+    verdict = judge(subject, case, streamed[~samples], offline[~samples], allowance)
     gates, metrics = list(verdict.gates), dict[str, Metric](verdict.metrics)
-    metrics |= {"frames": len(short), "frames_without_context": int(short.sum())}
+    metrics |= {"frames": len(short), "frames_without_context": lacking}
     summary = verdict.summary
-    if samples.any():
+    if lacking:
         error = np.abs(streamed[samples].astype(np.float64) - offline[samples])
-        peak = float(np.abs(offline).max())
-        gates.append(
-            Gate("at seams without context", float(error.max()), 2 * peak, "of full scale")
-        )
+        peak, worst = float(np.abs(offline).max()), float(error.max())
+        gates.append(Gate("at seams without context", worst, 2 * peak, "of full scale"))
         rms = float(np.sqrt((error**2).mean()))
-        metrics |= {"seam.max_abs": float(error.max()), "seam.rms_dbfs": dbfs(rms)}
+        metrics |= {"seam.max_abs": worst, "seam.rms_dbfs": dbfs(rms)}
         summary += (
-            f"; {words.count(int(short.sum()), 'frame')} without context in one of them differ by "
-            f"up to {words.number(float(error.max()))} of full scale"
+            f"; {words.count(lacking, 'frame')} without context in one of them differ by "
+            f"up to {words.number(worst)} of full scale"
         )
     status = verdict.status
     if status is Status.PASS and not all(gate.passed for gate in gates):

@@ -21,13 +21,13 @@ from harness.compare.metrics import (
     CallSums,
     TensorMetrics,
     as_float64,
-    measure,
     reduce_call,
     total,
+    unravel,
 )
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 
-__all__ = ["Allowance", "Pair", "TensorMetrics", "judge", "judge_many", "measure"]
+__all__ = ["Allowance", "Pair", "judge", "judge_many"]
 
 Pair = tuple[Array, Array]
 """A candidate and its reference."""
@@ -71,15 +71,6 @@ def judge(
 ) -> Verdict:
     """Judge one tensor.
 
-    Parameters
-    ----------
-    subject, case
-        Method and inputs, for the verdict.
-    candidate, reference
-        What was computed and what it should be.
-    allowance
-        How far they may be apart.
-
     Returns
     -------
     Verdict
@@ -108,8 +99,9 @@ def judge_many(subject: str, case: str, pairs: Sequence[Pair], allowance: Allowa
         )
     calls = [reduce_call(candidate, reference) for candidate, reference in pairs]
     metrics = total(calls)
+    gates = _gates(metrics, calls, allowance)
     verdict = dataclasses.replace(
-        verdict, metrics=_facts(metrics, calls, allowance), elements=metrics.elements
+        verdict, metrics=_facts(metrics, gates, allowance), elements=metrics.elements
     )
     whole = metrics.elements == metrics.size
     bad = None if whole else _bad_reference(pairs, allowance)
@@ -117,9 +109,8 @@ def judge_many(subject: str, case: str, pairs: Sequence[Pair], allowance: Allowa
         return dataclasses.replace(verdict, summary=bad, notes=(_BAD_REFERENCE,))
     broken = None if whole else _broken_pattern(pairs)
     if broken:
-        count, summary = broken
-        gate = Gate("non-finite", count, 0, "elements")
-        return dataclasses.replace(verdict, status=Status.FAIL, summary=summary, gates=(gate,))
+        gate = Gate("non-finite", broken[0], 0, "elements")
+        return dataclasses.replace(verdict, status=Status.FAIL, summary=broken[1], gates=(gate,))
     if not metrics.elements:
         what = "no element" if not metrics.size else "no finite element"
         return dataclasses.replace(verdict, summary=f"nothing was compared: {what}")
@@ -129,7 +120,6 @@ def judge_many(subject: str, case: str, pairs: Sequence[Pair], allowance: Allowa
             f"{words.count(metrics.elements, 'element')})"
         )
         return dataclasses.replace(verdict, summary=summary, notes=(_CONSTANT,))
-    gates = _gates(metrics, calls, allowance)
     passed = all(gate.passed for gate in gates)
     return dataclasses.replace(
         verdict,
@@ -187,14 +177,11 @@ def _broken_pattern(pairs: Sequence[Pair]) -> tuple[int, str] | None:
     if not count:
         return None
     size = sum(reference.size for _, reference in pairs)
-    return (
-        count,
-        f"{count:,} of {size:,} elements differ in being finite ({nans:,} NaN), {first}",
-    )
+    return count, f"{count:,} of {size:,} elements differ in being finite ({nans:,} NaN), {first}"
 
 
 def _place(pairs: Sequence[Pair], call: int, flat: int) -> str:
-    position = tuple(int(i) for i in np.unravel_index(flat, pairs[call][1].shape))
+    position = unravel(flat, pairs[call][1].shape)
     return words.place((call, *position), called=True) if len(pairs) > 1 else words.place(position)
 
 
@@ -208,16 +195,19 @@ def _gates(
     ]
     if len(calls) > 1:
         at, rms = _worst([call.rms for call in calls])
-        gates.append(
-            Gate("RMS error, worst call", rms, allowance.rms, "of that call's RMS", f"call {at}")
+        worst = Gate(
+            "RMS error, worst call", rms, allowance.rms, "of that call's RMS", f"call {at}"
         )
         at, gap = _worst([call.gain_gap for call in calls])
-        gates.append(Gate("gain error, worst call", gap, allowance.gain, "from 1", f"call {at}"))
+        gates += [
+            worst,
+            Gate("gain error, worst call", gap, allowance.gain, "from 1", f"call {at}"),
+        ]
     return tuple(gates)
 
 
 def _facts(
-    metrics: TensorMetrics, calls: Sequence[CallSums], allowance: Allowance
+    metrics: TensorMetrics, gates: Sequence[Gate], allowance: Allowance
 ) -> dict[str, Metric]:
     """Every metric, and the smallest allowance that would have passed, for the report."""
     facts: dict[str, Metric] = {
@@ -225,11 +215,9 @@ def _facts(
         for name, value in dataclasses.asdict(metrics).items()
         if name not in ("low", "high", "elements") and value is not None
     }
-    least = _gates(metrics, calls, allowance)
     facts["max_abs_scaled"] = metrics.max_abs_scaled
-    facts["least_max_abs"] = least[0].value
-    facts["least_rms"] = _worst([gate.value for gate in least if gate.name.startswith("RMS")])[1]
-    facts["least_gain"] = _worst([gate.value for gate in least if gate.name.startswith("gain")])[1]
+    for name, start in (("least_max_abs", "max"), ("least_rms", "RMS"), ("least_gain", "gain")):
+        facts[name] = _worst([gate.value for gate in gates if gate.name.startswith(start)])[1]
     facts["allowance"] = allowance.source
     return facts
 

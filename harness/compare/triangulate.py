@@ -16,6 +16,7 @@ would blame an MLX export that was proved equal to eager.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,16 +29,7 @@ from harness.compare import words
 from harness.compare.metrics import as_float64
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 
-__all__ = [
-    "CASE",
-    "BackendResult",
-    "CaseResult",
-    "Finding",
-    "distance",
-    "find",
-    "headroom",
-    "triangulate",
-]
+__all__ = ["CASE", "BackendResult", "CaseResult", "Finding", "distance", "find", "triangulate"]
 
 CASE = "MLX vs XNNPACK vs eager"
 
@@ -61,14 +53,9 @@ class Finding(Enum):
 
 @dataclass(frozen=True)
 class BackendResult:
-    """What one lowering made of a case.
+    """What one lowering made of a case: its verdict against eager, and an output a call.
 
-    Attributes
-    ----------
-    verdict
-        The judgement of it against eager.
-    outputs
-        One a call; None where it refused to run.
+    `outputs` is None where it refused to run.
     """
 
     verdict: Verdict
@@ -82,17 +69,7 @@ class BackendResult:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case seen by all three.
-
-    Attributes
-    ----------
-    label
-        Which inputs.
-    eager
-        The reference's outputs, one a call.
-    mlx, xnnpack
-        What each lowering made of it.
-    """
+    """One case seen by all three: the inputs' label, eager's outputs, and each lowering's."""
 
     label: str
     eager: Sequence[Array]
@@ -123,13 +100,18 @@ def distance(some: Sequence[Array] | None, others: Sequence[Array] | None, unit:
     return math.sqrt(total / count) / unit if count else math.inf
 
 
-def headroom(verdict: Verdict) -> float:
-    """The most that a gate used of its allowance; NaN if one measured NaN.
-
-    A step of one 16-bit code is all of "up to 1 LSB" and no news, so it counts only if it fails.
-    """
-    used = [gate.headroom_used for gate in verdict.gates if gate.unit != "LSB" or not gate.passed]
-    return max(used, key=lambda x: (x != x, x), default=0.0)
+_WORDS = {
+    Finding.AGREE: "all three agree in {cases}; at most, MLX is {mlx} of the RMS from eager, "
+    "XNNPACK {xnnpack}, one from the other {mutual}",
+    Finding.MLX: "XNNPACK agrees with eager ({xnnpack} of the RMS) and MLX does not ({mlx}): the "
+    "lowering to MLX is wrong, or what ran it",
+    Finding.EXPORT: "MLX and XNNPACK agree with each other ({mutual} of the RMS) and not with "
+    "eager ({mlx} and {xnnpack}): the export is wrong, in what both lowerings start from",
+    Finding.APART: "MLX ({mlx} of the RMS) and XNNPACK ({xnnpack}) both differ from eager, and "
+    "from each other ({mutual}): more than one cause",
+    Finding.XNNPACK: "MLX agrees with eager ({mlx} of the RMS) and XNNPACK does not ({xnnpack}): "
+    "MLX is right here, and XNNPACK cannot confirm it",
+}
 
 
 def find(result: CaseResult) -> Finding:
@@ -139,27 +121,17 @@ def find(result: CaseResult) -> Finding:
         return Finding.AGREE if xnnpack.agrees else Finding.XNNPACK
     if xnnpack.agrees:
         return Finding.MLX
-    mutual, nearer = _mutual(result), min(_to_eager(result))
-    return Finding.EXPORT if mutual <= ALIKE * nearer and mutual < math.inf else Finding.APART
+    *to_eager, mutual = _distances(result)
+    alike = mutual <= ALIKE * min(to_eager) and mutual < math.inf
+    return Finding.EXPORT if alike else Finding.APART
 
 
 def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str] = ()) -> Verdict:
-    """One verdict on all cases of a method; the gravest finding decides.
+    """One verdict on all cases of the method `subject`; the gravest finding decides.
 
-    Parameters
-    ----------
-    subject
-        Name of the method.
-    results
-        Its cases; those whose reference cannot judge anything are left out.
-    notes
-        Shown where the finding is not agreement.
-
-    Returns
-    -------
-    Verdict
-        Of kind ``"triangulation"``. *unjudged* where nothing was compared, or where XNNPACK
-        alone differs from eager.
+    Cases whose reference cannot judge anything are left out. The verdict, of kind
+    ``"triangulation"``, is *unjudged* where nothing was compared, or where XNNPACK alone differs
+    from eager. `notes` are shown where the finding is not agreement.
     """
     judged = [
         result
@@ -176,16 +148,30 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
     finding = min(findings, key=gravest.index)
     concerned = [s for s, found in zip(judged, findings, strict=True) if found is finding]
     worst = max(concerned, key=lambda s: max(_used(s.mlx), _used(s.xnnpack)))
-    status = {Finding.AGREE: Status.PASS, Finding.XNNPACK: Status.UNJUDGED}.get(
-        finding, Status.FAIL
+    mlx, xnnpack, mutual = _distances(worst)
+    metrics: dict[str, Metric] = {
+        "owner": finding.value,
+        "cases": len(judged),
+        "cases_concerned": len(concerned),
+        "worst_case": worst.label,
+        "mlx_from_eager_rms": mlx,
+        "xnnpack_from_eager_rms": xnnpack,
+        "mlx_from_xnnpack_rms": mutual,
+    }
+    what = _WORDS[finding].format(
+        mlx=words.number(mlx),
+        xnnpack=words.number(xnnpack),
+        mutual=words.number(mutual),
+        cases=words.count(len(judged), "case"),
     )
-    return Verdict(
-        subject,
-        CASE,
-        "triangulation",
-        status,
-        _summary(finding, worst, len(concerned), len(judged)),
-        metrics=_facts(finding, worst, len(concerned), len(judged)),
+    if finding is not Finding.AGREE:
+        what += f"; {worst.label}, {len(concerned)} of {words.count(len(judged), 'case')}"
+    status = {Finding.AGREE: Status.PASS, Finding.XNNPACK: Status.UNJUDGED}
+    return dataclasses.replace(
+        verdict,
+        status=status.get(finding, Status.FAIL),
+        summary=what,
+        metrics=metrics,
         gates=(
             Gate("MLX from eager", _used(worst.mlx), 1.0, "of its allowance", worst.label),
             Gate("XNNPACK from eager", _used(worst.xnnpack), 1.0, "of its allowance", worst.label),
@@ -197,58 +183,18 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
 
 def _used(backend: BackendResult) -> float:
     """Headroom that a backend used; infinite where it failed and no number says by how much."""
-    used = headroom(backend.verdict)
+    used = backend.verdict.headroom_telling
     return used if backend.agrees or used > 1.0 else math.inf
 
 
-def _unit(result: CaseResult) -> float:
-    """RMS of eager's outputs; 1 where that is 0."""
+def _distances(result: CaseResult) -> tuple[float, float, float]:
+    """MLX from eager, XNNPACK from eager, one from the other, over the RMS of eager."""
     values = np.concatenate([as_float64(output) for output in result.eager])
     finite = values[np.isfinite(values)]
-    return math.sqrt(float(np.mean(np.square(finite)))) if np.any(finite) else 1.0
-
-
-def _to_eager(result: CaseResult) -> tuple[float, float]:
-    unit = _unit(result)
+    unit = math.sqrt(float(np.mean(np.square(finite)))) if np.any(finite) else 1.0
+    mlx, xnnpack = result.mlx.outputs, result.xnnpack.outputs
     return (
-        distance(result.mlx.outputs, result.eager, unit),
-        distance(result.xnnpack.outputs, result.eager, unit),
+        distance(mlx, result.eager, unit),
+        distance(xnnpack, result.eager, unit),
+        distance(mlx, xnnpack, unit),
     )
-
-
-def _mutual(result: CaseResult) -> float:
-    return distance(result.mlx.outputs, result.xnnpack.outputs, _unit(result))
-
-
-def _facts(finding: Finding, worst: CaseResult, concerned: int, cases: int) -> dict[str, Metric]:
-    mlx, xnnpack = _to_eager(worst)
-    return {
-        "owner": finding.value,
-        "cases": cases,
-        "cases_concerned": concerned,
-        "worst_case": worst.label,
-        "mlx_from_eager_rms": mlx,
-        "xnnpack_from_eager_rms": xnnpack,
-        "mlx_from_xnnpack_rms": _mutual(worst),
-    }
-
-
-def _summary(finding: Finding, worst: CaseResult, concerned: int, cases: int) -> str:
-    mlx, xnnpack = map(words.number, _to_eager(worst))
-    mutual = words.number(_mutual(worst))
-    if finding is Finding.AGREE:
-        return (
-            f"all three agree in {words.count(cases, 'case')}; at most, MLX is {mlx} of the RMS "
-            f"from eager, XNNPACK {xnnpack}, one from the other {mutual}"
-        )
-    what = {
-        Finding.MLX: f"XNNPACK agrees with eager ({xnnpack} of the RMS) and MLX does not ({mlx}): "
-        "the lowering to MLX is wrong, or what ran it",
-        Finding.EXPORT: f"MLX and XNNPACK agree with each other ({mutual} of the RMS) and not "
-        f"with eager ({mlx} and {xnnpack}): the export is wrong, in what both lowerings start from",
-        Finding.APART: f"MLX ({mlx} of the RMS) and XNNPACK ({xnnpack}) both differ from eager, "
-        f"and from each other ({mutual}): more than one cause",
-        Finding.XNNPACK: f"MLX agrees with eager ({mlx} of the RMS) and XNNPACK does not "
-        f"({xnnpack}): MLX is right here, and XNNPACK cannot confirm it",
-    }[finding]
-    return f"{what}; {worst.label}, {concerned} of {words.count(cases, 'case')}"

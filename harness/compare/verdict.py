@@ -28,10 +28,8 @@ class Gate:
     ----------
     name
         What was measured, e.g. ``"max abs"``.
-    value
-        The measured value, never negative. Also the smallest `allowed` that would pass.
-    allowed
-        The most that passes; 0 means exact.
+    value, allowed
+        The measured value, never negative, and the most that passes; 0 means exact.
     unit
         What `value` and `allowed` are counted in, e.g. ``"of scale"``, ``"LSB"``.
     where
@@ -72,16 +70,11 @@ class Verdict:
     case
         Which inputs or which aspect, e.g. ``"speech"``, ``"random S=7"``, ``"delegation"``.
     kind
-        Sort of judgement: ``"tensor"``, ``"waveform"``, ``"delegation"``, ``"execution"``,
-        ``"golden"``, …
-    status
-        How it came out.
-    summary
-        One sentence.
-    metrics
-        Everything measured, by name.
-    gates
-        The values that decided, in the order they are checked.
+        Sort of judgement: ``"tensor"``, ``"waveform"``, ``"execution"``, ``"golden"``, …
+    status, summary
+        How it came out, and one sentence on it.
+    metrics, gates
+        Everything measured, by name; the values that decided, in the order they are checked.
     elements
         How many things were compared: finite elements of a tensor, nodes of a delegate, …
     notes
@@ -121,8 +114,19 @@ class Verdict:
     @property
     def headroom_used(self) -> float:
         """The most that any gate used of its allowance; NaN if a gate measured NaN."""
-        used = [gate.headroom_used for gate in self.gates]
-        return max(used, key=lambda x: (x != x, x), default=0.0)
+        return _most_used(self.gates)
+
+    @property
+    def headroom_telling(self) -> float:
+        """`headroom_used` without steps of one 16-bit code that pass.
+
+        Such a step is all of "up to 1 LSB" and no news; it counts where it fails.
+        """
+        return _most_used(gate for gate in self.gates if gate.unit != "LSB" or not gate.passed)
+
+
+def _most_used(gates: Iterable[Gate]) -> float:
+    return max((gate.headroom_used for gate in gates), key=lambda x: (x != x, x), default=0.0)
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:

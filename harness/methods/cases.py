@@ -21,14 +21,11 @@ class Case:
 
     Attributes
     ----------
-    method
-        Name of the method.
-    label
-        What the inputs are, e.g. ``"S=1, first and last id"``.
-    calls
-        For each call, its inputs in call order.
-    states
-        For each call, the name of the state that it runs in; empty: one state for all.
+    method, label
+        Name of the method, and what the inputs are, e.g. ``"S=1, first and last id"``.
+    calls, states
+        For each call, its inputs in call order, and the name of the state that it runs in; no
+        states: one for all.
     """
 
     method: str
@@ -48,20 +45,8 @@ class Case:
 def edge_cases(method: str, sizes: Dimensions, float_type: str = "float32") -> tuple[Case, ...]:
     """Random and edge inputs of `method`, the same on every machine.
 
-    Parameters
-    ----------
-    method
-        Name of the method.
-    sizes
-        Dimensions of the exported program.
-    float_type
-        Element type of floating-point inputs: ``"float32"`` or ``"bfloat16"``.
-
-    Returns
-    -------
-    tuple of Case
-        Floating-point inputs are uniform with unit variance: the scale of a live model's hidden
-        states and embeddings.
+    Floating-point inputs are of `float_type`, ``"float32"`` or ``"bfloat16"``, and uniform with
+    unit variance: the scale of a live model's hidden states and embeddings.
     """
     make = _MAKERS[method](sizes, _Draw(method, float_type))
     cases = [Case(method, label, tuple(calls)) for label, calls in make]
@@ -161,14 +146,13 @@ def _text_decoder(sizes: Dimensions, draw: _Draw) -> _Made:
 def _interleaved(sizes: Dimensions, draw: _Draw) -> Case:
     """Two sequences by turns, each in a KV cache of its own; one shared by both shows."""
     lengths = (max(1, sizes.max_seq_len // 3), 1, 1)
-    calls, states, start = [], [], 0
+    calls, start = [], 0
     for length in lengths:
         position = np.arange(start, start + length, dtype=np.int64)
-        for state in ("first", "second"):
-            calls.append((draw.reals(1, length, sizes.dim), position))
-            states.append(state)
+        calls += [(draw.reals(1, length, sizes.dim), position) for _ in range(2)]
         start += length
-    return Case("text_decoder", "two states by turns", tuple(calls), tuple(states))
+    states = ("first", "second") * len(lengths)
+    return Case("text_decoder", "two states by turns", tuple(calls), states)
 
 
 def _semantic_head(sizes: Dimensions, draw: _Draw) -> _Made:

@@ -17,8 +17,6 @@ PER_AXIS = 0
 SCOPES = ("all", "attention", "feed_forward", "none")
 """Which of the decoder's linear layers are quantised; the flow head's always are."""
 
-_WIDTHS = {"4w": 4, "8w": 8}
-
 # What upstream's exporter takes where no group size is named.
 _USUAL_GROUP = {"4w": 32, "8w": PER_AXIS}
 
@@ -77,7 +75,7 @@ class Precision:
         for what in ("qlinear", "qembedding"):
             width, group = getattr(self, what), getattr(self, f"{what}_group_size")
             if width is not None:
-                _one_of(what, width, _WIDTHS)
+                _one_of(what, width, _USUAL_GROUP)
                 if group is None:
                     object.__setattr__(self, f"{what}_group_size", _USUAL_GROUP[width])
                 if getattr(self, f"{what}_group_size") < 0:
@@ -86,13 +84,7 @@ class Precision:
                 raise InputError(f"{what}-group-size needs {what}: nothing is quantised")
 
     def check_for_mlx(self) -> None:
-        """Refuse groups that MLX has no kernel for; other lowerings take what torchao takes.
-
-        Raises
-        ------
-        InputError
-            A group is neither a whole row nor a multiple of the smallest that MLX knows.
-        """
+        """Refuse groups that MLX has no kernel for; other lowerings take what torchao takes."""
         for what, least in _MLX_LEAST.items():
             group = getattr(self, f"{what}_group_size")
             if group not in (None, PER_AXIS) and group % least:
@@ -134,16 +126,6 @@ class Precision:
         """
         return f"{self.base}-4w8w" if self.quantized else self.base
 
-    @property
-    def bits_linear(self) -> int | None:
-        """Bits of a quantised linear weight."""
-        return _WIDTHS[self.qlinear] if self.qlinear else None
-
-    @property
-    def bits_embedding(self) -> int | None:
-        """Bits of a quantised embedding weight."""
-        return _WIDTHS[self.qembedding] if self.qembedding else None
-
 
 FP32 = Precision("fp32")
 
@@ -152,13 +134,7 @@ PRECISIONS: Mapping[str, Precision] = MappingProxyType(
         "fp32": FP32,
         "bf16": Precision("bf16"),
         # What upstream ships for Apple Silicon (pytorch/executorch #19177).
-        "bf16-4w8w": Precision(
-            "bf16",
-            qlinear="4w",
-            qlinear_group_size=32,
-            qembedding="8w",
-            qembedding_group_size=128,
-        ),
+        "bf16-4w8w": Precision("bf16", qlinear="4w", qembedding="8w", qembedding_group_size=128),
     }
 )
 """The named precisions."""
@@ -185,9 +161,9 @@ def parse_precision(
     else:
         _one_of("precision", name, PRECISIONS)
         precision = PRECISIONS[name]
-    if qlinear is not None and qlinear != precision.qlinear:
+    if qlinear not in (None, precision.qlinear):
         precision = replace(precision, qlinear=qlinear, qlinear_group_size=None)
-    if qembedding is not None and qembedding != precision.qembedding:
+    if qembedding not in (None, precision.qembedding):
         precision = replace(precision, qembedding=qembedding, qembedding_group_size=None)
     given: dict[str, Any] = {
         "qlinear_group_size": qlinear_group_size,

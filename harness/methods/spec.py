@@ -20,10 +20,8 @@ class Dimensions:
 
     Attributes
     ----------
-    dim
-        Width of the decoder's embeddings and hidden states.
-    vocab_size
-        Rows of the text embedding.
+    dim, vocab_size
+        Width of the decoder's embeddings and hidden states, and rows of the text embedding.
     semantic_codebook_size, padded_semantic_size
         Semantic codes without special tokens, and the logits' width.
     acoustic_dim, acoustic_levels
@@ -86,10 +84,8 @@ class Method:
 
     Attributes
     ----------
-    name
-        The name users type.
-    artifact
-        File that carries it.
+    name, artifact
+        The name users type, and the file that carries it.
     inputs
         In call order; ``"model"`` as dtype means the model's floating-point type.
     entry
@@ -117,13 +113,6 @@ class Method:
     def check_inputs(self, inputs: Sequence[Array], sizes: Dimensions) -> None:
         """Refuse inputs that the runtime would misread or silently drop.
 
-        Parameters
-        ----------
-        inputs
-            Arrays in call order.
-        sizes
-            Dimensions of the exported program.
-
         Raises
         ------
         InputError
@@ -143,34 +132,23 @@ class Method:
                     f"{self.name} input {declared.name} must have shape ({wanted}) "
                     f"(got {value.shape})"
                 )
-        _RANGE_CHECKS.get(self.name, _any_range)(inputs, sizes)
+            match declared.name:
+                case "token_ids":
+                    _within(f"{self.name} ids", value, sizes.vocab_size)
+                case "codes":
+                    _check_codes(self.name, value, sizes)
+                case "t_idx":  # one knot more than steps: linspace(0, 1, steps + 1)
+                    _within(f"{self.name} t_idx", value, sizes.n_decoding_steps + 1)
+                case "cache_position":
+                    _check_positions(inputs[0].shape[1], value, sizes.max_seq_len)
 
 
-def _any_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
-    """Floating-point inputs have no range to leave."""
+def _check_codes(method: str, codes: Array, sizes: Dimensions) -> None:
+    _within(f"{method} semantic codes", codes[:, :1], sizes.semantic_codebook_size + 2)
+    _within(f"{method} acoustic codes", codes[:, 1:], sizes.acoustic_levels + 2)
 
 
-def _token_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
-    _within("token_embedding ids", inputs[0], sizes.vocab_size)
-
-
-def _audio_code_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
-    _within("audio_token_embedding semantic code", inputs[0][:, :1], _semantic_codes(sizes))
-    _within("audio_token_embedding acoustic codes", inputs[0][:, 1:], sizes.acoustic_levels + 2)
-
-
-def _codec_code_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
-    _within("codec semantic codes", inputs[0][:, :1], _semantic_codes(sizes))
-    _within("codec acoustic codes", inputs[0][:, 1:], sizes.acoustic_levels + 2)
-
-
-def _semantic_codes(sizes: Dimensions) -> int:
-    return sizes.semantic_codebook_size + 2
-
-
-def _cache_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
-    embeds, position = inputs
-    length = embeds.shape[1]
+def _check_positions(length: int, position: Array, max_seq_len: int) -> None:
     if position.shape != (length,):
         raise InputError(
             f"text_decoder cache_position must have one entry a token: expected ({length},), "
@@ -182,32 +160,17 @@ def _cache_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
             "text_decoder cache_position must count up by one; the exported program reads only "
             f"its first entry (got {position.tolist()})"
         )
-    if start < 0 or start + length > sizes.max_seq_len:
+    if start < 0 or start + length > max_seq_len:
         raise InputError(
             f"text_decoder would write positions {start}..{start + length - 1} of a KV cache of "
-            f"{sizes.max_seq_len}; the MLX runtime drops such writes silently: shorten the text "
-            "or export with a larger --max-seq-len"
+            f"{max_seq_len}; the MLX runtime drops such writes silently: shorten the text or "
+            "export with a larger --max-seq-len"
         )
-
-
-def _timestep_range(inputs: Sequence[Array], sizes: Dimensions) -> None:
-    # one knot more than steps: linspace(0, 1, steps + 1)
-    _within("predict_velocity t_idx", inputs[1], sizes.n_decoding_steps + 1)
 
 
 def _within(what: str, values: Array, size: int) -> None:
-    if values.size and not (int(values.min()) >= 0 and int(values.max()) < size):
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) < size:
         raise InputError(
-            f"{what} must be within 0..{size - 1} "
-            f"(got {int(values.min())}..{int(values.max())}); the runtime would read beyond its "
-            "table"
+            f"{what} must be within 0..{size - 1} (got {int(values.min())}..{int(values.max())}); "
+            "the runtime would read beyond its table"
         )
-
-
-_RANGE_CHECKS: dict[str, Callable[[Sequence[Array], Dimensions], None]] = {
-    "token_embedding": _token_range,
-    "audio_token_embedding": _audio_code_range,
-    "text_decoder": _cache_range,
-    "predict_velocity": _timestep_range,
-    "codec": _codec_code_range,
-}

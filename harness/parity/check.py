@@ -135,7 +135,7 @@ def report(checked: Checked, started: datetime.datetime, command: str = "") -> R
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
         command=command,
-        checkpoint=plan.checkpoint,
+        checkpoint=dataclasses.replace(plan.checkpoint, notes=plan.notes),
         precision=plan.precision.name,
         executor=checked.observation.executor,
         artifacts=tuple(facts.artifact_facts(file.made) for file in artifacts.files.values()),

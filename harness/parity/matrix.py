@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare import Status, Verdict, exit_code
-from harness.compare.triangulate import headroom
 from harness.errors import HarnessError
 from harness.methods import select_methods
 from harness.methods.precision import parse_precision
@@ -44,7 +43,7 @@ class Cell:
     @property
     def headroom_used(self) -> float:
         """The most that any verdict used of its allowance."""
-        return max(headroom(verdict) for verdict in self.verdicts)
+        return max(verdict.headroom_telling for verdict in self.verdicts)
 
 
 def cells(

@@ -63,6 +63,8 @@ class Plan:
         Which synthetic checkpoint it is; None for any other.
     usual
         Whether utterance and capacities are the checkpoint's usual ones, of which goldens are kept.
+    notes
+        What to tell of the checkpoint.
     """
 
     checkpoint: CheckpointFacts
@@ -80,6 +82,7 @@ class Plan:
     only_speaks: bool = False
     preset: str | None = None
     usual: bool = True
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def config(self) -> Config:
@@ -124,6 +127,7 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
         voice=request.utterance.voice or checkpoint.usual_voice(),
         max_new_tokens=min(request.utterance.max_new_tokens, frames),
     )
+    note = checkpoint.voice_note(utterance.voice)
     return Plan(
         checkpoint=CheckpointFacts(checkpoint.name, checkpoint.digest, checkpoint.directory.name),
         params=checkpoint.params,
@@ -142,6 +146,7 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
         usual=request.utterance == Utterance()
         and request.max_seq_len is None
         and request.max_codec_frames is None,
+        notes=() if note is None else (note,),
     )
 
 

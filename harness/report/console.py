@@ -21,12 +21,12 @@ from harness.report.tables import checks_table, gates_table, levels_table, value
 
 __all__ = ["print_report", "print_verdicts", "to_text"]
 
-_MEANING = {
-    0: "every verdict passed",
-    1: "a mismatch",
-    2: "not everything could be judged",
-}
-_COLOUR = {0: "green", 1: "red", 2: "yellow"}
+# By exit code: what it means, and its colour.
+_ENDINGS = (
+    ("every verdict passed", "green"),
+    ("a mismatch", "red"),
+    ("not everything could be judged", "yellow"),
+)
 
 _LONGEST_NOTE = 20
 """Lines of a note that are shown; a compiler's log goes on for pages, and the JSON has it all."""
@@ -82,6 +82,7 @@ def _header(report: Report) -> RenderableType:
     versions = ", ".join(f"{name} {version}" for name, version in executor.versions.items())
     rows = [
         ("checkpoint", f"{report.checkpoint.name} (sha256 {report.checkpoint.digest[:12]}…)"),
+        *(("", note) for note in report.checkpoint.notes),
         ("precision", report.precision),
         ("executor", f"{executor.executor} on {executor.device}"),
         ("versions", versions),
@@ -111,9 +112,7 @@ def _trouble(verdict: Verdict) -> RenderableType:
     """Heading, summary, the gates that failed, and what to do."""
     failed = verdict.status is Status.FAIL
     label, style = ("FAIL", "bold red") if failed else ("UNJUDGED", "bold yellow")
-    heading = Text(f"{label} ", style=style) + Text(
-        f"{verdict.subject} · {verdict.case}", style="bold"
-    )
+    heading = Text.assemble((f"{label} ", style), (f"{verdict.subject} · {verdict.case}", "bold"))
     inner: list[RenderableType] = [Text(_sentence(verdict.summary))]
     if verdict.failed_gates:
         inner.append(gates_table(verdict))
@@ -123,14 +122,12 @@ def _trouble(verdict: Verdict) -> RenderableType:
 
 def _closing(verdicts: Sequence[Verdict]) -> RenderableType:
     code = exit_code(verdicts)
-    passed, failed, unjudged = (
-        sum(verdict.status is status for verdict in verdicts) for status in Status
-    )
-    meaning = _MEANING[code] if verdicts else "nothing was judged"
+    passed, failed, unjudged = (sum(v.status is status for v in verdicts) for status in Status)
+    meaning, colour = _ENDINGS[code]
     return Text(
-        f"{words.count(len(verdicts), 'verdict')}: {passed} passed, {failed} failed, "
-        f"{unjudged} unjudged → exit code {code}, {meaning}",
-        style=f"bold {_COLOUR[code]}",
+        f"{words.count(len(verdicts), 'verdict')}: {passed} passed, {failed} failed, {unjudged} "
+        f"unjudged → exit code {code}, {meaning if verdicts else 'nothing was judged'}",
+        style=f"bold {colour}",
     )
 
 

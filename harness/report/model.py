@@ -19,11 +19,13 @@ class CheckpointFacts:
     """Which weights: preset or directory `name`, and the sha256 `digest` in hex.
 
     `directory` is the last part of its path alone; whole paths would tell whose machine it was.
+    `notes` say what it lacks, a voice for one.
     """
 
     name: str
     digest: str
     directory: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,22 +69,14 @@ class Report:
 
     Attributes
     ----------
-    tool_version
-        Version of voxtral-parity.
-    started
-        UTC, ISO 8601, e.g. ``"2026-08-01T12:00:00Z"``.
-    seconds
-        Wall time of the run.
-    command
-        What was typed.
-    checkpoint, precision
-        Which weights, and in which arithmetic they were exported.
-    executor
-        What ran the artifacts.
-    artifacts
-        The files judged.
-    reference
-        What they were judged against.
+    tool_version, command
+        Version of voxtral-parity, and what was typed.
+    started, seconds
+        UTC, ISO 8601, e.g. ``"2026-08-01T12:00:00Z"``, and the wall time of the run.
+    checkpoint, precision, executor
+        Which weights, in which arithmetic they were exported, and what ran the artifacts.
+    artifacts, reference
+        The files judged, and what they were judged against.
     verdicts
         Every judgement, in the order made.
     schema

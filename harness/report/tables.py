@@ -40,33 +40,27 @@ class _Column:
 
 def values_table(verdicts: Sequence[Verdict], width: int) -> Table | None:
     """A row for each tensor or waveform; None if there is none."""
-    rows = [verdict for verdict in verdicts if verdict.kind in _VALUES]
-    if not rows:
-        return None
     columns = [column for column in _COLUMNS if width >= column.width]
     made = _table()
     made.add_column("", no_wrap=True)
     for column in columns:
         justify: Literal["left", "right"] = "left" if column.left else "right"
         made.add_column(column.header, justify=justify, no_wrap=column.header != "case")
-    for verdict in rows:
-        cells = (Text(column.cell(verdict), style=_style(verdict)) for column in columns)
-        made.add_row(_mark(verdict), *cells)
-    return made
+    for verdict in verdicts:
+        if verdict.kind in _VALUES:
+            _add_row(made, verdict, [column.cell(verdict) for column in columns])
+    return made if made.row_count else None
 
 
 def checks_table(verdicts: Sequence[Verdict]) -> Table | None:
     """A row for each judgement that is not of values; None if there is none."""
-    rows = [verdict for verdict in verdicts if verdict.kind not in _VALUES]
-    if not rows:
-        return None
     made = _table()
     for header in ("", "method", "check", "finding"):
         made.add_column(header, overflow="fold", no_wrap=header == "")
-    for verdict in rows:
-        cells = (verdict.subject, verdict.case, verdict.summary)
-        made.add_row(_mark(verdict), *(Text(cell, style=_style(verdict)) for cell in cells))
-    return made
+    for verdict in verdicts:
+        if verdict.kind not in _VALUES:
+            _add_row(made, verdict, [verdict.subject, verdict.case, verdict.summary])
+    return made if made.row_count else None
 
 
 def levels_table(verdicts: Sequence[Verdict]) -> Table | None:
@@ -135,13 +129,10 @@ def _table() -> Table:
     )
 
 
-def _mark(verdict: Verdict) -> Text:
+def _add_row(table: Table, verdict: Verdict, cells: Sequence[str]) -> None:
     mark, style = _MARKS[verdict.status]
-    return Text(mark, style=style)
-
-
-def _style(verdict: Verdict) -> str:
-    return "" if verdict.status is Status.PASS else _MARKS[verdict.status][1]
+    plain = "" if verdict.status is Status.PASS else style
+    table.add_row(Text(mark, style=style), *(Text(cell, style=plain) for cell in cells))
 
 
 def _real(verdict: Verdict, name: str, digits: int = 2) -> str:
@@ -172,12 +163,6 @@ def _gate(verdict: Verdict) -> Gate | None:
 def _allowed(verdict: Verdict) -> str:
     gate = _gate(verdict)
     return words.number(gate.allowed) if gate else _NONE
-
-
-def _headroom(verdict: Verdict) -> str:
-    # A step of one code is all of "up to 1 LSB" and still no news: it shows when it fails.
-    used = [g.headroom_used for g in verdict.gates if g.unit != "LSB" or not g.passed]
-    return _used(max(used)) if _gate(verdict) else _NONE
 
 
 def _metric(name: str, digits: int = 2) -> Callable[[Verdict], str]:
@@ -212,7 +197,7 @@ _COLUMNS = (
     _Column("max abs", _metric("max_abs"), width=120),
     _Column("/ scale", _metric("max_abs_scaled")),
     _Column("allowed", _allowed),
-    _Column("used", _headroom),
+    _Column("used", lambda v: _used(v.headroom_telling) if _gate(v) else _NONE),
     _Column("SNR dB", _snr),
     _Column("gain", _gain, width=96),
     _Column("worst at", _worst, width=120),

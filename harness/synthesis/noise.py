@@ -22,10 +22,7 @@ class FlowNoise:
     same noise; the runner's ``logf`` and ``cosf`` are the platform's own, and with glibc one
     number in 65 comes out one unit in the last place away.
 
-    Parameters
-    ----------
-    seed
-        Natural number below 2**32, as the runner's ``--seed``.
+    `seed` is a natural number below 2**32, as the runner's ``--seed``.
 
     References
     ----------

@@ -29,17 +29,8 @@ def build_prompt(
     [BEGIN_AUDIO]``, with the ids that `params.json` and upstream's runner use; the voice's N
     embedding rows replace the [AUDIO] embeddings.
 
-    Parameters
-    ----------
-    checkpoint
-        Gives the tokenizer and the ids.
-    text
-        What to say.
-    voice
-        Name of the voice. Of a file's path, or of no voice, the tokenizer knows nothing: the
-        prompt is then laid out as documented, and as upstream's runner does it.
-    voice_rows
-        Rows of the voice's embedding, N.
+    Of a voice that is a file's path, or of none, the tokenizer knows nothing: the prompt is then
+    laid out as documented, and as upstream's runner does it. `voice_rows` is N.
 
     Raises
     ------
@@ -49,10 +40,11 @@ def build_prompt(
         The tokenizer cannot be read, does not know the voice, lays the prompt out otherwise,
         or makes a token that the model has no embedding for.
     """
-    config = checkpoint.config
-    tokenizer = open_tokenizer(checkpoint.tokenizer)
+    from mistral_common.protocol.speech.request import SpeechRequest
+
+    config, path = checkpoint.config, checkpoint.tokenizer
+    tokenizer = open_tokenizer(path)
     check_text(text)
-    path = checkpoint.tokenizer
     with _mistral_common(path, "encode the text"):
         spoken = tokenizer.instruct_tokenizer.tokenizer.encode(text, bos=False, eos=False)
     documented = [
@@ -64,12 +56,11 @@ def build_prompt(
         config.repeat_audio_text_token_id,
         config.begin_audio_token_id,
     ]
-    name = voice or DEFAULT_VOICE
-    named = voice_rows > 0 and name == Path(name).stem
-    ids = documented
-    if named:
+    name, ids = voice or DEFAULT_VOICE, documented
+    if voice_rows > 0 and name == Path(name).stem:
         with _mistral_common(path, f"make a speech prompt for voice {name}"):
-            ids = _speech_request(tokenizer, text, name)
+            request = SpeechRequest(input=text, voice=name)
+            ids = list(tokenizer.encode_speech_request(request).tokens)
     if ids != documented:
         raise CheckpointError(
             f"{path} lays out the prompt for voice {name} as {_brief(ids)}; the model "
@@ -86,13 +77,7 @@ def build_prompt(
 
 
 def check_text(text: str) -> None:
-    """Refuse what nobody can say.
-
-    Raises
-    ------
-    InputError
-        There is no text, or it cannot be written as UTF-8.
-    """
+    """Refuse what nobody can say: no text, and what cannot be written as UTF-8."""
     if not text.strip():
         raise InputError("there is nothing to say: the text is empty")
     try:
@@ -104,22 +89,9 @@ def check_text(text: str) -> None:
         ) from None
 
 
-def _speech_request(tokenizer: Any, text: str, voice: str) -> list[int]:
-    from mistral_common.protocol.speech.request import SpeechRequest
-
-    request = SpeechRequest(input=text, voice=voice)
-    return list(tokenizer.encode_speech_request(request).tokens)
-
-
 @lru_cache(maxsize=4)
 def open_tokenizer(path: Path) -> Any:
-    """mistral-common's tokenizer of a `tekken.json`.
-
-    Raises
-    ------
-    CheckpointError
-        The file cannot be opened as one.
-    """
+    """mistral-common's tokenizer of a `tekken.json`; raises `CheckpointError` if it opens none."""
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
     with _mistral_common(path, "open it"):

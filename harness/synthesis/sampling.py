@@ -21,14 +21,8 @@ _TWO_32 = 4294967296.0
 class Choice:
     """A code, and how near another one was.
 
-    Attributes
-    ----------
-    code
-        The code chosen.
-    runner_up
-        The code that the least change of logits, or of probabilities, would have chosen.
-    margin
-        How great that change is: a difference of logits, or of cumulative probability.
+    `runner_up` is the code that the least change of logits, or of cumulative probability, would
+    have chosen, and `margin` that change.
     """
 
     code: int
@@ -44,17 +38,8 @@ class SemanticSampler:
     uniform number of 64 bits (libstdc++ and libc++ agree). Probabilities are float32, summed
     from the first code on, and their exponentials are rounded once, as in `FlowNoise`.
 
-    Parameters
-    ----------
-    seed
-        Natural number below 2**32.
-    temperature
-        Of the softmax; 0 takes the greatest logit, the first of equals, and draws nothing.
-
-    Raises
-    ------
-    InputError
-        The temperature is negative or not finite.
+    `seed` is a natural number below 2**32. Temperature 0 takes the greatest logit, the first of
+    equals, and draws nothing; a negative one, or none that is finite, raises `InputError`.
 
     References
     ----------

@@ -9,18 +9,7 @@ from numpy.typing import NDArray
 
 from harness.checkpoint import Checkpoint
 from harness.errors import InputError
-from harness.synthesis.prompt import build_prompt, check_text
-
-__all__ = [
-    "MAX_NEW_TOKENS",
-    "SEED",
-    "TEXT",
-    "Limits",
-    "Prompt",
-    "Utterance",
-    "check_capacity",
-    "make_prompt",
-]
+from harness.synthesis.prompt import build_prompt
 
 TEXT = "Hello, how are you today?"
 """The sentence of upstream's own examples; its figures for the real model are published."""
@@ -41,10 +30,9 @@ class Utterance:
     text, voice
         What, and in whose voice: a voice's name or the path of its file. None is upstream's
         default voice, or no voice where the checkpoint does not have that one.
-    seed
-        Of the flow's starting noise and of the draws.
-    temperature
-        Of the semantic code's softmax; 0 takes the greatest logit.
+    seed, temperature
+        Of the flow's starting noise and of the draws; of the semantic code's softmax, where 0 takes
+        the greatest logit.
     max_new_tokens
         Frames after which to stop without END_AUDIO.
     seed_step
@@ -64,14 +52,7 @@ class Utterance:
     streaming: bool = False
 
     def check(self, checkpoint: Checkpoint, max_seq_len: int) -> None:
-        """Refuse what could never be said, before anything is exported for it.
-
-        Raises
-        ------
-        InputError
-            The text is empty or, even without a voice, too long; or there is no such voice.
-        """
-        check_text(self.text)
+        """Refuse no text, one too long even without a voice, and a voice that there is not."""
         checkpoint.find_voice(self.voice)
         least = build_prompt(checkpoint, self.text, None, voice_rows=0).shape[1]
         check_capacity(least + self.seed_step, max_seq_len)
@@ -81,12 +62,8 @@ class Utterance:
 class Prompt:
     """An utterance's prompt as the methods take it.
 
-    Attributes
-    ----------
-    ids
-        Token ids, int64, shape (1, S).
-    voice_rows
-        Embeddings of the voice, float32, shape (rows, dim), which replace those of [AUDIO].
+    `ids` are token ids, int64, shape (1, S); `voice_rows` are embeddings of the voice, float32,
+    shape (rows, dim), which replace those of [AUDIO].
     """
 
     ids: NDArray[np.int64]
@@ -116,16 +93,7 @@ class Limits:
 def make_prompt(
     checkpoint: Checkpoint, utterance: Utterance, *, voice_embed_len: int | None = None
 ) -> Prompt:
-    """The prompt of an utterance.
-
-    Parameters
-    ----------
-    checkpoint
-        Gives the tokenizer and the voice.
-    utterance
-        What to say.
-    voice_embed_len
-        What `model.pte` says of the voice's rows; see `load_voice`.
+    """The prompt of an utterance; `voice_embed_len` is what `model.pte` says of the voice's rows.
 
     Raises
     ------
@@ -141,13 +109,7 @@ def make_prompt(
 
 
 def check_capacity(needed: int, max_seq_len: int) -> None:
-    """Refuse a prompt of `needed` positions that leaves none for speech.
-
-    Raises
-    ------
-    InputError
-        It does.
-    """
+    """Refuse a prompt of `needed` positions that leaves none for speech."""
     if needed >= max_seq_len:
         raise InputError(
             f"the prompt takes {needed} positions and the KV cache has {max_seq_len}, which "

@@ -1,0 +1,41 @@
+"""What a plan tells of its checkpoint, up to the report."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoint import Checkpoint, open_checkpoint
+from harness.fingerprint import Fingerprint
+from harness.parity.artifacts import Artifacts
+from harness.parity.check import Checked, report
+from harness.parity.observation import Observation
+from harness.parity.plan import resolve
+from harness.parity.request import Request
+from harness.report import Report, from_json, to_json, to_text
+
+
+def told_of(checkpoint: Checkpoint) -> Report:
+    plan = resolve(Request(str(checkpoint.directory)), checkpoint)
+    evidence: Any = None  # which no report quotes
+    ran = Observation(Fingerprint("portable", "CPU", {}), {})
+    return report(
+        Checked(plan, evidence, Artifacts({}), ran, ()), datetime.datetime.now(datetime.UTC)
+    )
+
+
+def test_a_checkpoint_without_voices_is_told_in_the_report(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    ignore = shutil.ignore_patterns("voice_embedding")
+    shutil.copytree(tiny.directory, tmp_path / "copy", ignore=ignore)
+    told = told_of(open_checkpoint(tmp_path / "copy"))
+    assert told.checkpoint.notes[0].startswith("checkpoint copy has no voice neutral_female")
+    assert "it speaks without a voice" in " ".join(to_text(told).split())
+    assert from_json(to_json(told)) == told
+
+
+def test_a_checkpoint_with_its_voice_has_no_notes(tiny: Checkpoint) -> None:
+    assert told_of(tiny).checkpoint.notes == ()
