@@ -500,8 +500,6 @@ def test_xnnpack_takes_every_matrix_product(
 
 
 JUDGES: dict[str, Callable[[ProgramFacts], Verdict]] = {
-    "constants": lambda facts: judge_constants(method_of("codec"), {}, facts),
-    "quantisation": lambda facts: judge_quantization(method_of("codec"), {}, facts),
     "delegation": lambda facts: judge_delegation(method_of("codec"), facts),
     "coverage": lambda facts: judge_coverage(method_of("codec"), facts),
 }
