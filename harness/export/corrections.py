@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from harness.errors import InputError
+from harness.export.emitting import emit
 from harness.export.index_put import accumulate_at
 from harness.export.integer_division import divides_integers, floor_divide
 from harness.export.negative_padding import crop_and_pad, crops
@@ -75,15 +76,15 @@ def _index(builder: Any, node: Any) -> Any:
     separated by a slice; where they are adjacent, it leaves them in place, and the result
     needs the transpose that the stock handler forgets (it reshapes instead).
     """
-    from executorch.backends.mlx.serialization import mlx_graph_schema as schema
-
     x, index_list = builder.args(node)
     axes = [axis for axis, index in enumerate(index_list) if index is not None]
     metas = [node.args[1][axis].meta["val"] for axis in axes]
     if any(meta.dtype in (torch.bool, torch.uint8) for meta in metas):
         raise ValueError("aten.index.Tensor with a mask has a data-dependent shape")
     if len(axes) == 1:
-        return _take(builder, node, x, index_list[axes[0]], axes[0])
+        # Of any rank: its sizes replace the indexed axis, as MLX's take does.
+        out = builder.make_or_get_slot(node)
+        return emit(builder, "TakeNode", out, x=x, index=index_list[axes[0]], axis=axes[0])
 
     sizes = node.args[0].meta["val"].shape
     slices = [1 if axis in axes else size for axis, size in enumerate(sizes)]
@@ -94,53 +95,16 @@ def _index(builder: Any, node: Any) -> Any:
     adjacent = axes == list(range(first, first + len(axes)))
     in_place = adjacent and first > 0
 
-    _, gathered = builder.make_tmp_slot()
-    builder.emit(
-        schema.GatherNode(
-            x=builder.slot_to_tid(x),
-            indices=[builder.slot_to_tid(index_list[axis]) for axis in axes],
-            out=builder.slot_to_tid(gathered),
-            axes=axes,
-            slice_sizes=slices,
-        )
-    )
-    squeezed = builder.make_tmp_slot()[1] if in_place else builder.make_or_get_slot(node)
-    builder.emit(
-        schema.SqueezeNode(
-            x=builder.slot_to_tid(gathered),
-            out=builder.slot_to_tid(squeezed),
-            dims=[lead + axis for axis in axes],
-        )
-    )
+    indices = [index_list[axis] for axis in axes]
+    gathered = emit(builder, "GatherNode", x=x, indices=indices, axes=axes, slice_sizes=slices)
+    out = None if in_place else builder.make_or_get_slot(node)
+    dims = [lead + axis for axis in axes]
+    squeezed = emit(builder, "SqueezeNode", out, x=gathered, dims=dims)
     if not in_place:
         return squeezed
-    out = builder.make_or_get_slot(node)
     rank = lead + len(sizes) - len(axes)
-    before = list(range(lead, lead + first))
-    builder.emit(
-        schema.TransposeNode(
-            x=builder.slot_to_tid(squeezed),
-            out=builder.slot_to_tid(out),
-            perm=[*before, *range(lead), *range(lead + first, rank)],
-        )
-    )
-    return out
-
-
-def _take(builder: Any, node: Any, x: Any, index: Any, axis: int) -> Any:
-    """One index tensor of any rank: its sizes replace the indexed axis, as MLX's take does."""
-    from executorch.backends.mlx.serialization import mlx_graph_schema as schema
-
-    out = builder.make_or_get_slot(node)
-    builder.emit(
-        schema.TakeNode(
-            x=builder.slot_to_tid(x),
-            index=schema.IntOrVidOrTid.from_tid(builder.slot_to_tid(index)),
-            out=builder.slot_to_tid(out),
-            axis=axis,
-        )
-    )
-    return out
+    perm = [*range(lead, lead + first), *range(lead), *range(lead + first, rank)]
+    return emit(builder, "TransposeNode", builder.make_or_get_slot(node), x=squeezed, perm=perm)
 
 
 # --- copy ----------------------------------------------------------------------------------
@@ -149,39 +113,18 @@ def _take(builder: Any, node: Any, x: Any, index: Any, axis: int) -> Any:
 def _copy(builder: Any, node: Any) -> Any:
     """``aten.copy``: the source, cast to the destination's type and broadcast to its shape."""
     from executorch.backends.mlx.builder.op_helpers import torch_dtype_to_scalar_type
-    from executorch.backends.mlx.serialization import mlx_graph_schema as schema
 
     destination, source, *_ = builder.args(node)
     want, have = node.args[0].meta["val"], node.args[1].meta["val"]
-    cast = source
     if want.dtype != have.dtype:
-        _, cast = builder.make_tmp_slot()
-        builder.emit(
-            schema.AsTypeNode(
-                x=builder.slot_to_tid(source),
-                out=builder.slot_to_tid(cast),
-                scalar_type=torch_dtype_to_scalar_type(want.dtype),
-            )
-        )
-    shape = []
-    for axis, size in enumerate(want.shape):
-        if isinstance(size, int):
-            shape.append(builder.to_int_or_vid(size))
-            continue
-        _, length = builder.make_tmp_value_slot()
-        builder.emit(
-            schema.SymSizeNode(
-                a=builder.slot_to_tid(destination), dim=axis, out=builder.slot_to_vid(length)
-            )
-        )
-        shape.append(builder.to_int_or_vid(length))
-    out = builder.make_or_get_slot(node)
-    builder.emit(
-        schema.BroadcastToNode(
-            x=builder.slot_to_tid(cast), out=builder.slot_to_tid(out), shape=shape
-        )
-    )
-    return out
+        kind = torch_dtype_to_scalar_type(want.dtype)
+        source = emit(builder, "AsTypeNode", x=source, scalar_type=kind)
+    shape = list(want.shape)
+    for axis, size in enumerate(shape):
+        if not isinstance(size, int):
+            length = builder.make_tmp_value_slot()[1]
+            shape[axis] = emit(builder, "SymSizeNode", length, a=destination, dim=axis)
+    return emit(builder, "BroadcastToNode", builder.make_or_get_slot(node), x=source, shape=shape)
 
 
 # --- lifted scalars ------------------------------------------------------------------------
