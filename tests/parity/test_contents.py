@@ -124,7 +124,7 @@ FAULTS = [
      times("<f4", 1.000001), "flow_head.semantic_codebook_output.weight"),
     ("whole bf16 matrix", "text_decoder", "bf16", "layers.1.feed_forward.w2.weight",
      times(ml_dtypes.bfloat16, 1.01), "decoder.layers.1.feed_forward.w2.weight"),
-    ("table", "token_embedding", "bf16", "/embeddings.weight",
+    ("table", "token_embedding", "bf16", "/tok_embeddings.weight",
      one_bit, "decoder.tok_embeddings.weight"),
     ("channel-last", "codec", "bf16", "output_proj.conv.weight_channel_last",
      one_bit, "codec_decoder.output_proj.conv.weight"),
