@@ -9,7 +9,6 @@ Upstream writes the convolutions as unfold and fold for another backend; `F.fold
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.errors import InputError
+from harness.export.modules import around_the_same_weights
 
 __all__ = ["CODEC_FORMS", "CodecDecoder", "check_form"]
 
@@ -31,23 +31,12 @@ def check_form(form: str) -> None:
 
 
 class CodecDecoder(nn.Module):
-    """Codes (1, n_codebooks, T) → waveform (1, 1, T·downsample_factor), full scale ±1.
-
-    Parameters
-    ----------
-    model
-        Upstream's ``VoxtralTTSModel``; its parameters are shared, not copied.
-    form
-        One of `CODEC_FORMS`.
-    """
+    """Codes (1, n_codebooks, T) → waveform (1, 1, T·downsample_factor), full scale ±1."""
 
     def __init__(self, model: Any, form: str = "conv") -> None:
         super().__init__()
         check_form(form)
-        codec = model.codec_decoder
-        shared = {id(parameter): parameter for parameter in codec.parameters()}
-        shared.update({id(buffer): buffer for buffer in codec.buffers()})
-        self.codec_decoder = copy.deepcopy(codec, shared)  # new modules around the same weights
+        self.codec_decoder = around_the_same_weights(model.codec_decoder)
         # Upstream's loader keeps the codebook's quotient beside its two factors and never reads
         # it; the file would carry it, 8 MB of the published model's.
         self.codec_decoder.quantizer.semantic_codebook._buffers.pop("_embedding", None)
@@ -115,15 +104,8 @@ class _CausalConvTranspose1d(nn.Module):
 def _overlap_add(x: torch.Tensor, weight: torch.Tensor, stride: int) -> torch.Tensor:
     """Transposed convolution as matmul, then one padded addition a group of `stride` taps.
 
-    Parameters
-    ----------
-    x : torch.Tensor [shape=(1, c_in, length)]
-    weight : torch.Tensor [shape=(c_in, c_out, kernel)]
-    stride : int
-
-    Returns
-    -------
-    torch.Tensor [shape=(1, c_out, (length - 1)·stride + kernel)]
+    `x` (1, c_in, length) and `weight` (c_in, c_out, kernel) give (1, c_out, (length - 1)·stride
+    + kernel).
     """
     _, c_in, length = x.shape
     _, c_out, kernel = weight.shape
@@ -131,11 +113,9 @@ def _overlap_add(x: torch.Tensor, weight: torch.Tensor, stride: int) -> torch.Te
     weight = F.pad(weight, (0, groups * stride - kernel))
     taps = x.transpose(1, 2) @ weight.reshape(c_in, c_out * groups * stride)
     taps = taps.view(1, length, c_out, groups, stride).permute(0, 2, 3, 1, 4)
+    size = (length - 1) * stride + kernel
     shifted = [
-        F.pad(
-            taps[:, :, group].reshape(1, c_out, length * stride),
-            (group * stride, (groups - 1 - group) * stride),
-        )
-        for group in range(groups)
+        F.pad(taps[:, :, g].reshape(1, c_out, -1), (g * stride, (groups - 1 - g) * stride))
+        for g in range(groups)
     ]
-    return sum(shifted[1:], shifted[0])[..., : (length - 1) * stride + kernel]
+    return sum(shifted[1:], shifted[0])[..., :size]

@@ -5,10 +5,13 @@ One scatter-add along an axis: the indexed axes are flattened into one, and so a
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import Any
 
 import torch
+
+from harness.export.emitting import emit
 
 __all__ = ["accumulate_at"]
 
@@ -23,7 +26,6 @@ def accumulate_at(builder: Any, node: Any) -> Any:
         indexed axes are not the last ones, or a size is dynamic. The node is then not delegated.
     """
     from executorch.backends.mlx.builder.op_helpers import emit_lifted_constant
-    from executorch.backends.mlx.serialization import mlx_graph_schema as schema
 
     x, index_list, values, *rest = builder.args(node)
     if not (rest and rest[0]):
@@ -40,35 +42,25 @@ def accumulate_at(builder: Any, node: Any) -> Any:
     if not all(isinstance(size, int) for size in (*sizes, *places)):
         raise ValueError(f"aten.index_put is delegated only at fixed sizes (got {sizes})")
 
-    def emit(make: Any, out: Any = None, shape: list[int] | None = None, **operands: Any) -> Any:
-        slot = builder.make_tmp_slot()[1] if out is None else out
-        fields = {name: builder.slot_to_tid(operand) for name, operand in operands.items()}
-        if shape is not None:
-            fields["shape"] = [builder.to_int_or_vid(size) for size in shape]
-        builder.emit(make(out=builder.slot_to_tid(slot), **fields))
-        return slot
+    make = partial(emit, builder)
 
     def number(value: int) -> Any:
         return emit_lifted_constant(builder, value, torch.int64)
 
     flat: Any = None  # the place in the flattened axes, Horner's way
     for size, index in zip(sizes[first:], index_list[first:], strict=True):
-        here = emit(schema.RemainderNode, a=index, b=number(size))  # −1 is the last
+        here = make("RemainderNode", a=index, b=number(size))  # −1 is the last
         if flat is None:
             flat = here
             continue
-        scaled = emit(schema.MultiplyNode, a=flat, b=number(size))
-        flat = emit(schema.AddNode, a=scaled, b=here)
+        scaled = make("MultiplyNode", a=flat, b=number(size))
+        flat = make("AddNode", a=scaled, b=here)
     kept, count = sizes[:first], prod(places)
-    flat = emit(schema.BroadcastToNode, x=flat, shape=places)
-    flat = emit(schema.ReshapeNode, x=flat, shape=[1] * first + [count])
-    flat = emit(schema.BroadcastToNode, x=flat, shape=[*kept, count])
-    updates = emit(schema.BroadcastToNode, x=values, shape=[*kept, *places])
-    updates = emit(schema.ReshapeNode, x=updates, shape=[*kept, count])
-    wide = emit(schema.ReshapeNode, x=x, shape=[*kept, prod(sizes[first:])])
-
-    def scatter(**fields: Any) -> Any:
-        return schema.ScatterAddNode(axis=first, **fields)
-
-    added = emit(scatter, x=wide, indices=flat, updates=updates)
-    return emit(schema.ReshapeNode, builder.make_or_get_slot(node), x=added, shape=sizes)
+    flat = make("BroadcastToNode", x=flat, shape=places)
+    flat = make("ReshapeNode", x=flat, shape=[1] * first + [count])
+    flat = make("BroadcastToNode", x=flat, shape=[*kept, count])
+    updates = make("BroadcastToNode", x=values, shape=[*kept, *places])
+    updates = make("ReshapeNode", x=updates, shape=[*kept, count])
+    wide = make("ReshapeNode", x=x, shape=[*kept, prod(sizes[first:])])
+    added = make("ScatterAddNode", x=wide, indices=flat, updates=updates, axis=first)
+    return make("ReshapeNode", builder.make_or_get_slot(node), x=added, shape=sizes)

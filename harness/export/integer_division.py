@@ -9,9 +9,12 @@ of the true one, and the same division of what is left brings the rest.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
+
+from harness.export.emitting import emit
 
 __all__ = ["divides_integers", "floor_divide"]
 
@@ -33,39 +36,29 @@ def floor_divide(builder: Any, node: Any) -> Any:
         emit_lifted_constant,
         torch_dtype_to_scalar_type,
     )
-    from executorch.backends.mlx.serialization import mlx_graph_schema as schema
 
     kept = node.meta["val"].dtype
 
-    def emit(make: Any, out: Any = None, **operands: Any) -> Any:
-        slot = builder.make_tmp_slot()[1] if out is None else out
-        tensors = {name: builder.slot_to_tid(operand) for name, operand in operands.items()}
-        builder.emit(make(out=builder.slot_to_tid(slot), **tensors))
-        return slot
-
-    def cast(x: Any, out: Any = None) -> Any:
-        def as_type(**operands: Any) -> Any:
-            return schema.AsTypeNode(scalar_type=torch_dtype_to_scalar_type(kept), **operands)
-
-        return emit(as_type, out, x=x)
+    make = partial(emit, builder)
+    cast = partial(make, "AsTypeNode", scalar_type=torch_dtype_to_scalar_type(kept))
 
     def operand(argument: Any, slot: Any) -> Any:
         if not hasattr(argument, "meta"):  # a number, or a size that the graph computes
             return emit_lifted_constant(builder, slot, kept)
-        return slot if argument.meta["val"].dtype == kept else cast(slot)
+        return slot if argument.meta["val"].dtype == kept else cast(x=slot)
 
     def quotient(x: Any, out: Any = None) -> Any:
-        return cast(emit(schema.RoundNode, x=emit(schema.DivideNode, a=x, b=divisor)), out)
+        return cast(out, x=make("RoundNode", x=make("DivideNode", a=x, b=divisor)))
 
     given = builder.args(node)
     dividend, divisor = map(operand, node.args[:2], given[:2])
-    remainder = emit(schema.RemainderNode, a=dividend, b=divisor)
-    multiple = emit(schema.SubtractNode, a=dividend, b=remainder)
+    remainder = make("RemainderNode", a=dividend, b=divisor)
+    multiple = make("SubtractNode", a=dividend, b=remainder)
     turns = _TURNS[kept.itemsize]
     result = quotient(multiple, builder.make_or_get_slot(node) if turns == 1 else None)
     for turn in range(2, turns + 1):
-        product = emit(schema.MultiplyNode, a=result, b=divisor)
-        left = emit(schema.SubtractNode, a=multiple, b=product)
+        product = make("MultiplyNode", a=result, b=divisor)
+        left = make("SubtractNode", a=multiple, b=product)
         out = builder.make_or_get_slot(node) if turn == turns else None
-        result = emit(schema.AddNode, out, a=result, b=quotient(left))
+        result = make("AddNode", out, a=result, b=quotient(left))
     return result

@@ -11,7 +11,6 @@ kernel adds up in bf16.
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +20,8 @@ import torch
 from torch.export import ExportedProgram
 
 from harness.errors import InputError
-from harness.export.programs import PROGRAMS, text_decoder_program
+from harness.export.modules import around_the_same_weights
+from harness.export.programs import PROGRAMS
 from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.files import replace_file
 from harness.methods import Dimensions
@@ -39,7 +39,7 @@ __all__ = [
 def _text_decoder(model: Any, sizes: Dimensions) -> ExportedProgram:
     from executorch.examples.models.voxtral_tts.export_voxtral_tts import TextDecoderExport
 
-    return text_decoder_program(TextDecoderExport(model), model, sizes)
+    return PROGRAMS["text_decoder"](model, sizes, module=TextDecoderExport)
 
 
 def _codec(model: Any, sizes: Dimensions, form: str = "conv") -> ExportedProgram:
@@ -59,23 +59,12 @@ KERNEL_PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {
 
 
 def lower_to_kernels(
-    programs: Mapping[str, ExportedProgram],
-    metadata: Mapping[str, int],
-    path: Path,
-    backend: str,
+    programs: Mapping[str, ExportedProgram], metadata: Mapping[str, int], path: Path, backend: str
 ) -> None:
-    """Lower `programs` as upstream's exporter does and write them to `path` as one `.pte`.
+    """Lower `programs` as upstream's exporter does and write them to `path`, whole or not at all.
 
-    Parameters
-    ----------
-    programs
-        Entry name → program.
-    metadata
-        Constant methods: name → value.
-    path
-        Written to a temporary name first and renamed.
-    backend
-        ``"xnnpack"`` or ``"portable"``.
+    `programs` and constant methods (`metadata`) are by name; `backend` is ``"xnnpack"`` or
+    ``"portable"``.
     """
     with quiet(), contextlib.redirect_stdout(io.StringIO()):
         from executorch.examples.models.voxtral_tts.export_voxtral_tts import lower_to_executorch
@@ -98,7 +87,7 @@ def quantized_by_upstream(model: Any, precision: Precision, extra: KernelQuantiz
     from executorch.examples.models.voxtral_tts.export_voxtral_tts import apply_model_quantization
     from executorch.extension.llm.export.quantize import quantize_model_
 
-    twin = _copy(model)
+    twin = around_the_same_weights(model)
     qlinear = precision.qlinear
     if qlinear and extra.dynamic:
         qlinear = DYNAMIC + qlinear
@@ -133,7 +122,7 @@ def dequantized_copy(model: Any) -> Any:
     """
     from torchao.utils import TorchAOBaseTensor
 
-    twin = _copy(model)
+    twin = around_the_same_weights(model)
     found = [
         (module, name, weight)
         for module in twin.modules()
@@ -144,9 +133,3 @@ def dequantized_copy(model: Any) -> Any:
         plain = torch.nn.Parameter(weight.dequantize(), requires_grad=False)
         setattr(module, name, plain)
     return twin if found else model
-
-
-def _copy(model: Any) -> Any:
-    """New modules around the same weights."""
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, shared)

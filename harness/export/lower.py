@@ -22,19 +22,11 @@ def lower_to_mlx(
     *,
     without: Collection[str] = (),
 ) -> None:
-    """Lower `programs` to the MLX delegate and write them to `path` as one `.pte`.
+    """Lower `programs` to the MLX delegate and write them to `path`, whole or not at all.
 
-    Parameters
-    ----------
-    programs
-        Entry name → program.
-    metadata
-        Constant methods: name → value.
-    path
-        Written to a temporary name first and renamed, as are the names of its instructions beside
-        it (see `node_names`).
-    without
-        Names of corrections to leave out, putting upstream's stock lowering back.
+    `programs` and constant methods (`metadata`) are by name. The names of instructions go beside
+    the file (see `node_names`). `without` are the corrections to leave out, which puts upstream's
+    stock lowering back.
     """
     enable_mlx_exporter()
     with quiet():

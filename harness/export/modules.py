@@ -1,72 +1,27 @@
-"""Each method of `model.pte` as a module whose graph the MLX delegate can hold whole.
+"""`text_decoder` as a module whose graph the MLX delegate can hold whole.
 
-Weights are shared with the eager model, never copied. Only `TextDecoder` differs from
-upstream's own wrapper: `llama.update_cache` and `llama.custom_sdpa`, which it calls, are not
-delegated, so the same attention is written with the delegate's own operators.
+The other methods of `model.pte` are upstream's own wrappers. Its wrapper of the decoder calls
+`llama.update_cache` and `llama.custom_sdpa`, which are not delegated, so the same attention is
+written here with the delegate's own operators. Weights are shared with the eager model.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = [
-    "AudioTokenEmbedding",
-    "PredictVelocity",
-    "SemanticHead",
-    "TextDecoder",
-    "TokenEmbedding",
-]
+from harness.upstream import enable_mlx_exporter
+
+__all__ = ["TextDecoder", "around_the_same_weights"]
 
 
-class TokenEmbedding(nn.Module):
-    """Text token ids (1, S) → embeddings (1, S, dim)."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.embeddings = model.decoder.tok_embeddings
-
-    def forward(self, token_ids: torch.Tensor) -> torch.Tensor:
-        """Look the rows up."""
-        return self.embeddings(token_ids)
-
-
-class AudioTokenEmbedding(nn.Module):
-    """One frame's codes (1, n_codebooks, 1) → their summed embedding (1, 1, dim)."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.audio_token_embedding = model.audio_token_embedding
-
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        """Look up each codebook's row and add them."""
-        return self.audio_token_embedding(codes)
-
-
-class SemanticHead(nn.Module):
-    """Hidden state (1, dim) → float32 logits (1, padded_semantic), specials at −inf."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.flow_head = model.flow_head
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Project and mask."""
-        return self.flow_head.semantic_logits(hidden)
-
-
-class PredictVelocity(nn.Module):
-    """(x_t (1, acoustic_dim), t_idx (1,), hidden (1, dim)) → velocity (1, acoustic_dim)."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.flow_head = model.flow_head
-
-    def forward(self, x_t: torch.Tensor, t_idx: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Evaluate the flow-matching transformer at one knot."""
-        return self.flow_head.predict_velocity(x_t, t_idx, hidden)
+def around_the_same_weights(module: Any) -> Any:
+    """New modules with the parameters and buffers of `module`, which are not copied."""
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, shared)
 
 
 class TextDecoder(nn.Module):
@@ -78,6 +33,9 @@ class TextDecoder(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
+        enable_mlx_exporter()
+        import executorch.backends.mlx.custom_ops  # noqa: F401  registers torch.ops.mlx
+
         config = model.config
         self.layers = nn.ModuleList(_DecoderLayer(layer, config) for layer in model.decoder.layers)
         self.norm = model.decoder.norm
@@ -110,12 +68,7 @@ class _Attention(nn.Module):
 
     def __init__(self, attention: Any, config: Any) -> None:
         super().__init__()
-        self.wq, self.wk, self.wv, self.wo = (
-            attention.wq,
-            attention.wk,
-            attention.wv,
-            attention.wo,
-        )
+        self.wq, self.wk, self.wv, self.wo = attention.wq, attention.wk, attention.wv, attention.wo
         self.n_heads = config.n_heads
         self.n_kv_heads = config.n_kv_heads
         self.head_dim = config.head_dim

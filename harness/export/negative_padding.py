@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.export.emitting import emit
+
 __all__ = ["crop_and_pad", "crops"]
 
 _TO_THE_END = 2**63 - 1
@@ -11,13 +13,11 @@ _TO_THE_END = 2**63 - 1
 
 def crops(node: Any) -> bool:
     """Whether any width of an ``aten.constant_pad_nd`` is negative."""
-    return any(isinstance(width, int) and width < 0 for width in node.args[1])
+    return any(map(_negative, node.args[1]))
 
 
 def crop_and_pad(builder: Any, node: Any) -> Any:
     """``aten.constant_pad_nd``: a Slice for each axis that is cropped, then the Pad of the rest."""
-    from executorch.backends.mlx.serialization import mlx_graph_schema as schema
-
     x, widths, *rest = builder.args(node)
     value = float(rest[0]) if rest else 0.0
     rank = node.args[0].meta["val"].dim()
@@ -34,29 +34,12 @@ def crop_and_pad(builder: Any, node: Any) -> Any:
     padded = any(not isinstance(width, int) or width for width in pads)
     for axis, start, stop in steps:
         last = not padded and (axis, start, stop) == steps[-1]
-        out = builder.make_or_get_slot(node) if last else builder.make_tmp_slot()[1]
-        builder.emit(
-            schema.SliceNode(
-                x=builder.slot_to_tid(x),
-                out=builder.slot_to_tid(out),
-                axis=builder.to_int_or_vid(axis),
-                start=builder.to_int_or_vid(start),
-                stop=builder.to_int_or_vid(stop),
-            )
-        )
-        x = out
-    if padded:
-        out = builder.make_or_get_slot(node)
-        builder.emit(
-            schema.PadNode(
-                x=builder.slot_to_tid(x),
-                out=builder.slot_to_tid(out),
-                pad_width=[builder.to_int_or_vid(width) for width in pads],
-                mode="constant",
-                constant_value=value,
-            )
-        )
-    return builder.make_or_get_slot(node)
+        out = builder.make_or_get_slot(node) if last else None
+        x = emit(builder, "SliceNode", out, x=x, axis=axis, start=start, stop=stop)
+    if not padded:
+        return x
+    how = {"mode": "constant", "constant_value": value}
+    return emit(builder, "PadNode", builder.make_or_get_slot(node), x=x, pad_width=pads, **how)
 
 
 def _negative(width: Any) -> bool:

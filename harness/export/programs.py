@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch.export import Dim, ExportedProgram
 
-from harness.export import modules
 from harness.export.codec import CodecDecoder
+from harness.export.modules import TextDecoder
 from harness.methods import Dimensions
-from harness.upstream import enable_mlx_exporter
 
 __all__ = [
     "PROGRAMS",
@@ -21,7 +20,6 @@ __all__ = [
     "Traceable",
     "codec_metadata",
     "model_metadata",
-    "text_decoder_program",
 ]
 
 
@@ -37,46 +35,31 @@ class Traceable:
 def _token_embedding(model: Any, sizes: Dimensions) -> Traceable:
     length = Dim("tokens", min=1, max=sizes.max_seq_len)
     ids = torch.arange(4).reshape(1, 4)
-    return Traceable(modules.TokenEmbedding(model), (ids,), {"token_ids": {1: length}})
+    return Traceable(_upstream().TokenEmbeddingExport(model), (ids,), {"token_ids": {1: length}})
 
 
 def _audio_token_embedding(model: Any, sizes: Dimensions) -> Traceable:
     codes = torch.zeros(1, sizes.n_codebooks, 1, dtype=torch.long)
-    return Traceable(modules.AudioTokenEmbedding(model), (codes,))
+    return Traceable(_upstream().AudioTokenEmbeddingExport(model), (codes,))
 
 
-def _text_decoder(model: Any, sizes: Dimensions) -> Traceable:
-    enable_mlx_exporter()
-    import executorch.backends.mlx.custom_ops  # noqa: F401  registers torch.ops.mlx
-
-    return _any_text_decoder(modules.TextDecoder(model), model, sizes)
-
-
-def text_decoder_program(module: torch.nn.Module, model: Any, sizes: Dimensions) -> ExportedProgram:
-    """Trace a text decoder, in whichever operators `module` is written, at any length."""
-    return _trace(_any_text_decoder(module, model, sizes))
-
-
-def _any_text_decoder(module: torch.nn.Module, model: Any, sizes: Dimensions) -> Traceable:
+def _text_decoder(
+    model: Any, sizes: Dimensions, module: Callable[[Any], torch.nn.Module] = TextDecoder
+) -> Traceable:
     length = Dim("length", min=1, max=sizes.max_seq_len)
-    embeds = torch.zeros(1, 4, sizes.dim, dtype=_float_type(model))
-    return Traceable(
-        module,
-        (embeds, torch.arange(4)),
-        {"input_embeds": {1: length}, "cache_position": {0: length}},
-    )
+    inputs = (_zeros(model, 1, 4, sizes.dim), torch.arange(4))
+    open_axes = {"input_embeds": {1: length}, "cache_position": {0: length}}
+    return Traceable(module(model), inputs, open_axes)
 
 
 def _semantic_head(model: Any, sizes: Dimensions) -> Traceable:
-    hidden = torch.zeros(1, sizes.dim, dtype=_float_type(model))
-    return Traceable(modules.SemanticHead(model), (hidden,))
+    return Traceable(_upstream().SemanticHeadExport(model), (_zeros(model, 1, sizes.dim),))
 
 
 def _predict_velocity(model: Any, sizes: Dimensions) -> Traceable:
-    x_t = torch.zeros(1, sizes.acoustic_dim, dtype=_float_type(model))
-    hidden = torch.zeros(1, sizes.dim, dtype=_float_type(model))
+    x_t, hidden = _zeros(model, 1, sizes.acoustic_dim), _zeros(model, 1, sizes.dim)
     t_idx = torch.zeros(1, dtype=torch.long)
-    return Traceable(modules.PredictVelocity(model), (x_t, t_idx, hidden))
+    return Traceable(_upstream().PredictVelocityExport(model), (x_t, t_idx, hidden))
 
 
 def _codec(model: Any, sizes: Dimensions, form: str = "conv") -> Traceable:
@@ -92,13 +75,23 @@ TRACEABLES: dict[str, Callable[..., Traceable]] = {
     "predict_velocity": _predict_velocity,
     "codec": _codec,
 }
-"""For each method, what is traced, from an eager model; the codec also takes its `form`."""
+"""For each method, what is traced, from an eager model. The codec also takes its `form`, the text
+decoder what makes its `module`, in whichever operators."""
 
 
 def _traced(
     traceable: Callable[..., Traceable], model: Any, sizes: Dimensions, **options: Any
 ) -> ExportedProgram:
-    return _trace(traceable(model, sizes, **options))
+    what = traceable(model, sizes, **options)
+    with torch.no_grad():
+        program = torch.export.export(
+            what.module.eval(), what.inputs, dynamic_shapes=what.dynamic_shapes, strict=False
+        )
+    # The delegate names its weights after a hash of the printed graph, in which stack traces
+    # would put the paths of this checkout: the same export would differ from place to place.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {
@@ -112,16 +105,8 @@ def model_metadata(
 ) -> dict[str, int]:
     """Constant methods of `model.pte`: upstream's names and values.
 
-    Parameters
-    ----------
-    model
-        Upstream's ``VoxtralTTSModel``.
-    sizes
-        Dimensions of the export.
-    voice_embed_len
-        Rows of the default voice's embedding.
-    streaming
-        Whether the runner should decode in chunks.
+    `voice_embed_len` are the rows of the default voice's embedding; `streaming` says whether the
+    runner should decode in chunks.
 
     References
     ----------
@@ -169,16 +154,14 @@ def codec_metadata(model: Any, sizes: Dimensions) -> dict[str, int]:
     }
 
 
-def _trace(what: Traceable) -> ExportedProgram:
-    with torch.no_grad():
-        program = torch.export.export(
-            what.module.eval(), what.inputs, dynamic_shapes=what.dynamic_shapes, strict=False
-        )
-    # The delegate names its weights after a hash of the printed graph, in which stack traces
-    # would put the paths of this checkout: the same export would differ from place to place.
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)
-    return program
+def _upstream() -> Any:
+    from executorch.examples.models.voxtral_tts import export_voxtral_tts
+
+    return export_voxtral_tts
+
+
+def _zeros(model: Any, *shape: int) -> torch.Tensor:
+    return torch.zeros(shape, dtype=_float_type(model))
 
 
 def _float_type(model: Any) -> torch.dtype:

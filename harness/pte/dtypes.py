@@ -34,21 +34,11 @@ class ScalarType:
         return np.dtype(ml_dtypes.bfloat16 if self.name == "bfloat16" else self.name)
 
 
+_FIRST = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+_OTHERS = {11: "bool", 15: "bfloat16", 27: "uint16", 28: "uint32", 29: "uint64"}
+_NOT_DELEGATED = ("float64", "uint16", "uint64")
+
 SCALAR_TYPES = {
-    scalar.number: scalar
-    for scalar in (
-        ScalarType(0, "uint8"),
-        ScalarType(1, "int8"),
-        ScalarType(2, "int16"),
-        ScalarType(3, "int32"),
-        ScalarType(4, "int64"),
-        ScalarType(5, "float16"),
-        ScalarType(6, "float32"),
-        ScalarType(7, "float64", delegated=False),
-        ScalarType(11, "bool"),
-        ScalarType(15, "bfloat16"),
-        ScalarType(27, "uint16", delegated=False),
-        ScalarType(28, "uint32"),
-        ScalarType(29, "uint64", delegated=False),
-    )
+    number: ScalarType(number, name, name not in _NOT_DELEGATED)
+    for number, name in {**dict(enumerate(_FIRST)), **_OTHERS}.items()
 }

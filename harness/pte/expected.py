@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from harness.arrays import dtype_of
+from harness.pte.facts import QuantizedLayer
 
 __all__ = ["ExpectedConstant", "ExpectedContents", "ExpectedLayer"]
 
@@ -45,17 +44,11 @@ class ExpectedConstant:
 
 
 @dataclass(frozen=True)
-class ExpectedLayer:
-    """A weight that must be quantised, in MLX's form (`harness.pte.facts.QuantizedLayer`).
+class ExpectedLayer(QuantizedLayer):
+    """A weight that must be quantised; `name` is its layer's path in upstream's model.
 
     Attributes
     ----------
-    name
-        Path of the layer in upstream's model.
-    bits, group, rows, columns, dtype
-        As in `QuantizedLayer`.
-    values, scales, biases
-        SHA-256 of what eager's quantised weight comes to.
     sqnr_db
         Signal to noise of eager's quantised weight against the checkpoint's, in dB.
     nearest_db
@@ -63,15 +56,6 @@ class ExpectedLayer:
         quantiser that searches may not fall far below.
     """
 
-    name: str
-    bits: int
-    group: int
-    rows: int
-    columns: int
-    dtype: str
-    values: str
-    scales: str
-    biases: str
     sqnr_db: float
     nearest_db: float
 
@@ -88,8 +72,6 @@ class ExpectedContents:
 
     Attributes
     ----------
-    constants, layers
-        Its constants, and its quantised weights.
     skipped
         Layers that the precision asks to quantise and MLX has no kernel for.
     """
@@ -101,25 +83,5 @@ class ExpectedContents:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is required."""
-        parts: Iterable[ExpectedConstant | ExpectedLayer] = (
-            *(constant for constant in self.constants if constant.required),
-            *self.layers,
-        )
-        return sum(part.nbytes for part in parts)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists, numbers and strings."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ExpectedContents:
-        """The contents that `to_json` wrote."""
-        lists = ("shape", "digests", "stands_for")
-        return cls(
-            tuple(
-                ExpectedConstant(**{**item, **{key: tuple(item[key]) for key in lists}})
-                for item in content["constants"]
-            ),
-            tuple(ExpectedLayer(**item) for item in content["layers"]),
-            tuple(content["skipped"]),
-        )
+        required = (constant.nbytes for constant in self.constants if constant.required)
+        return sum(required) + sum(layer.nbytes for layer in self.layers)

@@ -24,7 +24,7 @@ from typing import Any
 
 from harness.errors import ProgramError
 from harness.pte.dtypes import SCALAR_TYPES
-from harness.pte.flatbuffer import Reader
+from harness.pte.flatbuffer import Reader, damaged, truncated
 from harness.pte.plan import Span
 from harness.pte.schema import flat_tensor_schema
 
@@ -52,34 +52,14 @@ class DataFile:
 
 
 def read_data_file(path: Path, content: memoryview, number: int) -> DataFile:
-    """Read the names in a `.ptd`.
-
-    Parameters
-    ----------
-    content
-        The whole file.
-    number
-        The `Span.file` of what is found.
-
-    Raises
-    ------
-    ProgramError
-        The file is truncated, damaged or not a `.ptd`.
-    """
-
-    def damaged(reason: str) -> ProgramError:
-        return ProgramError(f"{path} is damaged: {reason}; export or copy it again")
-
+    """Read the names in `content`, the whole of a `.ptd`; `number` is the `Span.file` of it."""
     if len(content) < 8 + _HEADER.size or bytes(content[4:8]) != b"FT01":
         raise ProgramError(f"{path} is not a .ptd: expected b'FT01' at byte 4; export it again")
     magic, _, offset, size, first, data_size = _HEADER.unpack_from(content, 8)
     if magic != b"FH01":
-        raise damaged("it has no FH01 header")
-    if max(offset + size, first + data_size) > len(content):
-        raise ProgramError(
-            f"{path} is truncated: {len(content)} bytes, expected "
-            f"{max(offset + size, first + data_size)}; copy it again"
-        )
+        raise damaged(path, "it has no FH01 header")
+    if (expected := max(offset + size, first + data_size)) > len(content):
+        raise truncated(path, len(content), expected)
     # The header was inserted into the flatbuffer, whose offsets count from the file's start.
     with content[: offset + size] as flat:
         raw = Reader(flat_tensor_schema(), flat, str(path)).root()
@@ -91,12 +71,16 @@ def read_data_file(path: Path, content: memoryview, number: int) -> DataFile:
 
     def entry(named: Any) -> Entry:
         if named.key is None:
-            raise damaged("a tensor in it has no name")
+            raise damaged(path, "a tensor in it has no name")
         if not named.segment_index < len(raw.segments):
-            raise damaged(f"it refers to segment {named.segment_index} of {len(raw.segments)}")
+            raise damaged(
+                path, f"it refers to segment {named.segment_index} of {len(raw.segments)}"
+            )
         segment = raw.segments[named.segment_index]
         if segment.offset + segment.size > data_size:
-            raise damaged(f"a segment ends at byte {segment.offset + segment.size} of {data_size}")
+            raise damaged(
+                path, f"a segment ends at byte {segment.offset + segment.size} of {data_size}"
+            )
         span = Span(first + segment.offset, segment.size, number)
         layout = named.tensor_layout
         if layout is None:
@@ -104,10 +88,10 @@ def read_data_file(path: Path, content: memoryview, number: int) -> DataFile:
         scalar = SCALAR_TYPES.get(layout.scalar_type)
         sizes = tuple(layout.sizes)
         if scalar is None or min(sizes, default=0) < 0:
-            raise damaged(f"{named.key!r} has ScalarType {layout.scalar_type}, sizes {sizes}")
+            raise damaged(path, f"{named.key!r} has ScalarType {layout.scalar_type}, sizes {sizes}")
         expected = prod(sizes) * scalar.numpy.itemsize
         if expected > segment.size:
-            raise damaged(f"{named.key!r} has {segment.size} bytes of {expected}")
+            raise damaged(path, f"{named.key!r} has {segment.size} bytes of {expected}")
         return Entry(Span(span.offset, expected, number), layout.scalar_type, sizes)
 
     return DataFile(path, {named.key: entry(named) for named in raw.named_data})

@@ -12,13 +12,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import make_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from harness.errors import ProgramError
 from harness.pte.schema import Field, Schema, Type
 
-__all__ = ["Reader", "record"]
+__all__ = ["Reader", "damaged", "record", "truncated"]
 
 # The deepest honest nesting is 6 (program, plan, chain, instruction, call, argument list).
 # Offsets only lead forward, so there are no cycles, but a damaged file can chain many tables.
@@ -37,6 +37,16 @@ _INLINE = ("scalar", "struct")
 _Buffer = bytes | memoryview
 
 
+def damaged(what: object, reason: str) -> ProgramError:
+    """The error for a part of a file that contradicts itself or its schema."""
+    return ProgramError(f"{what} is damaged: {reason}; export or copy it again")
+
+
+def truncated(path: object, actual: int, expected: int) -> ProgramError:
+    """The error for a file that ends too early; sizes in bytes."""
+    return ProgramError(f"{path} is truncated: {actual} bytes, expected {expected}; copy it again")
+
+
 @cache
 def record(name: str, fields: tuple[str, ...]) -> type:
     """Frozen dataclass that holds one table, its attributes named as in the schema."""
@@ -44,18 +54,9 @@ def record(name: str, fields: tuple[str, ...]) -> type:
 
 
 class Reader:
-    """Decodes the tables of one buffer into records.
+    """Decodes the tables of one buffer, which is called `what` in errors, into records.
 
-    Parameters
-    ----------
-    schema
-        Describes the tables.
-    buffer
-        The flatbuffer; its first four bytes hold the root table's offset.
-    what
-        Names the buffer in errors, e.g. ``model.pte``.
-    convert
-        Name of a table or struct → function applied to its record, in place of it.
+    `convert` maps names of tables or structs to functions whose results replace their records.
     """
 
     def __init__(
@@ -68,39 +69,28 @@ class Reader:
         self._schema = schema
         self._buffer = buffer
         self._what = what
+        self._damaged = partial(damaged, what)
         self._convert = convert or {}
         self._budget = min(1024 + _SHARING * len(buffer), _MAX_PARTS)
         self._inline = min(len(buffer), _MAX_INLINE)
         self._strings: dict[int, str] = {}
 
     def root(self) -> Any:
-        """Decode the root table and all that it refers to.
+        """Decode the root table and all that it refers to, or raise `ProgramError`.
 
-        Returns
-        -------
-        record
-            An absent vector is an empty tuple, an absent table or string None, an absent
-            scalar its default (None where the schema says null), a ``[ubyte]`` bytes.
-
-        Raises
-        ------
-        ProgramError
-            An offset, a length or a string is damaged, or a required field is missing.
+        An absent vector is an empty tuple, an absent table or string None, an absent scalar its
+        default (None where the schema says null), a ``[ubyte]`` bytes.
         """
         try:
             return self._table(self._schema.root, self._unpack(_U32, 0), 0)
         except UnicodeDecodeError as error:
             raise self._damaged("a name in it is not text") from error
 
-    def _damaged(self, reason: str) -> ProgramError:
-        return ProgramError(f"{self._what} is damaged: {reason}; export or copy it again")
-
     def _unpack(self, code: struct.Struct, position: int) -> Any:
         # struct would take a negative position to count from the end.
         if position < 0 or position + code.size > len(self._buffer):
-            raise self._damaged(
-                f"it refers to byte {position} of a part of {len(self._buffer)} bytes"
-            )
+            size = len(self._buffer)
+            raise self._damaged(f"it refers to byte {position} of a part of {size} bytes")
         if position % code.size:
             raise self._damaged(f"a number of {code.size} bytes lies at byte {position}")
         return code.unpack_from(self._buffer, position)[0]
@@ -137,6 +127,9 @@ class Reader:
                 values.append(self._union(field, tag, position + at, depth))
             else:
                 values.append(self._value(field.type, position + at, depth))
+        return self._made(name, fields, values)
+
+    def _made(self, name: str, fields: tuple[Field, ...], values: list[Any]) -> Any:
         made = record(name, tuple(field.name for field in fields))(*values)
         return self._convert[name](made) if name in self._convert else made
 
@@ -182,8 +175,7 @@ class Reader:
             code = _SCALAR[field.type.name]
             values.append(self._unpack(code, position))
             position += code.size
-        made = record(name, tuple(field.name for field in fields))(*values)
-        return self._convert[name](made) if name in self._convert else made
+        return self._made(name, fields, values)
 
     def _bytes(self, position: int, width: int = 1) -> _Buffer:
         length = self._unpack(_U32, position) * width

@@ -14,20 +14,7 @@ __all__ = ["MappedFile"]
 
 
 class MappedFile:
-    """A file mapped for reading.
-
-    Parameters
-    ----------
-    path
-        The file.
-    kind
-        What it should be, for errors: ``program``.
-
-    Raises
-    ------
-    ProgramError
-        It is missing, empty, unreadable, or no regular file.
-    """
+    """A file mapped for reading; `kind` says in errors what it should be: ``program``."""
 
     def __init__(self, path: Path, kind: str) -> None:
         # Another file may take its place while it is used: every access goes to this one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,8 @@ Value = int | float | bool | str | None | list[Any]
 
 def read_metadata(path: Path) -> dict[str, Value]:
     """The constant methods of a `.pte`, and nothing else; raises as `read_program` does."""
-    program = read_program(path)
-    try:
+    with closing(read_program(path)) as program:
         return metadata(program)
-    finally:
-        program.close()
 
 
 def metadata(program: Program) -> dict[str, Value]:
@@ -38,10 +36,8 @@ def _result(plan: Plan) -> Value:
     for value in (plan.values[index] for index in plan.outputs):
         if isinstance(value, TensorValue):
             found.append(f"{SCALAR_TYPES[value.scalar_type].name}{list(value.sizes)}")
-        elif isinstance(value, TensorList | IntList):
-            found.append(list(value.items))
-        elif isinstance(value, tuple):
-            found.append(list(value))
+        elif isinstance(value, TensorList | IntList | tuple):
+            found.append(list(value if isinstance(value, tuple) else value.items))
         else:
             found.append(value)
     return found[0] if len(found) == 1 else found

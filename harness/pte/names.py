@@ -45,14 +45,9 @@ ValueType = tuple[str, tuple[int | None, ...]]
 
 @dataclass(frozen=True)
 class Origin:
-    """What an instruction was made for.
+    """The node of the lowered graph that an instruction computes, and what that came from.
 
-    Attributes
-    ----------
-    edge, node
-        Node of the graph that was lowered, and of the exported graph it came from.
-    module
-        Path of the module that called it, e.g. ``layers.0.attention``.
+    `node` is of the exported graph, `module` the path of its caller: ``layers.0.attention``.
     """
 
     edge: str
@@ -106,11 +101,9 @@ def read_names(program: Program) -> Mapping[str, StepNames]:
         return {}
     try:
         content = read_json(path, "names file")
-        if not _OLDEST <= content["schema"] <= SCHEMA:
-            raise InputError(
-                f"{path} has schema {brief(content['schema'])}, expected {_OLDEST} to {SCHEMA}; "
-                "export again"
-            )
+        if not _OLDEST <= (schema := content["schema"]) <= SCHEMA:
+            expected = f"expected {_OLDEST} to {SCHEMA}; export again"
+            raise InputError(f"{path} has schema {brief(schema)}, {expected}")
         return {
             name: _of_method(program, name, method, path)
             for name, method in content["methods"].items()
@@ -146,7 +139,8 @@ def _of_method(program: Program, name: str, content: Any, path: Path) -> StepNam
             for chain, index, output, dtype, shape in found.get("types", ()):
                 types[(position, chain, index), output] = (dtype, tuple(shape))
         elif position in kernels:
-            origins[position, None, None] = kernel_origin = kernels[position]
-            if kernel_origin.node is not None:
-                values[kernel_origin.node] = ((position, None, None), 0)
+            place: Place = (position, None, None)
+            origins[place] = kernels[position]
+            if (made := origins[place].node) is not None:
+                values[made] = (place, 0)
     return StepNames(origins, values, types)

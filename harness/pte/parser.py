@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from typing import Any, TypeVar
 from harness.errors import ProgramError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.flat_tensor import DataFile
-from harness.pte.flatbuffer import Reader
+from harness.pte.flatbuffer import Reader, damaged, truncated
 from harness.pte.plan import (
     Delegate,
     DelegateCall,
@@ -56,22 +57,7 @@ _T = TypeVar("_T")
 def parse_program(
     path: Path, content: memoryview, others: Sequence[DataFile]
 ) -> tuple[dict[str, Plan], dict[str, Span]]:
-    """The methods of a `.pte`, by name, and where its named weights lie.
-
-    Parameters
-    ----------
-    path
-        Names the file in errors.
-    content
-        The whole file.
-    others
-        The data files that go with it.
-
-    Raises
-    ------
-    ProgramError
-        The file is truncated, damaged or not a program.
-    """
+    """The methods in `content`, a whole `.pte`, and where named weights lie; or `ProgramError`."""
     return _Parser(path, content, others).parse()
 
 
@@ -82,6 +68,7 @@ class _Parser:
         self.path = path
         self.content = content
         self.others = others
+        self.damaged = partial(damaged, path)
 
     def parse(self) -> tuple[dict[str, Plan], dict[str, Span]]:
         schema = program_schema()
@@ -118,16 +105,13 @@ class _Parser:
         """Size of the program flatbuffer; first and last byte of the segments."""
         actual = len(self.content)
         if actual < 8 + _HEADER.size:
-            raise ProgramError(f"{self.path} is truncated at {actual} bytes; copy it again")
+            raise truncated(self.path, actual, 8 + _HEADER.size)
         magic, length, program_size, first, data_size = _HEADER.unpack_from(self.content, 8)
         if magic != b"eh00" or length < _OLD_HEADER_LENGTH:
             return actual, actual, actual
         end = first + data_size if length >= _HEADER.size else actual
-        if max(program_size, first, end) > actual:
-            raise ProgramError(
-                f"{self.path} is truncated: {actual} bytes, expected "
-                f"{max(program_size, first, end)}; copy it again"
-            )
+        if (expected := max(program_size, first, end)) > actual:
+            raise truncated(self.path, actual, expected)
         return program_size, first, end
 
     def plan(self, raw: Any) -> Plan:
@@ -150,8 +134,8 @@ class _Parser:
             operator = self.pick("operator", raw.operators, call.op_index)
             if operator.name is None:
                 raise self.damaged(f"method {raw.name!r} calls an operator without a name")
-            name = f"{operator.name}.{operator.overload}" if operator.overload else operator.name
-            return KernelCall(str(name), indices(call.args))
+            name = ".".join(filter(None, (operator.name, operator.overload)))
+            return KernelCall(name, indices(call.args))
 
         def delegate(call: Any) -> Instruction:
             self.pick("delegate", raw.delegates, call.delegate_index)
@@ -176,12 +160,11 @@ class _Parser:
             return build[type(call).__name__](call)
 
         for value in values:
-            if isinstance(value, (TensorList, IntList)):
-                for item in value.items:
-                    if isinstance(value, TensorList) and item == -1:
-                        continue
-                    if isinstance(values[index(item)], (TensorList, IntList)):
-                        raise self.damaged(f"method {raw.name!r} has a list of lists")
+            for item in value.items if isinstance(value, TensorList | IntList) else ():
+                if isinstance(value, TensorList) and item == -1:
+                    continue
+                if isinstance(values[index(item)], TensorList | IntList):
+                    raise self.damaged(f"method {raw.name!r} has a list of lists")
         return Plan(
             name=raw.name,
             values=values,
@@ -216,27 +199,24 @@ class _Parser:
             )
         if any(size < 0 for size in raw.sizes):
             raise self.damaged(f"a tensor has sizes {list(raw.sizes)}")
-        sizes = tuple(raw.sizes)
-        order = tuple(raw.dim_order)
+        sizes, order = tuple(raw.sizes), tuple(raw.dim_order)
         if sorted(order) != list(range(len(sizes))):
             raise self.damaged(f"a tensor of {len(sizes)} dimensions has the layout {list(order)}")
         size = prod(sizes) * scalar.numpy.itemsize
         extra = raw.extra_tensor_info
-        external: str | None = None
-        data: Span | bytes | None
+        external = None
         if extra is not None and extra.location == _EXTERNAL:
             external = extra.fully_qualified_name
             if not external:
                 raise self.damaged("a tensor that another file holds has no name")
-            data = self.external_data(external, raw.scalar_type, sizes)
-        else:
-            data = self.tensor_data(raw, extra, size)
         return TensorValue(
             scalar_type=raw.scalar_type,
             sizes=sizes,
             dim_order=order,
             dynamic=raw.shape_dynamism != _STATIC,
-            data=data,
+            data=self.external_data(external, raw.scalar_type, sizes)
+            if external
+            else self.tensor_data(raw, extra, size),
             place=self.place(raw.allocation_info, size),
             external=external,
         )
@@ -253,10 +233,8 @@ class _Parser:
 
     def external_data(self, name: str, scalar_type: int, sizes: tuple[int, ...]) -> Span | None:
         """Where a data file has a tensor; None if none of them has it."""
-        for other in self.others:
-            entry = other.entries.get(name)
-            if entry is None:
-                continue
+        for other in (other for other in self.others if name in other.entries):
+            entry = other.entries[name]
             if (entry.scalar_type, entry.sizes) != (scalar_type, sizes):
                 raise ProgramError(
                     f"{other.path} has {name!r} as {entry.sizes} of ScalarType "
@@ -273,7 +251,9 @@ class _Parser:
             return None
         if raw.allocation_info is None and self.raw.constant_buffer:
             storage = self.pick("constant", self.raw.constant_buffer, index).storage
-            return bytes(storage[:size]) if len(storage) >= size else self.short("constant", size)
+            if len(storage) < size:
+                raise self.damaged(f"a constant is shorter than the {size} bytes of its shape")
+            return bytes(storage[:size])
         if raw.allocation_info is None:
             table = self.raw.constant_segment
         else:
@@ -289,9 +269,8 @@ class _Parser:
         if raw.processed is None or raw.id is None:
             raise self.damaged("a delegate has no payload or no backend")
         if raw.processed.location == _INLINE:
-            inline = self.pick(
-                "inline payload", self.raw.backend_delegate_data, raw.processed.index
-            )
+            payloads = self.raw.backend_delegate_data
+            inline = self.pick("inline payload", payloads, raw.processed.index)
             return Delegate(raw.id, bytes(inline.data))
         return Delegate(raw.id, self.pick("segment", self.segments, raw.processed.index))
 
@@ -304,9 +283,3 @@ class _Parser:
         if offset + size > outer.size:
             raise self.damaged(f"{what} ends at byte {offset + size} of {outer.size}")
         return Span(outer.offset + offset, size)
-
-    def short(self, what: str, size: int) -> Any:
-        raise self.damaged(f"a {what} is shorter than the {size} bytes of its shape")
-
-    def damaged(self, reason: str) -> ProgramError:
-        return ProgramError(f"{self.path} is damaged: {reason}; export or copy it again")

@@ -16,14 +16,14 @@ become a plain number, a `Vid` or a `Tid`.
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.errors import ProgramError
 from harness.pte.dtypes import SCALAR_TYPES, ScalarType
-from harness.pte.flatbuffer import Reader
+from harness.pte.flatbuffer import Reader, damaged
 from harness.pte.schema import mlx_schema
 
 __all__ = [
@@ -91,6 +91,11 @@ class TensorMeta:
     shape: tuple[Dim, ...]
     scalar: ScalarType
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape, with 0 for sizes that a call brings."""
+        return tuple(dim.size or 0 for dim in self.shape)
+
 
 @dataclass(frozen=True)
 class MLXGraph:
@@ -120,18 +125,15 @@ class MLXGraph:
     names: dict[int, str]
     meta: tuple[TensorMeta | None, ...]
 
-    def node_counts(self) -> Counter[str]:
-        """How often each node type stands in the main chain."""
-        return Counter(type(node).__name__ for node in self.chains[self.main])
+    def meta_of(self, index: int) -> TensorMeta | None:
+        """`meta` of a tensor, None where there is none."""
+        return self.meta[index] if index < len(self.meta) else None
 
     def quantized(self) -> Iterator[tuple[Node, int, int, int | None]]:
         """Nodes of the main chain that compute with packed weights.
 
-        Yields
-        ------
-        tuple
-            The node; tensor numbers of its packed values, scales, and biases if it has any. Of
-            an embedding, whose rows are taken before they are unpacked, those of the whole table.
+        With each come the tensor numbers of its packed values, scales, and biases if it has any.
+        Of an embedding, whose rows are taken before they are unpacked, they are the whole table's.
         """
         taken: dict[int, Tid] = {}
         for node in self.chains[self.main]:
@@ -139,24 +141,12 @@ class MLXGraph:
             if kind == "TakeNode":
                 taken[node.out.idx] = node.x
             if kind in _QUANTIZED and node.bits > 0:
-                w, scales, biases = (
-                    None if tid is None else taken.get(tid.idx, tid).idx
-                    for tid in (node.w, node.scales, node.biases)
-                )
-                assert w is not None
-                assert scales is not None
-                yield node, w, scales, biases
+                parts = (node.w, node.scales, node.biases)
+                yield node, *(tid and taken.get(tid.idx, tid).idx for tid in parts)
 
 
 def read_payload(data: memoryview, what: str) -> MLXGraph:
-    """Decode a payload.
-
-    Parameters
-    ----------
-    data
-        The delegate's bytes.
-    what
-        Names the delegate in errors, e.g. ``delegate 0 of 'codec' in model.pte``.
+    """Decode a payload, called `what` in errors: ``delegate 0 of 'codec' in model.pte``.
 
     Raises
     ------
@@ -167,21 +157,20 @@ def read_payload(data: memoryview, what: str) -> MLXGraph:
         raise ProgramError(f"{what} is truncated at {len(data)} bytes; export it again")
     _, magic, end, _ = _HEADER.unpack_from(data)
     if magic != b"MLX0" or not _HEADER.size < end <= len(data):
-        raise ProgramError(f"{what} is damaged: its MLX0 header is not in order; export it again")
+        raise damaged(what, "its MLX0 header is not in order")
     with data[_HEADER.size : end] as flat:
         raw = Reader(mlx_schema(), flat, what, _CONVERT).root()
-    return _Builder(what, raw).graph()
+    return _Builder(what).graph(raw)
 
 
 class _Builder:
     """Checks what upstream's loader checks, and that no instruction leaves its slots."""
 
-    def __init__(self, what: str, raw: Any) -> None:
+    def __init__(self, what: str) -> None:
         self.what = what
-        self.raw = raw
+        self.damaged = partial(damaged, what)
 
-    def graph(self) -> MLXGraph:
-        raw = self.raw
+    def graph(self, raw: Any) -> MLXGraph:
         if raw.version and raw.version != str(_SCHEMA_VERSION):
             raise ProgramError(
                 f"{self.what} has MLX schema version {raw.version!r}, expected "
@@ -194,19 +183,15 @@ class _Builder:
             raw.num_mutable_buffer_tensors,
             raw.num_temp_tensors,
         )
-        self.tensors = sum(groups)
-        if max(self.tensors, raw.num_values) > _MOST_SLOTS:
-            raise self.damaged(f"it has {self.tensors} tensors and {raw.num_values} values")
+        tensors = sum(groups)
+        self.counts = {Tid: ("tensor", tensors), Vid: ("value", raw.num_values)}
+        if max(tensors, raw.num_values) > _MOST_SLOTS:
+            raise self.damaged(f"it has {tensors} tensors and {raw.num_values} values")
         chains = tuple(tuple(i.op for i in chain.instructions) for chain in raw.instruction_chains)
-        for chain in chains:
-            for node in chain:
-                self.check(node)
-        main = self.chain("main chain", raw.main_chain_idx, chains)
-        init = (
-            self.chain("init chain", raw.init_chain_idx, chains)
-            if raw.init_chain_idx >= 0
-            else None
-        )
+        self.check(chains)
+        main, init = self.chain("main chain", raw.main_chain_idx, chains), None
+        if raw.init_chain_idx >= 0:
+            init = self.chain("init chain", raw.init_chain_idx, chains)
         self.refuse_cycles(chains)
         buffers = tuple(self.slot(s) for s in raw.mutable_buffer_map)
         first, last = sum(groups[:3]), sum(groups[:4])
@@ -214,7 +199,7 @@ class _Builder:
             raise self.damaged("a mutable buffer is not among its buffer tensors")
         return MLXGraph(
             constants=raw.num_constant_tensors,
-            tensors=self.tensors,
+            tensors=tensors,
             values=raw.num_values,
             chains=chains,
             main=main,
@@ -223,21 +208,19 @@ class _Builder:
             outputs=tuple(self.slot(s) for s in raw.output_map),
             buffers=tuple(b for b in buffers if isinstance(b, Tid)),
             names={
-                n.slot.idx: n.name
-                for n in raw.named_slots
-                if isinstance(self.slot(n.slot), Tid) and n.name is not None
+                slot.idx: name
+                for slot, name in ((self.slot(n.slot), n.name) for n in raw.named_slots)
+                if isinstance(slot, Tid) and name is not None
             },
             meta=tuple(self.meta(m) for m in raw.tensor_meta),
         )
 
     def check(self, value: Any) -> None:
         """Every tensor and value number in a node is in range."""
-        if isinstance(value, Tid):
-            if value.idx >= self.tensors:
-                raise self.damaged(f"it refers to tensor {value.idx} of {self.tensors}")
-        elif isinstance(value, Vid):
-            if value.idx >= self.raw.num_values:
-                raise self.damaged(f"it refers to value {value.idx} of {self.raw.num_values}")
+        if isinstance(value, Tid | Vid):
+            kind, count = self.counts[type(value)]
+            if value.idx >= count:
+                raise self.damaged(f"it refers to {kind} {value.idx} of {count}")
         elif isinstance(value, tuple):
             for item in value:
                 self.check(item)
@@ -292,35 +275,21 @@ class _Builder:
             raise self.damaged(f"a tensor's size is from {raw.min_value} to {raw.max_value}")
         return Dim(None, raw.max_value if raw.max_value >= 0 else None)
 
-    def damaged(self, reason: str) -> ProgramError:
-        return ProgramError(f"{self.what} is damaged: {reason}; export it again")
 
-
-def _either(raw: Any) -> int | float | Vid:
-    if raw.is_vid and raw.vid is None:
-        raise ProgramError("an MLX payload is damaged: a value reference is empty; export it again")
-    return raw.vid if raw.is_vid else raw.literal
-
-
-def _vid_or_tid(raw: Any) -> Slot:
-    chosen = raw.vid if raw.is_vid else raw.tid
-    if chosen is None:
-        raise ProgramError("an MLX payload is damaged: a slot reference is empty; export it again")
-    return chosen
-
-
-def _int_or_vid_or_tid(raw: Any) -> int | Slot:
-    chosen = {0: raw.literal, 1: raw.vid, 2: raw.tid}.get(raw.kind)
-    if chosen is None:
-        raise ProgramError("an MLX payload is damaged: a slot reference is empty; export it again")
+def _chosen(raw: Any) -> Any:
+    """What an `IntOrVid`, or one of its kin, holds."""
+    if hasattr(raw, "kind"):
+        name = {0: "literal", 1: "vid", 2: "tid"}.get(raw.kind, "")
+    else:
+        name = "vid" if raw.is_vid else "literal" if hasattr(raw, "literal") else "tid"
+    chosen = getattr(raw, name, None)
+    if chosen is None and name != "literal":
+        raise damaged("an MLX payload", "a reference in it is empty")
     return chosen
 
 
 _CONVERT = {
     "Tid": lambda raw: Tid(raw.idx),
     "Vid": lambda raw: Vid(raw.idx),
-    "IntOrVid": _either,
-    "FloatOrVid": _either,
-    "VidOrTid": _vid_or_tid,
-    "IntOrVidOrTid": _int_or_vid_or_tid,
+    **dict.fromkeys(("IntOrVid", "FloatOrVid", "VidOrTid", "IntOrVidOrTid"), _chosen),
 }

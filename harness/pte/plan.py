@@ -54,19 +54,15 @@ class TensorValue:
     Attributes
     ----------
     scalar_type
-        ExecuTorch's ScalarType number (`dtypes.SCALAR_TYPES`).
-    sizes
-        Shape, or its upper bound where `dynamic`.
+        ExecuTorch's number (`dtypes.SCALAR_TYPES`).
+    sizes, dynamic
+        Shape, or its upper bound where each call may bring another.
     dim_order
         Memory layout, outermost dimension first.
-    dynamic
-        Whether each call may bring another shape.
     data
-        Initial contents: a stretch of the file, bytes kept inline by old exports, or None for
-        a tensor that is filled in by a call.
+        Initial contents; inline bytes in old exports, None for what a call fills in.
     place
-        Where its bytes are during a call; None for constants, and for tensors that get memory
-        of their own.
+        Where its bytes are during a call; None for constants, and if it gets memory of its own.
     external
         Name under which another file has the contents; `data` is None until that file is given.
     """
@@ -80,10 +76,7 @@ class TensorValue:
     external: str | None = None
 
     def takes(self, shape: Sequence[int]) -> bool:
-        """Whether the runtime would give it this shape.
-
-        It resizes a dynamic tensor to any shape of its rank that fits its memory.
-        """
+        """Whether the runtime would give it this shape: a dynamic one, any that fits."""
         if len(shape) != len(self.sizes):
             return False
         return prod(shape) <= prod(self.sizes) if self.dynamic else tuple(shape) == self.sizes
@@ -158,14 +151,10 @@ class Delegate:
 
 @dataclass(frozen=True)
 class Plan:
-    """One method.
+    """One method; `inputs` and `outputs` are indices among `values`.
 
-    Attributes
-    ----------
-    inputs, outputs
-        Indices among `values`.
-    arenas
-        Bytes of each arena that a `Place` can name; 0 stands for the constants and is not used.
+    `arenas` are the bytes of each arena that a `Place` can name; 0 stands for the constants and
+    is not used.
     """
 
     name: str

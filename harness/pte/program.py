@@ -7,6 +7,7 @@ in other files (`.ptd`, see `flat_tensor.py`) are found there by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,29 +51,21 @@ class Program:
 
 
 def read_program(path: Path, data: Sequence[Path] = ()) -> Program:
-    """Map a `.pte` and read its structure.
-
-    Parameters
-    ----------
-    data
-        The `.ptd` files of weights that were exported apart from the program.
+    """Map a `.pte`, and the `.ptd` files of weights exported apart from it, and read its structure.
 
     Raises
     ------
     ProgramError
         A file is missing, truncated, damaged or not what it should be.
     """
-    files = [MappedFile(path, "program")]
-    try:
+    with ExitStack() as opened:
         others = []
+        files = [opened.enter_context(closing(MappedFile(path, "program")))]
         for number, other in enumerate(data, start=1):
-            files.append(MappedFile(other, "data file"))
+            files.append(opened.enter_context(closing(MappedFile(other, "data file"))))
             with files[-1].view() as content:
                 others.append(read_data_file(other, content, number))
         with files[0].view() as content:
             plans, named_data = parse_program(path, content, others)
-    except BaseException:
-        for file in files:
-            file.close()
-        raise
+        opened.pop_all()
     return Program(path, plans, named_data, tuple(files))

@@ -9,7 +9,7 @@ import, follows the installed wheel when its schema grows, and lets one reader c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,15 +17,7 @@ from pathlib import Path
 from harness.errors import UnavailableError
 from harness.upstream import package_directory
 
-__all__ = [
-    "Field",
-    "Schema",
-    "Type",
-    "flat_tensor_schema",
-    "mlx_schema",
-    "parse",
-    "program_schema",
-]
+__all__ = ["Field", "Schema", "Type", "flat_tensor_schema", "mlx_schema", "parse", "program_schema"]
 
 _SCALARS = {
     "bool": "?", "byte": "b", "ubyte": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I",
@@ -37,16 +29,10 @@ _SCALARS = {
 
 @dataclass(frozen=True)
 class Type:
-    """A field's type.
+    """A field's type: a ``scalar``, ``string``, ``struct``, ``table``, ``union`` or ``vector``.
 
-    Attributes
-    ----------
-    kind
-        ``scalar``, ``string``, ``struct``, ``table``, ``union`` or ``vector``.
-    name
-        Name of the struct, table or union; `struct` code of a scalar.
-    element
-        Element type of a vector.
+    `name` is that of the struct, table or union, or the `struct` code of a scalar; `element` is
+    a vector's.
     """
 
     kind: str
@@ -94,21 +80,16 @@ def flat_tensor_schema() -> Schema:
 @cache
 def mlx_schema() -> Schema:
     """Schema of the MLX delegate's payload."""
-    return parse(
-        _read(package_directory("executorch.backends") / "mlx" / "serialization" / "schema.fbs")
-    )
+    folder = package_directory("executorch.backends") / "mlx" / "serialization"
+    return parse(_read(folder / "schema.fbs"))
 
 
 def parse(text: str) -> Schema:
     """Read the subset of the flatbuffer schema language that executorch's files use."""
     text = re.sub(r"//[^\n]*", "", text)
     text = re.sub(r":\s*\w+\.(?=[A-Za-z])", ": ", text)  # types of another namespace
-    blocks = [
-        (kind, name, base, body)
-        for kind, name, base, body in re.findall(
-            r"\b(table|struct|union|enum)\s+(\w+)\s*(?::\s*(\w+))?\s*\{([^}]*)\}", text
-        )
-    ]
+    block = r"\b(table|struct|union|enum)\s+(\w+)\s*(?::\s*(\w+))?\s*\{([^}]*)\}"
+    blocks: list[tuple[str, str, str, str]] = re.findall(block, text)
     enums = {name: _members(body) for kind, name, _, body in blocks if kind == "enum"}
     unions = {name: tuple(_members(body)) for kind, name, _, body in blocks if kind == "union"}
     kinds = {name: kind for kind, name, _, _ in blocks}
@@ -151,15 +132,11 @@ def parse(text: str) -> Schema:
 
 def _members(body: str) -> dict[str, int]:
     """Members of an enum or union, numbered on from the last explicit value."""
-
-    def numbered() -> Iterator[tuple[str, int]]:
-        following = 0
-        for name, value in re.findall(r"(\w+)\s*(?:=\s*(-?\d+))?\s*(?:,|$)", body.strip()):
-            current = int(value) if value else following
-            following = current + 1
-            yield name, current
-
-    return dict(numbered())
+    members: dict[str, int] = {}
+    number = -1
+    for name, value in re.findall(r"(\w+)\s*(?:=\s*(-?\d+))?\s*(?:,|$)", body.strip()):
+        members[name] = number = int(value) if value else number + 1
+    return members
 
 
 def _default(word: str, kind: Type, enum: Mapping[str, int]) -> int | float | bool | None:

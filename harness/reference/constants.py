@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["expected_constants"]
 
-_SEMANTIC = "flow_head.semantic_codebook_output."
-
-_OWNERS: Mapping[str, Callable[[str], bool]] = {
-    "token_embedding": lambda name: name.startswith("decoder.tok_embeddings."),
-    "audio_token_embedding": lambda name: name.startswith("audio_token_embedding."),
-    "text_decoder": lambda name: name.startswith(
-        ("decoder.layers.", "decoder.norm.", "decoder.freqs_")
-    ),
-    "semantic_head": lambda name: name.startswith(_SEMANTIC),
-    "predict_velocity": lambda name: (
-        name.startswith("flow_head.") and not name.startswith(_SEMANTIC)
-    ),
-    "codec": lambda name: name.startswith("codec_decoder."),
+_OWNERS: Mapping[str, tuple[str, ...]] = {
+    "token_embedding": ("decoder.tok_embeddings.",),
+    "audio_token_embedding": ("audio_token_embedding.",),
+    "text_decoder": ("decoder.layers.", "decoder.norm.", "decoder.freqs_"),
+    "semantic_head": ("flow_head.semantic_codebook_output.",),
+    "predict_velocity": ("flow_head.",),
+    "codec": ("codec_decoder.",),
 }
-"""Which method computes with a tensor of upstream's model."""
+"""Which method, the first that fits, computes with a tensor of upstream's model."""
 
 _EMBEDDINGS = ("decoder.tok_embeddings", "audio_token_embedding.embeddings")
 
@@ -62,7 +57,7 @@ _ROWS = 4096
 def expected_constants(
     model: Any, precision: Precision, checkpoint: Checkpoint
 ) -> dict[str, ExpectedContents]:
-    """What each method of an export must hold.
+    """What each of the six methods of an export must hold.
 
     Parameters
     ----------
@@ -73,34 +68,27 @@ def expected_constants(
         What was asked to be quantised.
     checkpoint
         Where the model's weights come from; quantised ones are measured against them.
-
-    Returns
-    -------
-    dict
-        Method → contents, for all six methods.
     """
-    tensors = dict(_tensors(model))
     parameters = {
         name.replace(".parametrizations", "").removesuffix(".original")
         for name, _ in model.named_parameters()
     }
-    found: dict[str, ExpectedContents] = {}
-    for method, owns in _OWNERS.items():
-        layers, skipped = [], []
-        constants = []
-        for name, read in tensors.items():
-            if not owns(name):
-                continue
-            asked = _asked(name, model, method, precision)
-            if asked is not None:
-                layer = _layer(name, read(), *asked, checkpoint)
-                if layer is not None:
-                    layers.append(layer)
-                    continue
-                skipped.append(name.removesuffix(".weight"))
-            required = name in parameters or name in _FROM_CHECKPOINT
-            constants.append(_constant(name, read(), required=required))
-        found[method] = ExpectedContents(tuple(constants), tuple(layers), tuple(skipped))
+    found = {method: ExpectedContents(()) for method in _OWNERS}
+    for name, read in _tensors(model):
+        method = next((m for m, prefixes in _OWNERS.items() if name.startswith(prefixes)), None)
+        if method is None:
+            continue
+        own = found[method]
+        asked = _asked(name, model, method, precision)
+        layer = None if asked is None else _layer(name, read(), *asked, checkpoint)
+        if layer is not None:
+            found[method] = replace(own, layers=(*own.layers, layer))
+            continue
+        constant = _constant(name, read(), name in parameters or name in _FROM_CHECKPOINT)
+        skipped = () if asked is None else (name.removesuffix(".weight"),)
+        found[method] = replace(
+            own, constants=(*own.constants, constant), skipped=own.skipped + skipped
+        )
     return found
 
 
@@ -122,18 +110,15 @@ def _asked(name: str, model: Any, method: str, precision: Precision) -> tuple[st
     path, _, leaf = name.rpartition(".")
     if leaf != "weight" or method == "codec":
         return None
+    kind, width, group = "linear", precision.qlinear, precision.qlinear_group_size
     if path in _EMBEDDINGS:
-        if precision.qembedding is None or precision.qembedding_group_size is None:
-            return None
-        return "embedding", precision.qembedding, precision.qembedding_group_size
-    if precision.qlinear is None or precision.qlinear_group_size is None:
-        return None
-    if not isinstance(model.get_submodule(path), nn.Linear):
+        kind, width, group = "embedding", precision.qembedding, precision.qembedding_group_size
+    elif not isinstance(model.get_submodule(path), nn.Linear):
         return None
     scope = precision.decoder_qlinear_scope
     if method == "text_decoder" and scope != "all" and f".{scope}." not in name:
         return None
-    return "linear", precision.qlinear, precision.qlinear_group_size
+    return None if width is None or group is None else (kind, width, group)
 
 
 def _layer(
@@ -147,31 +132,18 @@ def _layer(
     group = next((g for g in _MLX_GROUPS if g >= least and whole % g == 0), None)
     if group is None or columns % whole:
         return None
-    qdata, scale, zero = (getattr(weight, part, None) for part in ("qdata", "scale", "zero_point"))
-    packed = scales = biases = dtype = ""
-    sqnr = nearest = -math.inf
-    if qdata is not None and scale is not None and zero is not None:
-        scale, zero = from_torch(scale), from_torch(zero)
-        packed = _digest(_packed(from_torch(qdata), bits))
-        times = max(1, columns // group // scale.shape[1])
-        with np.errstate(over="ignore"):
-            bias = -scale * (zero.astype(scale.dtype) + scale.dtype.type(1 << (bits - 1)))
-        scales, biases = (_digest(np.repeat(part, times, axis=1)) for part in (scale, bias))
-        dtype = scale.dtype.name
-        sqnr, nearest = _noise(name, weight, bits, whole, checkpoint)
-    return ExpectedLayer(
-        name.removesuffix(".weight"),
-        bits,
-        group,
-        rows,
-        columns,
-        dtype,
-        packed,
-        scales,
-        biases,
-        sqnr,
-        nearest,
-    )
+    form = (name.removesuffix(".weight"), bits, group, rows, columns)
+    parts = [getattr(weight, part, None) for part in ("qdata", "scale", "zero_point")]
+    if any(part is None for part in parts):  # eager left it as it was
+        return ExpectedLayer(*form, "", "", "", "", -math.inf, -math.inf)
+    qdata, scale, zero = map(from_torch, parts)
+    times = max(1, columns // group // scale.shape[1])
+    with np.errstate(over="ignore"):
+        bias = -scale * (zero.astype(scale.dtype) + scale.dtype.type(1 << (bits - 1)))
+    scales, biases = (_digest(np.repeat(part, times, axis=1)) for part in (scale, bias))
+    noise = _noise(name, weight, bits, whole, checkpoint)
+    packed = _digest(_packed(qdata, bits))
+    return ExpectedLayer(*form, scale.dtype.name, packed, scales, biases, *noise)
 
 
 def _packed(qdata: Array, bits: int) -> Array:
@@ -215,19 +187,14 @@ def _decibels(signal: float, noise: float) -> float:
     return 10 * math.log10(signal / noise) if noise and signal else 300.0
 
 
-def _constant(name: str, tensor: Any, *, required: bool) -> ExpectedConstant:
+def _constant(name: str, tensor: Any, required: bool) -> ExpectedConstant:
     if hasattr(tensor, "qdata"):
         tensor = tensor.dequantize()
     array = from_torch(tensor.detach())
     layouts = itertools.permutations(range(array.ndim))
-    return ExpectedConstant(
-        name,
-        array.dtype.name,
-        array.shape,
-        tuple(dict.fromkeys(_digest(array.transpose(axes)) for axes in layouts)),
-        required=required,
-        stands_for=_STANDS_FOR.get(name, ()),
-    )
+    digests = dict.fromkeys(_digest(array.transpose(axes)) for axes in layouts)
+    others = _STANDS_FOR.get(name, ())
+    return ExpectedConstant(name, array.dtype.name, array.shape, tuple(digests), required, others)
 
 
 def _digest(array: Array) -> str:

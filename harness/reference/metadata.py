@@ -26,18 +26,8 @@ def expected_metadata(
 ) -> dict[str, dict[str, tuple[int, ...]]]:
     """Artifact → constant method → the values it may have.
 
-    Parameters
-    ----------
-    config
-        The checkpoint's.
-    sizes
-        The capacities asked for.
-    precision
-        Decides whether the language model takes bfloat16.
-    streaming
-        What was asked for; None: a given file may say either.
-    voice_rows
-        Rows of the default voice's embedding; 0 where the checkpoint has no voice.
+    `streaming` is what was asked for, or None: a given file may say either; `voice_rows` are those
+    of the default voice's embedding, 0 where the checkpoint has no voice.
 
     References
     ----------
@@ -69,15 +59,12 @@ def expected_metadata(
         "begin_audio_token_id": config.begin_audio_token_id,
         "text_to_audio_token_id": config.text_to_audio_token_id,
         "repeat_audio_text_token_id": config.repeat_audio_text_token_id,
+        "voice_embed_len": voice_rows,
         "lm_input_is_bf16": int(precision.base == "bf16"),
     }
     codec = {**both, "max_codec_frames": sizes.max_codec_frames, "codec_supports_exact_frames": 0}
-    alone = {name: (value,) for name, value in model.items()}
+    either = (0, 1) if streaming is None else (int(streaming),)
     return {
-        MODEL: {
-            **alone,
-            "streaming": (0, 1) if streaming is None else (int(streaming),),
-            "voice_embed_len": (voice_rows,),
-        },
+        MODEL: {"streaming": either, **{name: (value,) for name, value in model.items()}},
         CODEC: {name: (value,) for name, value in codec.items()},
     }

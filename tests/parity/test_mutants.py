@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from executorch.examples.models.voxtral_tts import export_voxtral_tts
 
 from fixtures.exports import Line
 from harness.compare import Status, Verdict
@@ -59,10 +60,9 @@ def keys_and_values_swapped(patch: Patch) -> None:
 
 
 def no_time_embedding(patch: Patch) -> None:
-    forward = modules.PredictVelocity.forward
-    patch.setattr(
-        modules.PredictVelocity, "forward", lambda self, x, t, h: forward(self, x, t * 0, h)
-    )
+    wrapper = export_voxtral_tts.PredictVelocityExport
+    forward = wrapper.forward
+    patch.setattr(wrapper, "forward", lambda self, x, t, h: forward(self, x, t * 0, h))
 
 
 def end_masked(patch: Patch) -> None:
@@ -71,7 +71,7 @@ def end_masked(patch: Patch) -> None:
         logits[:, 1] = float("-inf")
         return logits
 
-    patch.setattr(modules.SemanticHead, "forward", forward)
+    patch.setattr(export_voxtral_tts.SemanticHeadExport, "forward", forward)
 
 
 def patch_outer(patch: Patch) -> None:

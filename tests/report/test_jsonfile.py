@@ -100,7 +100,7 @@ def test_a_file_is_written_whole_and_read_back(green: Report, tmp_path: Path) ->
         ("", "Expecting value"),
         ("[]", "not a report"),
         ("{}", "no 'schema'"),
-        ('{"schema": "2"}', "expected report schema '1', got '2'"),
+        ('{"schema": "1"}', "expected report schema '2', got '1'"),
         ('{"schema": "2"}', "no 'tool_version'"),
     ],
 )

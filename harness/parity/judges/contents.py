@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from harness.compare import Gate, Status, Verdict, words
 from harness.methods import Method
@@ -17,7 +18,7 @@ from harness.pte.expected import ExpectedConstant, ExpectedContents, ExpectedLay
 from harness.pte.facts import Constant, MethodFacts, ProgramFacts, QuantizedLayer
 from harness.pte.plan import MLX_BACKEND
 
-__all__ = ["absent", "judge_constants", "judge_quantization", "listed", "short"]
+__all__ = ["judge_constants", "judge_quantization", "listed", "short"]
 
 QUANTISER_LOSS_DB = 1.0
 """How far a quantiser that searches may fall below plain rounding: 1.26 times its noise. HQQ was
@@ -37,7 +38,7 @@ def judge_constants(
     Parameters
     ----------
     method
-        The method judged.
+        The method judged, which is in the file.
     expected
         What every method must hold, by the method's name; a constant of another method is no
         fault where it lies beside this one's.
@@ -50,20 +51,15 @@ def judge_constants(
         *fail*: a constant has other values, or is not there. *unjudged*: nothing was compared,
         or an MLX delegate holds a floating-point table that the checkpoint does not explain.
     """
-    if method.entry not in found.methods:
-        return absent(method, "constants", found)
-    here, own = found.methods[method.entry], expected[method.name]
-    match = _match(own, expected.values(), here)
+    match = _match(expected[method.name], expected.values(), found.methods[method.entry])
     troubles = [
         *listed("other values than the checkpoint's", match.changed),
         *listed("not in the file", match.missing),
         *listed("not explained by the checkpoint", match.unexplained),
     ]
-    status = Status.PASS
-    if match.changed or match.missing:
-        status = Status.FAIL
-    elif match.unexplained or not match.equal:
-        status = Status.UNJUDGED
+    status = Status.FAIL
+    if not (match.changed or match.missing):
+        status = Status.UNJUDGED if match.unexplained or not match.equal else Status.PASS
     sound = f"{words.count(match.equal, 'constant')} as the checkpoint says, bit for bit"
     return Verdict(
         subject=method.name,
@@ -156,23 +152,20 @@ def _match_strangers(
 def _alike(expected: ExpectedConstant, stranger: Constant) -> bool:
     """Whether a constant of unknown name could be this one with other values."""
     return (expected.dtype, sorted(expected.shape)) == (stranger.dtype, sorted(stranger.shape)) or (
-        stranger.dtype == "uint8" and expected.nbytes == stranger.nbytes
+        stranger.dtype == "uint8" and expected.nbytes == prod(stranger.shape)
     )
 
 
 def _match_layers(
     wanted: Sequence[ExpectedLayer], there: Sequence[QuantizedLayer], match: _Match
 ) -> None:
-    pairs = _pairs(wanted, there)
+    pairs, missing, _ = _pairs(wanted, there)
+    match.missing += missing
     for layer, twin in pairs:
         parts = ("values", "scales", "biases")
         wrong = [part for part in parts if getattr(layer, part) != getattr(twin, part)]
-        if wrong:
-            match.changed.append(f"{layer.name} ({', '.join(wrong)})")
-        else:
-            match.equal += 1
-    paired = {layer.name for layer, _ in pairs}
-    match.missing += [layer.name for layer in wanted if layer.name not in paired]
+        match.equal += not wrong
+        match.changed += [f"{layer.name} ({', '.join(wrong)})"] if wrong else []
 
 
 def _named(name: str, own: Sequence[ExpectedConstant]) -> ExpectedConstant | None:
@@ -188,8 +181,11 @@ def _ends(path: str, name: str) -> bool:
 
 def _pairs(
     wanted: Sequence[ExpectedLayer], there: Sequence[QuantizedLayer]
-) -> list[tuple[ExpectedLayer, QuantizedLayer]]:
-    """Each expected layer with the file's: by name, else by values, else by shape."""
+) -> tuple[list[tuple[ExpectedLayer, QuantizedLayer]], list[str], list[str]]:
+    """Each expected layer with the file's: by name, else by values, else by shape.
+
+    Then the names of those expected that are not there, and of those there unexpected.
+    """
     tests = (
         lambda layer, twin: _ends(layer.name, twin.name),
         lambda layer, twin: layer.values == twin.values,
@@ -204,7 +200,7 @@ def _pairs(
                 pairs.append((layer, twin))
                 left.remove(layer)
                 rest.remove(twin)
-    return pairs
+    return pairs, sorted(layer.name for layer in left), sorted(layer.name for layer in rest)
 
 
 # --- quantisation --------------------------------------------------------------------------------
@@ -219,12 +215,8 @@ def judge_quantization(
     quantised weight, which both sides share, against the checkpoint's: it may have at most
     `QUANTISER_LOSS_DB` more noise than plain rounding to as many levels.
     """
-    if method.entry not in found.methods:
-        return absent(method, "quantisation", found)
     here, own = found.methods[method.entry], expected[method.name]
-    pairs = _pairs(own.layers, here.layers)
-    missing = sorted({layer.name for layer in own.layers} - {layer.name for layer, _ in pairs})
-    extra = sorted({twin.name for twin in here.layers} - {twin.name for _, twin in pairs})
+    pairs, missing, extra = _pairs(own.layers, here.layers)
     wrong = [
         f"{layer.name} has {twin.bits} bits in groups of {twin.group} and shape "
         f"{words.shape((twin.rows, twin.columns))}, expected {layer.bits} in groups of "
@@ -292,28 +284,11 @@ def _sound(own: ExpectedContents, compared: int) -> str:
     )
 
 
-# --- words ---------------------------------------------------------------------------------------
-
-
-def absent(method: Method, case: str, found: ProgramFacts) -> Verdict:
-    """Verdict on a method that its file does not carry."""
-    return Verdict(
-        subject=method.name,
-        case=case,
-        kind=case,
-        status=Status.UNJUDGED,
-        summary=f"{method.artifact} has no method {method.entry}: it carries "
-        f"{', '.join(map(short, found.methods)) or 'none'}; export it again",
-    )
-
-
 def listed(what: str, names: Sequence[str]) -> list[str]:
     """One clause that names the first few; none where there are no names."""
-    if not names:
-        return []
-    shown = "; " if not what else ", "
+    shown = (", " if what else "; ").join(map(short, names[:_LISTED]))
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return [(f"{what}: " if what else "") + shown.join(map(short, names[:_LISTED])) + more]
+    return [f"{what}: {shown}{more}" if what else shown + more] if names else []
 
 
 def short(value: object) -> str:

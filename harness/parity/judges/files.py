@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from harness.compare import Gate, Status, Verdict, words
 from harness.compare.verdict import Metric
 from harness.methods import METHODS, Method
-from harness.parity.judges.contents import absent, listed, short
+from harness.parity.judges.contents import listed, short
 from harness.pte.expected import ExpectedContents
 from harness.pte.facts import ProgramFacts
 from harness.pte.plan import MLX_BACKEND, XNNPACK_BACKEND
@@ -24,22 +24,15 @@ _LISTED = 3
 def judge_metadata(
     artifact: str, expected: Mapping[str, tuple[int, ...]], found: ProgramFacts
 ) -> Verdict:
-    """Judge the constant methods that upstream's runner reads, each against what it must say.
+    """Judge the constant methods of a file that upstream's runner reads.
 
-    Parameters
-    ----------
-    artifact
-        The file's name.
-    expected
-        Constant method → the values it may have.
-    found
-        The file.
+    `expected` has the values that each may have (`harness.reference.metadata`).
     """
     told = found.metadata
     wrong = [
         f"{name} is {short(told[name])}, expected {' or '.join(map(str, values))}"
         for name, values in expected.items()
-        if name in told and not any(_same(told[name], value) for value in values)
+        if name in told and not (type(told[name]) is int and told[name] in values)
     ]
     missing = [name for name in expected if name not in told]
     troubles = [*listed("", wrong), *listed("not in the file", missing)]
@@ -62,10 +55,6 @@ def judge_metadata(
         ),
         elements=len(expected),
     )
-
-
-def _same(told: object, value: int) -> bool:
-    return type(told) is int and told == value
 
 
 # --- file size -----------------------------------------------------------------------------------
@@ -125,23 +114,19 @@ def judge_file_size(
 def judge_delegation(method: Method, found: ProgramFacts) -> Verdict:
     """Judge that MLX takes a method whole: one delegate, and nothing outside it."""
     if method.entry not in found.methods:
-        return absent(method, "delegation", found)
+        return _absent(method, found)
     here = found.methods[method.entry].delegation
-    outside = tuple(sorted(set(here.kernel_calls)))
+    outside = sorted(set(here.kernel_calls))
     taken = here.delegates.get(MLX_BACKEND, 0)
     gates = (
         Gate("MLX delegates more or fewer than one", abs(taken - 1), 0),
         Gate("other delegates", sum(here.delegates.values()) - taken, 0),
         Gate("calls outside delegates", len(here.kernel_calls), 0),
     )
-    summary = f"one MLX delegate of {here.nodes} nodes, nothing outside it"
-    status = Status.PASS if here.nodes else Status.UNJUDGED
-    if not all(gate.passed for gate in gates):
-        status = Status.FAIL
-        ops = f"; not delegated: {', '.join(outside)}" if outside else ""
-        summary = f"expected one MLX delegate and nothing outside it, got {_counts(here.delegates)}"
-        summary += ops
-    return _delegation(method, status, summary, gates, here.nodes, {"nodes": here.nodes}, outside)
+    whole = f"one MLX delegate of {here.nodes} nodes, nothing outside it"
+    ops = f"; not delegated: {', '.join(outside)}" if outside else ""
+    fault = f"expected one MLX delegate and nothing outside it, got {_counts(here.delegates)}{ops}"
+    return _delegation(method, gates, whole, fault, here.nodes, {"nodes": here.nodes}, outside)
 
 
 _TAKEN_BY_XNNPACK = ("addmm", "bmm", "convolution", "linear", "mm")
@@ -155,7 +140,7 @@ def judge_coverage(method: Method, found: ProgramFacts) -> Verdict:
     without a delegate, or with a matrix product outside one, was not lowered to XNNPACK.
     """
     if method.entry not in found.methods:
-        return absent(method, "delegation", found)
+        return _absent(method, found)
     here = found.methods[method.entry].delegation
     taken = here.delegates.get(XNNPACK_BACKEND, 0)
     left = Counter(here.kernel_calls)
@@ -167,41 +152,41 @@ def judge_coverage(method: Method, found: ProgramFacts) -> Verdict:
         Gate("methods without a delegate", int(not taken and not lookup), 0),
     )
     most = ", ".join(f"{name} × {n}" for name, n in left.most_common(_LISTED))
-    summary = (
+    got = (
         f"{words.count(taken, 'XNNPACK delegate')}, "
         f"{words.count(len(here.kernel_calls), 'call')} of CPU kernels{': ' * bool(most)}{most}"
         f"{', …' if len(left) > _LISTED else ''}"
     )
-    status = Status.PASS
-    if not all(gate.passed for gate in gates):
-        status = Status.FAIL
-        summary = f"expected XNNPACK to take the matrix products, got {summary}"
-        if gates[0].value:
-            summary = f"expected delegates of XNNPACK alone, got {_counts(here.delegates)}"
+    fault = f"expected XNNPACK to take the matrix products, got {got}"
+    if gates[0].value:
+        fault = f"expected delegates of XNNPACK alone, got {_counts(here.delegates)}"
     elements = taken + len(here.kernel_calls)
-    return _delegation(
-        method, status, summary, gates, elements, {"delegates": taken}, tuple(sorted(left))
-    )
+    return _delegation(method, gates, got, fault, elements, {"delegates": taken}, sorted(left))
 
 
 def _delegation(
     method: Method,
-    status: Status,
-    summary: str,
     gates: tuple[Gate, ...],
+    sound: str,
+    fault: str,
     elements: int,
     metrics: Mapping[str, Metric],
-    outside: tuple[str, ...],
+    outside: list[str],
 ) -> Verdict:
+    passed = all(gate.passed for gate in gates)
+    status = Status.FAIL if not passed else Status.PASS if elements else Status.UNJUDGED
+    metrics = {**metrics, "not delegated": tuple(outside)}
+    summary = sound if passed else fault
     return Verdict(
-        subject=method.name,
-        case="delegation",
-        kind="delegation",
-        status=status,
-        summary=summary,
-        metrics={**metrics, "not delegated": outside},
-        gates=gates,
-        elements=elements,
+        method.name, "delegation", "delegation", status, summary, metrics, gates, elements
+    )
+
+
+def _absent(method: Method, found: ProgramFacts) -> Verdict:
+    carried = ", ".join(map(short, found.methods)) or "none"
+    summary = f"{method.artifact} has no method {method.entry}: it carries {carried}; "
+    return Verdict(
+        method.name, "delegation", "delegation", Status.UNJUDGED, f"{summary}export it again"
     )
 
 

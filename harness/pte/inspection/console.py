@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.pte.inspection.model import (
-    Constant,
-    Contents,
-    DelegateContents,
-    MethodContents,
-    NodeContents,
-    PlanInstruction,
-    Slot,
-    Tensor,
-)
+from harness.pte.inspection import model
+from harness.pte.inspection.model import Constant, Contents, MethodContents, Slot, Tensor
 
 __all__ = ["print_contents"]
 
 _SHORT = {"float": "f", "bfloat": "bf", "uint": "u", "int": "i", "bool": "bool"}
 _SIGNS = {"constant": "c", "input": "in", "output": "out", "buffer": "buf", "temporary": "t"}
 
-_INTACT = {
+_INTACT: Mapping[bool | None, str] = {
     True: "yes, by the sha256 kept beside it",
     False: "NO: its sha256 is not the one kept beside it; it was damaged, changed or replaced",
 }
@@ -44,29 +36,23 @@ _MOST_ROWS = 40
 
 def print_contents(
     contents: Contents,
-    console: Console | None = None,
+    console: Console,
     *,
     instructions: bool = False,
     every: bool = False,
 ) -> None:
-    """Print `contents` on `console` (standard output by default).
-
-    Parameters
-    ----------
-    instructions
-        Also every step of every method.
-    every
-        Also the rows of long tables that are left out otherwise.
-    """
-    console = console or Console()
+    """Print `contents`, if asked with the `instructions`, and with `every` row of long tables."""
     most = None if every else _MOST_ROWS
-    parts: list[RenderableType] = [_header(contents), _methods(contents)]
-    parts += _optional(_metadata(contents))
-    parts += _optional(_quantization(contents, most))
-    parts += _optional(_buffers(contents))
-    parts += _optional(_constants(contents.constants, most))
+    parts = (
+        _header(contents),
+        _methods(contents),
+        _metadata(contents),
+        _quantization(contents, most),
+        _buffers(contents),
+        _constants(contents.constants, most),
+    )
     with console.capture() as capture:
-        console.print(Group(*(Padding(part, (0, 0, 1, 0)) for part in parts)))
+        console.print(Group(*(Padding(part, (0, 0, 1, 0)) for part in parts if part)))
         for method in contents.methods if instructions else ():
             # A line a step, however long, as in any listing of a program.
             console.print(_program(method), "", soft_wrap=True, sep="\n")
@@ -79,55 +65,53 @@ def print_contents(
 _ASCII = str.maketrans({"≤": "<=", "→": "->", "–": "-", "·": "-", "×": "x", "…": "...", "─": "-"})
 
 
-def _optional(part: RenderableType | None) -> list[RenderableType]:
-    return [] if part is None else [part]
-
-
 def _header(contents: Contents) -> RenderableType:
     backends = Counter(d.backend for method in contents.methods for d in method.delegates)
     kernels = sum(method.kernel_calls for method in contents.methods)
-    does = [f"{backend} ×{count}" for backend, count in sorted(backends.items())]
+    does = sorted(_times(backends))
     if kernels:
         does.append(f"{kernels} kernel calls")
     weights = sum(constant.bytes for constant in contents.constants if constant.file == 0)
+    opened = any(d.chains for method in contents.methods for d in method.delegates)
     rows = [
         ("size", f"{contents.bytes:,} bytes, of which constants {weights:,}"),
         *(("data", path.name) for path in contents.data),
-        *(("as exported", _INTACT[known]) for known in (contents.intact,) if known is not None),
-        *(("temporaries", _UNTYPED[known]) for known in _untold(contents)),
+        ("as exported", _INTACT.get(contents.intact, "")),
+        ("temporaries", _UNTYPED.get(contents.names, "") if opened else ""),
         ("runs on", ", ".join(does) or "nothing: constant methods only"),
     ]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, text in rows:
-        grid.add_row(label, Text(text))
+        if text:
+            grid.add_row(label, Text(text))
     return Group(Text(contents.path.name, style="bold"), grid)
 
 
-def _untold(contents: Contents) -> list[str]:
-    """Why types of temporaries are not known, where there are any that could be."""
-    opened = any(d.chains for method in contents.methods for d in method.delegates)
-    return [contents.names] if opened and contents.names in _UNTYPED else []
-
-
 def _methods(contents: Contents) -> RenderableType:
-    rows = []
-    for method in contents.methods:
-        backends = Counter(delegate.backend for delegate in method.delegates)
-        rows.append(
-            (
-                method.name,
-                "\n".join(_typed(slot.tensor) for slot in method.inputs) or "–",
-                "\n".join(_typed(slot.tensor) for slot in method.outputs) or "–",
-                "\n".join(f"{name} ×{count}" for name, count in backends.items()) or "–",
-                "–" if method.opaque else f"{method.nodes:,}",
-                "\n".join(f"{name} ×{count}" for name, count in method.kernels.items()) or "–",
-                _share(method),
-            )
+    rows = [
+        (
+            method.name,
+            _lines(_typed(slot.tensor) for slot in method.inputs),
+            _lines(_typed(slot.tensor) for slot in method.outputs),
+            _lines(_times(Counter(delegate.backend for delegate in method.delegates))),
+            "–" if method.opaque else f"{method.nodes:,}",
+            _lines(_times(method.kernels)),
+            _share(method),
         )
+        for method in contents.methods
+    ]
     headers = ("method", "inputs", "outputs", "delegates", "nodes", "kernels", "delegated")
-    return _table(headers, rows) if rows else Text("no method that computes")
+    return _table(headers, rows) or Text("no method that computes")
+
+
+def _times(counts: Mapping[str, int]) -> list[str]:
+    return [f"{name} ×{count}" for name, count in counts.items()]
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return "\n".join(parts) or "–"
 
 
 def _share(method: MethodContents) -> str:
@@ -142,13 +126,11 @@ def _share(method: MethodContents) -> str:
 def _metadata(contents: Contents) -> RenderableType | None:
     values = contents.metadata.items()
     rows = [(name, value if isinstance(value, str) else repr(value)) for name, value in values]
-    return _table(("constant method", "value"), rows) if rows else None
+    return _table(("constant method", "value"), rows)
 
 
 def _quantization(contents: Contents, most: int | None) -> RenderableType | None:
     layers = [(method.name, layer) for method in contents.methods for layer in method.quantized]
-    if not layers:
-        return None
     kinds = Counter((layer.bits, layer.group, layer.mode) for _, layer in layers)
     summary = ", ".join(
         f"{count} × {bits}-bit {mode}, groups of {group}"
@@ -164,10 +146,10 @@ def _quantization(contents: Contents, most: int | None) -> RenderableType | None
             layer.op.removesuffix("Node"),
             method,
         )
-        for method, layer in layers[:most]
+        for method, layer in layers
     ]
-    table = _table(("quantised weight", "shape", "bits", "group", "mode", "by", "method"), rows)
-    return Group(Text(f"quantised: {summary}"), table, *_rest(len(layers), most))
+    headers = ("quantised weight", "shape", "bits", "group", "mode", "by", "method")
+    return _table(headers, rows, f"quantised: {summary}", most)
 
 
 def _buffers(contents: Contents) -> RenderableType | None:
@@ -177,28 +159,18 @@ def _buffers(contents: Contents) -> RenderableType | None:
         for part in method.delegates
         for slot in part.buffers
     ]
-    return _table(("mutable buffer", "type", "method", "delegate"), rows) if rows else None
+    return _table(("mutable buffer", "type", "method", "delegate"), rows)
 
 
 def _constants(constants: tuple[Constant, ...], most: int | None) -> RenderableType | None:
-    if not constants:
-        return None
     where = {0: "", None: "in a data file that was not given"}
     rows = []
-    for constant in constants[:most]:
+    for constant in constants:
         place = where.get(constant.file, f"data file {constant.file}")
         users = ", ".join(filter(None, (*constant.methods, place))) or "–"
         rows.append((constant.name, _typed(constant.tensor), f"{constant.bytes:,}", users))
-    total = sum(constant.bytes for constant in constants)
-    title = Text(f"{len(constants):,} constants, {total:,} bytes")
-    table = _table(("constant", "type", "bytes", "methods"), rows)
-    return Group(title, table, *_rest(len(constants), most))
-
-
-def _rest(count: int, most: int | None) -> list[RenderableType]:
-    if most is None or count <= most:
-        return []
-    return [Text(f"… {count - most:,} more; --all lists them, --json has them too", style="dim")]
+    title = f"{len(rows):,} constants, {sum(constant.bytes for constant in constants):,} bytes"
+    return _table(("constant", "type", "bytes", "methods"), rows, title, most)
 
 
 def _program(method: MethodContents) -> Text:
@@ -211,7 +183,7 @@ def _program(method: MethodContents) -> Text:
     return Text("\n").join(lines)
 
 
-def _plan_line(instruction: PlanInstruction) -> str:
+def _plan_line(instruction: model.PlanInstruction) -> str:
     slots = ", ".join(
         f"v{slot.number} {_typed(slot.tensor)}"
         if slot.tensor
@@ -228,7 +200,7 @@ def _listed(slot: Slot) -> str:
     return "[" + ",".join("none" if item == -1 else f"v{item}" for item in slot.literal) + "]"
 
 
-def _delegate_lines(delegate: DelegateContents) -> Iterator[str]:
+def _delegate_lines(delegate: model.DelegateContents) -> Iterator[str]:
     if delegate.chains is None:
         yield f"{delegate.backend}, {delegate.bytes:,} bytes that only it can read"
         return
@@ -238,9 +210,9 @@ def _delegate_lines(delegate: DelegateContents) -> Iterator[str]:
             yield f"{node.index:6}  {_node_line(node)}"
 
 
-def _node_line(node: NodeContents) -> str:
-    made = ", ".join(_named(slot) for slot in node.outputs)
-    arguments = [f"{field}={_argument(slot)}" for field, slot in node.inputs.items()] + [
+def _node_line(node: model.NodeContents) -> str:
+    made = ", ".join(map(_named, node.outputs))
+    arguments = [f"{field}={_named(slot)}" for field, slot in node.inputs.items()] + [
         f"{field}={_attribute(value)}" for field, value in node.attributes.items()
     ]
     origin = "  # " + " ".join(filter(None, (node.origin, node.module))) if node.origin else ""
@@ -248,14 +220,10 @@ def _node_line(node: NodeContents) -> str:
     return f"{head}{node.op.removesuffix('Node')}({', '.join(arguments)}){origin}"
 
 
-def _argument(slot: Slot | tuple[Slot, ...]) -> str:
-    if isinstance(slot, tuple):
-        return "[" + ", ".join(_named(item) for item in slot) + "]"
-    return _named(slot)
-
-
-def _named(slot: Slot) -> str:
+def _named(slot: Slot | tuple[Slot, ...]) -> str:
     """Kind and number of a slot, then its type: ``t5 f32[1,16]``; of a weight its name too."""
+    if isinstance(slot, tuple):
+        return "[" + ", ".join(map(_named, slot)) + "]"
     if slot.kind == "value":
         return f"v{slot.number}"
     name = f" {slot.name}" if slot.name else ""
@@ -275,10 +243,8 @@ def _typed(tensor: Tensor | None) -> str:
     if tensor is None:
         return "number"
     dtype = tensor.dtype or "?"
-    for long, short in _SHORT.items():
-        if dtype.startswith(long):
-            dtype = short + dtype.removeprefix(long)
-            break
+    long = next(filter(dtype.startswith, _SHORT), "")
+    dtype = _SHORT.get(long, "") + dtype.removeprefix(long)
     if tensor.shape is None:
         return f"{dtype}[?]"
     most = tensor.most or (None,) * len(tensor.shape)
@@ -292,17 +258,19 @@ def _typed(tensor: Tensor | None) -> str:
 _NUMBERS = ("nodes", "bits", "group", "bytes")
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of plain text: names in a file are no markup."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        header_style="dim",
-    )
+def _table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", most: int | None = None
+) -> RenderableType | None:
+    """The first `most` rows as plain text: names in a file are no markup. None without rows."""
+    if not rows:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for header in headers:
-        table.add_column(header, justify="right" if header in _NUMBERS else "left", overflow="fold")
-    for row in rows:
+        side: JustifyMethod = "right" if header in _NUMBERS else "left"
+        table.add_column(Text(header, style="dim"), justify=side, overflow="fold")
+    for row in rows[:most]:
         table.add_row(*map(Text, row))
-    return table
+    left = len(rows[most:]) if most is not None else 0
+    more = Text(f"… {left:,} more; --all lists them, --json has them too", style="dim")
+    parts = ((Text(title), title), (table, True), (more, left))
+    return Group(*(part for part, shown in parts if shown))

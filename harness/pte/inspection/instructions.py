@@ -20,7 +20,7 @@ UNKNOWN = Tensor(None, None)
 
 def declared(graph: MLXGraph, index: int) -> Tensor:
     """What the payload says of a tensor."""
-    meta = graph.meta[index] if index < len(graph.meta) else None
+    meta = graph.meta_of(index)
     if meta is None:
         return UNKNOWN
     shape = tuple(dim.size for dim in meta.shape)

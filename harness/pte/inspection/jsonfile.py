@@ -8,42 +8,19 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.pte.inspection.model import Contents, MethodContents
+from harness.pte.inspection.model import Contents
 
 __all__ = ["to_json"]
 
 SCHEMA = "2"
 
 
-def to_json(contents: Contents, *, instructions: bool = True) -> str:
-    """`contents` as strict JSON.
-
-    Parameters
-    ----------
-    instructions
-        Whether to list what each method does, step by step.
-    """
+def to_json(contents: Contents) -> str:
+    """`contents` as strict JSON."""
     content = {"schema": SCHEMA, **_plain(contents)}
-    content["path"] = contents.path.name
-    content["data"] = [path.name for path in contents.data]
     for method, written in zip(contents.methods, content["methods"], strict=True):
         written |= {"kernel_calls": method.kernel_calls, "coverage": method.coverage}
-        if not instructions:
-            _shorten(method, written)
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-
-def _shorten(method: MethodContents, written: dict[str, Any]) -> None:
-    """Leave out the lists of steps; how many there are of each kind stays."""
-    del written["instructions"]
-    for delegate, short in zip(method.delegates, written["delegates"], strict=True):
-        if delegate.chains is None:
-            continue
-        counts: dict[str, int] = {}
-        for node in delegate.chains.get("main", ()):
-            counts[node.op] = counts.get(node.op, 0) + 1
-        short["chains"] = None
-        short["node_counts"] = dict(sorted(counts.items()))
 
 
 def _plain(value: Any) -> Any:
@@ -53,8 +30,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, (Path, bytes)):
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
         return str(value)
     return value

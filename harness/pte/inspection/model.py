@@ -1,4 +1,4 @@
-"""What is in a `.pte`, as data."""
+"""What is in a `.pte`, as data; docs/inspect-schema.md says what each field means."""
 
 from __future__ import annotations
 
@@ -19,46 +19,22 @@ __all__ = [
     "Tensor",
 ]
 
-Size = int | None
-"""One dimension; None where a call decides it."""
+Shape = tuple[int | None, ...]
+"""Sizes; None where a call decides one."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Type and shape of a tensor.
-
-    Attributes
-    ----------
-    dtype
-        numpy's name; None where the file does not tell.
-    shape
-        None where the file does not tell.
-    most
-        Upper bounds, where dimensions are open: as many as in `shape`.
-    """
+    """A type and a shape, None where the file does not tell; `most` bounds open sizes."""
 
     dtype: str | None
-    shape: tuple[Size, ...] | None
-    most: tuple[Size, ...] | None = None
+    shape: Shape | None
+    most: Shape | None = None
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A numbered tensor or value of a delegate, or a value of a plan.
-
-    Attributes
-    ----------
-    number
-        Its number; several instructions may write the same one.
-    kind
-        ``constant``, ``input``, ``output``, ``buffer``, ``temporary``; ``value`` for a number or
-        text, ``list`` for several values.
-    name
-        Of a constant or a buffer.
-    literal
-        What a plan's value is before a call computes it: a number, a text, or a list of either, or
-        of the numbers of other values.
-    """
+    """A numbered tensor or value of a delegate or of a plan."""
 
     number: int
     kind: str
@@ -69,19 +45,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class NodeContents:
-    """One instruction of a delegate.
-
-    Attributes
-    ----------
-    inputs
-        Field → the slot or slots it reads.
-    outputs
-        What it writes.
-    attributes
-        Its other fields; a number computed by the program is ``{"value": number}``.
-    origin, module
-        The exported graph's node that it computes, and its module, where the export kept names.
-    """
+    """One instruction of a delegate."""
 
     index: int
     op: str
@@ -94,17 +58,7 @@ class NodeContents:
 
 @dataclass(frozen=True)
 class DelegateContents:
-    """A part of a method that a backend runs.
-
-    Attributes
-    ----------
-    bytes
-        Of its payload.
-    chains
-        ``main``, ``init`` or ``inner 2`` → instructions; None where the payload is not MLX's.
-    buffers
-        Mutable tensors that it keeps from call to call.
-    """
+    """A part of a method that a backend runs; `chains` are None where that is not MLX."""
 
     index: int
     backend: str
@@ -115,17 +69,7 @@ class DelegateContents:
 
 @dataclass(frozen=True)
 class PlanInstruction:
-    """One instruction of a method, outside delegates.
-
-    Attributes
-    ----------
-    kind
-        ``delegate``, ``kernel``, ``move``, ``jump if false`` or ``free``.
-    what
-        Number of the delegate, name of the operator, or target of the jump.
-    arguments
-        The values it names, in order.
-    """
+    """One instruction of a method, outside delegates."""
 
     index: int
     kind: str
@@ -135,7 +79,7 @@ class PlanInstruction:
 
 @dataclass(frozen=True)
 class QuantizedLayer:
-    """A packed weight and how it is used."""
+    """A packed weight, and the instruction that uses it."""
 
     name: str
     op: str
@@ -147,17 +91,7 @@ class QuantizedLayer:
 
 @dataclass(frozen=True)
 class MethodContents:
-    """A method that computes something.
-
-    Attributes
-    ----------
-    kernels
-        Operator → calls outside delegates.
-    nodes
-        Instructions in the main chains of MLX delegates.
-    planned
-        Bytes of memory that a call needs outside delegates.
-    """
+    """A method that computes something."""
 
     name: str
     inputs: tuple[Slot, ...]
@@ -188,17 +122,7 @@ class MethodContents:
 
 @dataclass(frozen=True)
 class Constant:
-    """Contents that the file carries.
-
-    Attributes
-    ----------
-    name
-        Its name; of a constant without one, the method's value that it is.
-    methods
-        Who uses it.
-    file
-        0 for the `.pte`, from 1 on for the data files given with it; None: in a file not given.
-    """
+    """Contents that a file carries: 0 is the `.pte`; None one that was not given."""
 
     name: str
     tensor: Tensor
@@ -209,21 +133,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Contents:
-    """A whole file.
-
-    Attributes
-    ----------
-    data
-        Data files read with it.
-    intact
-        Whether the file is what was exported, by the digest kept beside it; None without one.
-    names
-        What the names beside the file say of it (`harness.pte.names`): ``types`` and origins of
-        instructions, ``origins`` alone (an older export), ``nothing`` (there are none), or
-        ``another file`` (they belong to another export, or are damaged).
-    metadata
-        Constant method → what it returns.
-    """
+    """A whole file."""
 
     path: Path
     bytes: int

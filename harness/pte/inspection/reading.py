@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InputError
-from harness.pte.coverage import delegate_graph
+from harness.pte.coverage import mlx_graphs, plan_delegation
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.inspection.instructions import UNKNOWN, chains, declared, quantized, slot
 from harness.pte.inspection.model import (
@@ -24,7 +27,7 @@ from harness.pte.metadata import is_constant, metadata
 from harness.pte.names import StepNames, as_exported, read_names
 from harness.pte.payload import MLXGraph, Tid
 from harness.pte.plan import (
-    MLX_BACKEND,
+    Delegate,
     DelegateCall,
     FreeCall,
     Instruction,
@@ -46,12 +49,7 @@ _BOOKKEEPING = ("executorch_prim::", "aten::sym_", "aten::_local_scalar_dense")
 
 
 def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = None) -> Contents:
-    """Read a `.pte`, and the `.ptd` files that go with it.
-
-    Parameters
-    ----------
-    method
-        Read only this one of its methods.
+    """Read a `.pte`, and the `.ptd` files that go with it, or only one of its methods.
 
     Raises
     ------
@@ -60,20 +58,14 @@ def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = No
     InputError
         There is no such method.
     """
-    program = read_program(path, data)
-    try:
+    with closing(read_program(path, data)) as program:
         plans = program.plans
         if method is not None:
             if method not in plans:
                 raise InputError(f"method must be one of {', '.join(plans)} (got {method!r})")
             plans = {method: plans[method]}
         names, known = _names(program)
-        graphs = {
-            (name, index): delegate_graph(program, plan, index)
-            for name, plan in plans.items()
-            for index, delegate in enumerate(plan.delegates)
-            if delegate.backend == MLX_BACKEND
-        }
+        graphs = {name: mlx_graphs(program, plan) for name, plan in plans.items()}
         return Contents(
             path=path,
             bytes=path.stat().st_size,
@@ -81,15 +73,13 @@ def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = No
             intact=as_exported(path),
             names=known,
             methods=tuple(
-                _method(plan, graphs, names.get(name, StepNames()))
+                _method(plan, graphs[name], names.get(name, StepNames()))
                 for name, plan in plans.items()
                 if not is_constant(plan)
             ),
             metadata={k: v for k, v in metadata(program).items() if k in plans},
             constants=tuple(_constants(program, plans, graphs)),
         )
-    finally:
-        program.close()
 
 
 def _names(program: Program) -> tuple[Mapping[str, StepNames], str]:
@@ -103,57 +93,49 @@ def _names(program: Program) -> tuple[Mapping[str, StepNames], str]:
     return names, "origins" if names else "nothing"
 
 
-def _method(
-    plan: Plan, graphs: Mapping[tuple[str, int], MLXGraph], names: StepNames
-) -> MethodContents:
-    delegates = []
-    at = {c.delegate: i for i, c in enumerate(plan.instructions) if isinstance(c, DelegateCall)}
-    for index, delegate in enumerate(plan.delegates):
-        graph = graphs.get((plan.name, index))
-        payload = delegate.payload
-        delegates.append(
-            DelegateContents(
-                index=index,
-                backend=delegate.backend,
-                bytes=payload.size if isinstance(payload, Span) else len(payload),
-                chains=None if graph is None else chains(graph, names, at.get(index, -1)),
-                buffers=() if graph is None else tuple(slot(graph, tid) for tid in graph.buffers),
-            )
-        )
-    kernels: dict[str, int] = {}
-    for call in plan.instructions:
-        if isinstance(call, KernelCall) and not call.operator.startswith(_BOOKKEEPING):
-            kernels[call.operator] = kernels.get(call.operator, 0) + 1
-    called = [c.delegate for c in plan.instructions if isinstance(c, DelegateCall)]
-    exact = _open_sizes(plan, graphs)
-    mine = {i: graphs[plan.name, i] for i in called if (plan.name, i) in graphs}
+def _method(plan: Plan, graphs: Mapping[int, MLXGraph], names: StepNames) -> MethodContents:
+    calls = {i: call for i, call in enumerate(plan.instructions) if isinstance(call, DelegateCall)}
+    at = {call.delegate: position for position, call in calls.items()}
+    told = plan_delegation(plan, graphs)
+    exact = _open_sizes(calls.values(), graphs)
     return MethodContents(
         name=plan.name,
         inputs=tuple(_border(plan, index, exact) for index in plan.inputs),
         outputs=tuple(_border(plan, index, exact) for index in plan.outputs),
-        delegates=tuple(delegates),
-        kernels=kernels,
-        nodes=sum(len(mine[i].chains[mine[i].main]) for i in called if i in mine),
-        planned=sum(plan.arenas),
-        instructions=tuple(
-            PlanInstruction(i, *_instruction(plan, call))
-            for i, call in enumerate(plan.instructions)
+        delegates=tuple(
+            _delegate(index, delegate, graphs.get(index), names, at.get(index, -1))
+            for index, delegate in enumerate(plan.delegates)
         ),
-        quantized=tuple(layer for graph in mine.values() for layer in quantized(graph)),
+        kernels=Counter(name for name in told.kernel_calls if not name.startswith(_BOOKKEEPING)),
+        nodes=told.nodes,
+        planned=sum(plan.arenas),
+        instructions=tuple(_instruction(plan, i, call) for i, call in enumerate(plan.instructions)),
+        quantized=tuple(layer for i in at if i in graphs for layer in quantized(graphs[i])),
     )
 
 
-def _open_sizes(plan: Plan, graphs: Mapping[tuple[str, int], MLXGraph]) -> dict[int, Tensor]:
+def _delegate(
+    index: int, delegate: Delegate, graph: MLXGraph | None, names: StepNames, at: int
+) -> DelegateContents:
+    payload = delegate.payload
+    return DelegateContents(
+        index=index,
+        backend=delegate.backend,
+        bytes=payload.size if isinstance(payload, Span) else len(payload),
+        chains=None if graph is None else chains(graph, names, at),
+        buffers=() if graph is None else tuple(slot(graph, tid) for tid in graph.buffers),
+    )
+
+
+def _open_sizes(calls: Iterable[DelegateCall], graphs: Mapping[int, MLXGraph]) -> dict[int, Tensor]:
     """Types of values as MLX delegates declare them: a plan says less of what is open."""
-    found = {}
-    for call in plan.instructions:
-        if not isinstance(call, DelegateCall) or (plan.name, call.delegate) not in graphs:
-            continue
-        graph = graphs[plan.name, call.delegate]
-        for index, tid in zip(call.args, (*graph.inputs, *graph.outputs), strict=False):
-            if isinstance(tid, Tid):
-                found[index] = declared(graph, tid.idx)
-    return found
+    return {
+        index: declared(graph, tid.idx)
+        for call in calls
+        if (graph := graphs.get(call.delegate)) is not None
+        for index, tid in zip(call.args, (*graph.inputs, *graph.outputs), strict=False)
+        if isinstance(tid, Tid)
+    }
 
 
 def _planned(value: TensorValue) -> Tensor:
@@ -176,20 +158,19 @@ def _border(plan: Plan, index: int, exact: Mapping[int, Tensor]) -> Slot:
     return replace(slot, tensor=Tensor(known.dtype, known.shape, most))
 
 
-def _instruction(plan: Plan, call: Instruction) -> tuple[str, int | str | None, tuple[Slot, ...]]:
-    def slots(*indices: int) -> tuple[Slot, ...]:
-        return tuple(_value(plan, index) for index in indices)
+def _instruction(plan: Plan, index: int, call: Instruction) -> PlanInstruction:
+    kind, what, values = _TOLD[type(call)](call)
+    return PlanInstruction(index, kind, what, tuple(_value(plan, value) for value in values))
 
-    if isinstance(call, DelegateCall):
-        return "delegate", call.delegate, slots(*call.args)
-    if isinstance(call, KernelCall):
-        return "kernel", call.operator, slots(*call.args)
-    if isinstance(call, MoveCall):
-        return "move", None, slots(call.source, call.target)
-    if isinstance(call, JumpFalseCall):
-        return "jump if false", call.destination, slots(call.condition)
-    assert isinstance(call, FreeCall)
-    return "free", None, slots(call.value)
+
+_TOLD: Mapping[type, Callable[[Any], tuple[str, int | str | None, tuple[int, ...]]]] = {
+    DelegateCall: lambda call: ("delegate", call.delegate, call.args),
+    KernelCall: lambda call: ("kernel", call.operator, call.args),
+    MoveCall: lambda call: ("move", None, (call.source, call.target)),
+    JumpFalseCall: lambda call: ("jump if false", call.destination, (call.condition,)),
+    FreeCall: lambda call: ("free", None, (call.value,)),
+}
+"""Kind of an instruction → its kind in words, what it names, and the values it names."""
 
 
 def _value(plan: Plan, index: int) -> Slot:
@@ -213,34 +194,37 @@ def _value(plan: Plan, index: int) -> Slot:
 def _constants(
     program: Program,
     plans: Mapping[str, Plan],
-    graphs: Mapping[tuple[str, int], MLXGraph],
+    graphs: Mapping[str, Mapping[int, MLXGraph]],
 ) -> Iterator[Constant]:
     """Named contents with their users, then the plans' own constants."""
     types: dict[str, Tensor] = {}
-    users: dict[str, list[str]] = {}
-    for (method, _), graph in graphs.items():
-        for index in range(graph.constants):
-            name = graph.names.get(index)
-            if name is not None:
-                types.setdefault(name, declared(graph, index))
-                if method not in users.setdefault(name, []):
-                    users[name].append(method)
+    users: dict[str, dict[str, None]] = {}
+    for method, found in graphs.items():
+        for graph in found.values():
+            for index in range(graph.constants):
+                if (name := graph.names.get(index)) is not None:
+                    types.setdefault(name, declared(graph, index))
+                    users.setdefault(name, {})[method] = None
     values: dict[str, Constant] = {}
     for method, plan in plans.items():
         for index, value in enumerate(plan.values):
             if isinstance(value, TensorValue) and (value.data is not None or value.external):
-                tensor = Tensor(SCALAR_TYPES[value.scalar_type].name, value.sizes)
-                size = prod(value.sizes) * SCALAR_TYPES[value.scalar_type].numpy.itemsize
+                scalar = SCALAR_TYPES[value.scalar_type]
                 name = value.external or f"value {index} of {method}"
-                file = value.data.file if isinstance(value.data, Span) else 0
+                inside = 0 if value.data is not None else None
                 values[name] = Constant(
-                    name, tensor, size, (method,), file if value.data is not None else None
+                    name,
+                    Tensor(scalar.name, value.sizes),
+                    prod(value.sizes) * scalar.numpy.itemsize,
+                    (method,),
+                    value.data.file if isinstance(value.data, Span) else inside,
                 )
     for name, span in program.named_data.items():
         if name in values or (len(plans) < len(program.plans) and name not in users):
             continue
-        found = types.get(name, UNKNOWN)
-        yield Constant(name, found, span.size, tuple(users.get(name, ())), span.file)
+        yield Constant(
+            name, types.get(name, UNKNOWN), span.size, tuple(users.get(name, ())), span.file
+        )
     yield from values.values()
     for name in users:
         if name not in program.named_data:
