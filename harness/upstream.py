@@ -36,6 +36,7 @@ __all__ = [
     "flatc",
     "overlay_directory",
     "package_directory",
+    "parts",
     "quiet",
 ]
 
@@ -45,6 +46,20 @@ MACOS_WHEELS = {"1.5.1": "0.32.2"}
 _SERIALIZATION = "executorch.backends.mlx.serialization"
 _INSPECTOR = "executorch.backends.mlx._generated_inspector"
 _SOURCES = ("__init__.py", "generate.py", "mlx_graph_serialize.py", "schema.fbs")
+
+
+_QUANTIZERS = {
+    "executorch": ("extension/llm/export",),
+    "torchao": ("quantization", "prototype/quantization", "utils.py"),
+}
+"""Parts of upstream's packages that quantise a layer."""
+
+
+def parts(*executorch: str, quantized: bool) -> dict[str, tuple[str, ...]]:
+    """Parts of upstream's packages that a result depends on: these, and those that quantise."""
+    if not quantized:
+        return {"executorch": executorch}
+    return {**_QUANTIZERS, "executorch": (*executorch, *_QUANTIZERS["executorch"])}
 
 
 def enable_mlx_exporter() -> None:

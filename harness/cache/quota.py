@@ -12,9 +12,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from rich.filesize import decimal
 
 from harness.cache.facts import Facts
 from harness.cache.locks import release, try_acquire
@@ -22,20 +24,9 @@ from harness.errors import HarnessError, InputError, brief
 from harness.files import cache_dir, read_json
 
 __all__ = [
-    "FACTS_FILE",
-    "KeptEntry",
-    "Place",
-    "Record",
-    "bound",
-    "clear",
-    "entries",
-    "evict",
-    "fault",
-    "in_words",
-    "root",
-    "set_aside",
-    "sweep",
-]
+    "FACTS_FILE", "KeptEntry", "Place", "Record", "bound", "clear", "entries", "evict", "fault",
+    "root", "set_aside", "sweep",
+]  # fmt: skip
 
 FACTS_FILE = "facts.json"
 
@@ -48,28 +39,32 @@ _MAX_DIGITS = 20
 _LOCKS = ".locks"
 
 
+def root() -> Path:
+    """Directory of the store."""
+    return cache_dir() / "store"
+
+
 @dataclass(frozen=True)
 class Place:
     """Where an entry and its locks are, whether or not it exists."""
 
-    root: Path
     kind: str
     entry: str
 
     @property
     def path(self) -> Path:
         """Directory of the entry."""
-        return self.root / self.kind / self.entry
+        return root() / self.kind / self.entry
 
     @property
     def make(self) -> Path:
         """Lock of whoever makes or deletes the entry."""
-        return self.root / _LOCKS / self.kind / f"{self.entry}.make"
+        return root() / _LOCKS / self.kind / f"{self.entry}.make"
 
     @property
     def use(self) -> Path:
         """Lock that the entry's users share."""
-        return self.root / _LOCKS / self.kind / f"{self.entry}.use"
+        return root() / _LOCKS / self.kind / f"{self.entry}.use"
 
 
 @dataclass(frozen=True)
@@ -143,18 +138,10 @@ class KeptEntry:
             return not ours
 
 
-def root() -> Path:
-    """Directory of the store."""
-    return cache_dir() / "store"
-
-
 def bound() -> int:
     """Bytes that the store may hold: ``$VOXTRAL_PARITY_CACHE_BYTES``, else 20 GB.
 
-    Raises
-    ------
-    InputError
-        The variable is not a whole number of bytes.
+    Anything but a whole number in the variable is an `InputError`.
     """
     text = os.environ.get("VOXTRAL_PARITY_CACHE_BYTES")
     if not text:
@@ -169,12 +156,18 @@ def bound() -> int:
 def entries(kind: str | None = None) -> list[KeptEntry]:
     """Every entry, or those of one kind, by kind and directory name."""
     kinds = [kind] if kind is not None else [folder.name for folder in _folders(root())]
-    return [
-        KeptEntry(Place(root(), kind, folder.name), *facts)
-        for kind in kinds
-        for folder in _folders(root() / kind)
-        if (facts := _measure(folder)) is not None
-    ]
+    found = []
+    for kind in kinds:
+        for folder in _folders(root() / kind):
+            facts = folder / FACTS_FILE
+            try:
+                size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+                used = (facts if facts.exists() else folder).stat().st_mtime
+            except OSError:  # it goes away meanwhile
+                continue
+            record = None if fault(folder) else Record.read(facts)
+            found.append(KeptEntry(Place(kind, folder.name), record, size, used))
+    return found
 
 
 def fault(entry: Path) -> str | None:
@@ -200,7 +193,7 @@ def set_aside(place: Place) -> None:
 
 def sweep(place: Place) -> None:
     """Remove what a killed process left of an entry; the caller holds its `make` lock."""
-    for scratch in _scratch(place.path.parent):
+    for scratch in _folders(place.path.parent, hidden=True):
         if scratch.name.startswith(f".{place.entry}."):
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -221,8 +214,8 @@ def evict(limit: int | None = None, progress: Callable[[str], None] = lambda tex
         if _delete(entry.place):
             total -= entry.bytes
             progress(
-                f"evicted {entry.name}, {in_words(entry.bytes)}: the cache is bounded to "
-                f"{in_words(limit)}"
+                f"evicted {entry.name}, {decimal(entry.bytes)}: the cache is bounded to "
+                f"{decimal(limit)}"
             )
 
 
@@ -236,53 +229,42 @@ def clear(kind: str | None = None) -> tuple[list[KeptEntry], list[KeptEntry]]:
     return deleted, kept
 
 
-def in_words(size: int) -> str:
-    """Bytes as a reader likes them: ``22.4 MB``."""
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"
-
-
 @contextmanager
 def _claimed(place: Place) -> Iterator[bool]:
     """Both locks of an entry, if nobody has one of them; their files go with an absent entry."""
-    handles = []
-    try:
-        for lock in (place.make, place.use):
+    locks = (place.make, place.use)
+    with ExitStack() as held:
+        ours = True
+        for lock in locks:
             handle = try_acquire(lock)
             if handle is None:
+                ours = False
                 break
-            handles.append(handle)
-        ours = len(handles) == 2
+            held.callback(release, handle)
         yield ours
         if ours and not place.path.exists():
-            place.make.unlink(missing_ok=True)
-            place.use.unlink(missing_ok=True)
-    finally:
-        for handle in handles:
-            release(handle)
+            for lock in locks:
+                lock.unlink(missing_ok=True)
 
 
 def _delete(place: Place) -> bool:
     with _claimed(place) as ours:
-        if not ours:
-            return False
-        if place.path.exists():
-            set_aside(place)
-        sweep(place)
-    return True
+        if ours:
+            if place.path.exists():
+                set_aside(place)
+            sweep(place)
+        return ours
 
 
 def _sweep_all() -> None:
     """Remove what killed processes left: half-made directories, locks of absent entries."""
     left = {
-        Place(root(), folder.name, scratch.name[1:].rpartition(".")[0])
+        Place(folder.name, scratch.name[1:].rpartition(".")[0])
         for folder in _folders(root())
-        for scratch in _scratch(folder)
+        for scratch in _folders(folder, hidden=True)
     }
     left |= {
-        Place(root(), folder.name, lock.stem)
+        Place(folder.name, lock.stem)
         for folder in _folders(root() / _LOCKS)
         for lock in folder.iterdir()
         if not (root() / folder.name / lock.stem).exists()
@@ -293,25 +275,8 @@ def _sweep_all() -> None:
                 sweep(place)
 
 
-def _folders(parent: Path) -> list[Path]:
+def _folders(parent: Path, *, hidden: bool = False) -> list[Path]:
     if not parent.is_dir():
         return []
-    found = (folder for folder in parent.iterdir() if not folder.name.startswith("."))
-    return sorted(folder for folder in found if folder.is_dir())
-
-
-def _scratch(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        return []
-    return [child for child in parent.iterdir() if child.name.startswith(".") and child.is_dir()]
-
-
-def _measure(entry: Path) -> tuple[Record | None, int, float] | None:
-    """Record, bytes and time of last use; None if the entry goes away meanwhile."""
-    try:
-        size = sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
-        facts = entry / FACTS_FILE
-        used = (facts if facts.exists() else entry).stat().st_mtime
-    except OSError:
-        return None
-    return Record.read(facts) if fault(entry) is None else None, size, used
+    found = (child for child in parent.iterdir() if child.name.startswith(".") == hidden)
+    return sorted(child for child in found if child.is_dir())

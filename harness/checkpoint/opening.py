@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.cache import closure, fetch, remembered
+from harness.cache import Recipe, closure, fetch, remembered
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
@@ -214,12 +214,10 @@ def _synthetic(name: str, progress: Callable[[str], None]) -> Path:
     preset = PRESETS[name]
     recipe = recipe_digest(preset)
     folder = f"{name}-{recipe}"
+    sizes = f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}"
     entry = fetch(
-        "checkpoints",
-        name,
-        {"recipe": f"sha256:{recipe}"},
+        Recipe("checkpoints", name, {"recipe": f"sha256:{recipe}"}, sizes),
         lambda scratch: synthesize(preset, scratch / folder, progress),
-        brief=f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}",
         progress=progress,
     )
     return entry.path / folder

@@ -6,6 +6,7 @@ import datetime
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
@@ -35,7 +36,7 @@ def show(context: typer.Context) -> None:
         table.add_row(
             kind,
             escape(names[0] if len(names) == 1 else f"{len(group)} entries"),
-            quota.in_words(sum(entry.bytes for entry in group)),
+            decimal(sum(entry.bytes for entry in group)),
             "in use"
             if any(entry.in_use for entry in group)
             else _moment(max(entry.used for entry in group)),
@@ -47,7 +48,7 @@ def show(context: typer.Context) -> None:
     total = sum(entry.bytes for entry in kept)
     count = "1 entry" if len(kept) == 1 else f"{len(kept)} entries"
     console.print(
-        f"{count}, {quota.in_words(total)} of {quota.in_words(quota.bound())} "
+        f"{count}, {decimal(total)} of {decimal(quota.bound())} "
         f"($VOXTRAL_PARITY_CACHE_BYTES): {quota.root()}",
         soft_wrap=True,
         markup=False,
@@ -69,7 +70,7 @@ def clear(
         raise InputError(f"kind must be one of {_listed(kinds)} (got {kind!r})")
     deleted, kept = quota.clear(kind)
     freed = sum(entry.bytes for entry in deleted)
-    typer.echo(f"deleted {len(deleted)}, {quota.in_words(freed)}")
+    typer.echo(f"deleted {len(deleted)}, {decimal(freed)}")
     if kept:
         names = ", ".join(sorted({entry.name for entry in kept}))
         raise HarnessError(

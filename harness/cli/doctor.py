@@ -163,7 +163,9 @@ def _recognisers() -> Iterator[_Finding]:
 
 def _cache() -> Iterator[_Finding]:
     """Whether it can be written, what it holds and what is free on its disk."""
-    from harness.cache import bound, quota
+    from rich.filesize import decimal
+
+    from harness.cache import bound, entries
     from harness.files import cache_dir, replace_file
 
     try:
@@ -172,19 +174,17 @@ def _cache() -> Iterator[_Finding]:
         with replace_file(probe) as scratch:
             scratch.write_bytes(bytes(1 << 16))
         probe.unlink()
-        held, free = sum(entry.bytes for entry in quota.entries()), shutil.disk_usage(root).free
+        held, free = sum(entry.bytes for entry in entries()), shutil.disk_usage(root).free
     except (HarnessError, OSError) as error:
         advice = "set VOXTRAL_PARITY_CACHE to a directory that can be written"
         yield _Finding("cache", str(error), _State.BAD, advice)
         return
-    yield _Finding(
-        "cache", f"{root}: {quota.in_words(held)} of {quota.in_words(limit)}, can be written"
-    )
+    yield _Finding("cache", f"{root}: {decimal(held)} of {decimal(limit)}, can be written")
     if free < _NEEDED_DISK:
         advice = "free some, or move the cache by VOXTRAL_PARITY_CACHE"
-        yield _Finding("disk of the cache", f"{quota.in_words(free)} free", _State.BAD, advice)
+        yield _Finding("disk of the cache", f"{decimal(free)} free", _State.BAD, advice)
     else:
-        yield _Finding("disk of the cache", f"{quota.in_words(free)} free")
+        yield _Finding("disk of the cache", f"{decimal(free)} free")
 
 
 def _memory() -> Iterator[_Finding]:

@@ -10,7 +10,7 @@ from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export import command
-from harness.export.artifacts import Artifact
+from harness.export.artifacts import Artifact, ExportInputs
 from harness.export.command import _relevant, parse_flags, write_artifacts
 from harness.export.quantization import KernelQuantization
 from harness.methods.precision import PRECISIONS, Precision
@@ -155,7 +155,8 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
 ) -> None:
     asked: list[str] = []
 
-    def fake(name: str, *_: object, **__: object) -> Artifact:
+    def fake(inputs: ExportInputs, *_: object, **__: object) -> Artifact:
+        name = inputs.name
         asked.append(name)
         (tmp_path / name).write_bytes(b"program")
         return Artifact(name, tmp_path / name, 7, "", 0.0, False, {})
@@ -178,7 +179,8 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
 def test_nothing_is_written_unless_all_methods_can_be_lowered(
     tiny: Checkpoint, parity: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake(name: str, *_: object, **__: object) -> Artifact:
+    def fake(inputs: ExportInputs, *_: object, **__: object) -> Artifact:
+        name = inputs.name
         failures = {"codec": "RuntimeError: no kernel"} if name == "codec_decoder.pte" else {}
         (tmp_path / name).write_bytes(b"program")
         return Artifact(name, tmp_path / name, 7, "", 0.0, False, failures)
