@@ -47,12 +47,8 @@ def show(context: typer.Context) -> None:
         console.print(table)
     total = sum(entry.bytes for entry in kept)
     count = "1 entry" if len(kept) == 1 else f"{len(kept)} entries"
-    console.print(
-        f"{count}, {decimal(total)} of {decimal(quota.bound())} "
-        f"($VOXTRAL_PARITY_CACHE_BYTES): {quota.root()}",
-        soft_wrap=True,
-        markup=False,
-    )
+    held = f"{count}, {decimal(total)} of {decimal(quota.bound())} ($VOXTRAL_PARITY_CACHE_BYTES)"
+    console.print(f"{held}: {quota.root()}", soft_wrap=True, markup=False)
 
 
 @app.command()
