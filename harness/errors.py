@@ -26,19 +26,10 @@ import reprlib
 from collections.abc import Iterable
 
 __all__ = [
-    "CheckpointError",
-    "ExecutionError",
-    "HarnessError",
-    "InputError",
-    "MachineError",
-    "ProgramError",
-    "SilentOddityWarning",
-    "UnavailableError",
-    "UnsupportedError",
-    "brief",
-    "in_a_sentence",
-    "one_of",
-]
+    "CheckpointError", "ExecutionError", "HarnessError", "InputError", "MachineError",
+    "ProgramError", "SilentOddityWarning", "UnavailableError", "UnsupportedError", "brief",
+    "in_a_sentence", "one_of",
+]  # fmt: skip
 
 _MAX_MESSAGE = 560
 """Characters of a message; of a longer one the middle is left out."""

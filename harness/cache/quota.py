@@ -7,13 +7,12 @@ any moment leaves either an entry or something that the next sweep removes.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -56,75 +55,44 @@ class Place:
         """Directory of the entry."""
         return root() / self.kind / self.entry
 
-    @property
-    def make(self) -> Path:
-        """Lock of whoever makes or deletes the entry."""
-        return root() / _LOCKS / self.kind / f"{self.entry}.make"
-
-    @property
-    def use(self) -> Path:
-        """Lock that the entry's users share."""
-        return root() / _LOCKS / self.kind / f"{self.entry}.use"
+    def lock(self, which: str) -> Path:
+        """``"make"``: of whoever makes or deletes the entry; ``"use"``: which its users share."""
+        return root() / _LOCKS / self.kind / f"{self.entry}.{which}"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What an entry's `facts.json` says.
-
-    Attributes
-    ----------
-    name, brief
-        What the entry is, and its main facts in words.
-    facts
-        All that it was made from.
-    files
-        Size in bytes of each file, by its path in the entry.
-    made
-        ISO time in UTC.
-    """
+    """What an entry's `facts.json` says: what it is, from what and when it was made, in UTC."""
 
     name: str
     brief: str
     facts: Facts
     files: dict[str, int]
+    """Size in bytes of each, by its path in the entry."""
     made: str
-
-    def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), "utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
         """Read it; None if there is none, or none that can be read."""
         try:
-            record = cls(**read_json(path, FACTS_FILE))
-        except (HarnessError, TypeError):
+            values = read_json(path, FACTS_FILE)
+        except HarnessError:
             return None
         kinds = {"name": str, "brief": str, "facts": dict, "files": dict, "made": str}
-        whole = all(isinstance(getattr(record, name), kind) for name, kind in kinds.items())
-        return record if whole else None
+        whole = isinstance(values, dict) and {k: type(v) for k, v in values.items()} == kinds
+        return cls(**values) if whole else None
 
 
 @dataclass(frozen=True)
 class KeptEntry:
-    """An entry as a list shows it.
-
-    Attributes
-    ----------
-    place
-        Where it is.
-    record
-        What it was made from; None if it cannot be read, and so will not be used.
-    bytes
-        What it takes up.
-    used
-        Seconds since the epoch when it was last used.
-    """
+    """An entry as a list shows it."""
 
     place: Place
     record: Record | None
+    """None if it cannot be read, so that the entry will not be used."""
     bytes: int
     used: float
+    """Seconds since the epoch when it was last used."""
 
     @property
     def name(self) -> str:
@@ -232,17 +200,16 @@ def clear(kind: str | None = None) -> tuple[list[KeptEntry], list[KeptEntry]]:
 @contextmanager
 def _claimed(place: Place) -> Iterator[bool]:
     """Both locks of an entry, if nobody has one of them; their files go with an absent entry."""
-    locks = (place.make, place.use)
+    locks = (place.lock("make"), place.lock("use"))
     with ExitStack() as held:
-        ours = True
         for lock in locks:
             handle = try_acquire(lock)
             if handle is None:
-                ours = False
-                break
+                yield False
+                return
             held.callback(release, handle)
-        yield ours
-        if ours and not place.path.exists():
+        yield True
+        if not place.path.exists():
             for lock in locks:
                 lock.unlink(missing_ok=True)
 
@@ -263,13 +230,12 @@ def _sweep_all() -> None:
         for folder in _folders(root())
         for scratch in _folders(folder, hidden=True)
     }
-    left |= {
+    locked = {
         Place(folder.name, lock.stem)
         for folder in _folders(root() / _LOCKS)
         for lock in folder.iterdir()
-        if not (root() / folder.name / lock.stem).exists()
     }
-    for place in left:
+    for place in left | {place for place in locked if not place.path.exists()}:
         with _claimed(place) as ours:
             if ours:
                 sweep(place)

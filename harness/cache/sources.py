@@ -21,7 +21,7 @@ import harness
 from harness.cache.facts import source_facts
 from harness.upstream import package_directory
 
-__all__ = ["JUDGES", "closure", "maker", "package_sources"]
+__all__ = ["closure", "maker", "package_sources"]
 
 _ROOT = Path(harness.__file__).parent
 
@@ -30,7 +30,7 @@ _PLUMBING = frozenset(
 )
 """Never followed: they store, move and report what is made, and shape none of it."""
 
-JUDGES = (
+_JUDGES = (
     "harness.budget",
     "harness.checkpoint.generate",
     "harness.checkpoint.presets",
@@ -40,7 +40,7 @@ JUDGES = (
     "harness.pte.plan",
     "harness.pte.program",
 )
-"""Not followed either, unless a caller says otherwise: they judge what is made, read an exported
+"""Not followed either: they judge what is made, read an exported
 file, and write a checkpoint, whose digest is a fact by itself."""
 
 _BESIDE = {"examples", "test", "tests", "third-party"}
@@ -69,21 +69,21 @@ def maker(
     *modules: str,
     stack: Iterable[str],
     packages: Mapping[str, Iterable[str]] = MappingProxyType({}),
-    without: Iterable[str] = JUDGES,
+    without: Iterable[str] = (),
 ) -> dict[str, Any]:
     """All that a result depends on besides its inputs, as facts of a cache's key.
 
     Parameters
     ----------
     *modules, without
-        Whose code makes it, and what of that only judges; see `closure`.
+        Whose code makes it, and what of that only judges besides what never counts; see `closure`.
     stack
         Distributions whose version counts.
     packages
         Parts of installed packages whose sources count; see `package_sources`.
     """
     sources = {name: package_sources(name, *parts) for name, parts in packages.items()}
-    sources["voxtral-parity"] = closure(*modules, without=without)
+    sources["voxtral-parity"] = closure(*modules, without=(*_JUDGES, *without))
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in stack:
         try:

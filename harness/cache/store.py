@@ -19,7 +19,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -116,7 +116,7 @@ def borrowed(
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Entry]:
     """`fetch`, for the length of a block: for entries that are read once, or that are many."""
-    with holding(recipe.place.use, shared=True):
+    with holding(recipe.place.lock("use"), shared=True):
         yield _ensure(recipe, make, fresh, progress)
 
 
@@ -151,10 +151,10 @@ def find(recipe: Recipe) -> Path | None:
 
 def hold(recipe: Recipe) -> Path:
     """Keep an entry, made already or not, from being evicted until this process ends."""
-    place = recipe.place
-    if place.use not in _held:
-        _held[place.use] = acquire(place.use, shared=True)
-    return place.path
+    lock = recipe.place.lock("use")
+    if lock not in _held:
+        _held[lock] = acquire(lock, shared=True)
+    return recipe.place.path
 
 
 def release_all() -> None:
@@ -171,7 +171,7 @@ def _ensure(
     if not fresh and _found(place):
         return Entry(place.path, made=False)
     with holding(
-        place.make, waiting=lambda: progress(f"waiting for another process that is {what}")
+        place.lock("make"), waiting=lambda: progress(f"waiting for another process that is {what}")
     ):
         if not fresh and _found(place):
             return Entry(place.path, made=False)
@@ -187,7 +187,8 @@ def _ensure(
             }
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             record = Record(recipe.name, recipe.brief, recipe.facts, files, now)
-            record.write(scratch / FACTS_FILE)
+            text = json.dumps(asdict(record), indent=1, ensure_ascii=False)
+            (scratch / FACTS_FILE).write_text(text, "utf-8")
             if place.path.exists():
                 quota.set_aside(place)
         quota.sweep(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from typing import Annotated
 
 import typer
@@ -25,23 +26,19 @@ def show(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     kept = quota.entries()
-    groups: dict[tuple[str, str], list[quota.KeptEntry]] = {}
+    groups = defaultdict(list)
     for entry in kept:
         brief = entry.record.brief if entry.record else "damaged, will not be used"
-        groups.setdefault((entry.place.kind, brief), []).append(entry)
+        groups[entry.place.kind, brief].append(entry)
     table = Table("kind", "name", "size", "last used", "made from")
     table.columns[2].justify = "right"
     for (kind, brief), group in sorted(groups.items()):
-        names = sorted({entry.name for entry in group})
-        table.add_row(
-            kind,
-            escape(names[0] if len(names) == 1 else f"{len(group)} entries"),
-            decimal(sum(entry.bytes for entry in group)),
-            "in use"
-            if any(entry.in_use for entry in group)
-            else _moment(max(entry.used for entry in group)),
-            escape(brief),
-        )
+        names = {entry.name for entry in group}
+        name = group[0].name if len(names) == 1 else f"{len(group)} entries"
+        last = datetime.datetime.fromtimestamp(max(entry.used for entry in group))
+        used = "in use" if any(entry.in_use for entry in group) else f"{last:%Y-%m-%d %H:%M}"
+        size = decimal(sum(entry.bytes for entry in group))
+        table.add_row(kind, escape(name), size, used, escape(brief))
     console = stdout()
     if kept:
         console.print(table)
@@ -77,7 +74,3 @@ def clear(
 
 def _listed(kinds: list[str]) -> str:
     return ", ".join(kinds) or "none: the cache is empty"
-
-
-def _moment(seconds: float) -> str:
-    return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"

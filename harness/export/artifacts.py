@@ -22,27 +22,16 @@ from harness.methods.precision import FP32, Precision
 from harness.upstream import parts, quiet
 
 __all__ = [
-    "BACKENDS",
-    "LOWERED",
-    "LOWERED_BY",
-    "STACK",
-    "Artifact",
-    "ExportInputs",
-    "ExportOptions",
-    "export_artifact",
-    "given_artifact",
-    "given_path",
-]
+    "BACKENDS", "LOWERED", "LOWERED_BY", "STACK", "Artifact", "ExportInputs", "ExportOptions",
+    "export_artifact", "given_artifact", "given_path",
+]  # fmt: skip
 
 STACK = ("torch", "executorch", "torchao", "flatbuffers", "numpy", "safetensors", "ml_dtypes")
 """Distributions whose version changes the bytes of an export."""
 
 LOWERED = (
-    "exir",
-    "extension/flat_tensor",
-    "extension/llm/custom_ops",
-    "examples/models/voxtral_tts",
-)
+    "exir", "extension/flat_tensor", "extension/llm/custom_ops", "examples/models/voxtral_tts",
+)  # fmt: skip
 """Parts of ExecuTorch that every export of the model goes through."""
 
 LOWERED_BY = {

@@ -12,7 +12,6 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.cache import Recipe, digest_of, maker, read_or_make
-from harness.cache.sources import JUDGES
 from harness.errors import InputError
 from harness.files import file_digest
 from harness.methods import METHODS
@@ -170,7 +169,7 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     voice = models.checkpoint.find_voice(plan.utterance.voice)
     # How evidence is asked for, judged and reported does not change it: what a plan says is a
     # fact by itself.
-    without = [*JUDGES, "harness.parity.declared", "harness.parity.request", "harness.report"]
+    without = ["harness.parity.declared", "harness.parity.request", "harness.report"]
     if not plan.precision.quantized:
         without.append("harness.reference.quantize")
     return {
