@@ -26,10 +26,19 @@ import reprlib
 from collections.abc import Iterable
 
 __all__ = [
-    "CheckpointError", "ExecutionError", "HarnessError", "InputError", "MachineError",
-    "ProgramError", "SilentOddityWarning", "UnavailableError", "UnsupportedError", "brief",
-    "in_a_sentence", "one_of",
-]  # fmt: skip
+    "CheckpointError",
+    "ExecutionError",
+    "HarnessError",
+    "InputError",
+    "MachineError",
+    "ProgramError",
+    "SilentOddityWarning",
+    "UnavailableError",
+    "UnsupportedError",
+    "brief",
+    "in_a_sentence",
+    "one_of",
+]
 
 _MAX_MESSAGE = 560
 """Characters of a message; of a longer one the middle is left out."""

@@ -21,9 +21,16 @@ from typing import Any, BinaryIO
 from harness.errors import HarnessError, InputError, MachineError, brief, in_a_sentence
 
 __all__ = [
-    "cache_dir", "check_directory", "check_targets", "file_digest", "open_file", "read_file",
-    "read_json", "replace_directory", "replace_file",
-]  # fmt: skip
+    "cache_dir",
+    "check_directory",
+    "check_targets",
+    "file_digest",
+    "open_file",
+    "read_file",
+    "read_json",
+    "replace_directory",
+    "replace_file",
+]
 
 _MAX_TEXT = 64 << 20
 """Bytes of a foreign file that is read whole: ten times the largest tokenizer."""

@@ -31,9 +31,15 @@ from harness.errors import UnavailableError
 from harness.files import cache_dir, replace_directory, replace_file
 
 __all__ = [
-    "MACOS_WHEELS", "embedded_mlx", "enable_mlx_exporter", "flatc", "overlay_directory",
-    "package_directory", "parts", "quiet",
-]  # fmt: skip
+    "MACOS_WHEELS",
+    "embedded_mlx",
+    "enable_mlx_exporter",
+    "flatc",
+    "overlay_directory",
+    "package_directory",
+    "parts",
+    "quiet",
+]
 
 MACOS_WHEELS = {"1.5.1": "0.32.2"}
 """MLX inside the macOS arm64 wheel of each executorch, as `embedded_mlx` reads it there."""

@@ -23,9 +23,19 @@ from harness.errors import HarnessError, InputError, brief
 from harness.files import cache_dir, read_json
 
 __all__ = [
-    "FACTS_FILE", "KeptEntry", "Place", "Record", "bound", "clear", "entries", "evict", "fault",
-    "root", "set_aside", "sweep",
-]  # fmt: skip
+    "FACTS_FILE",
+    "KeptEntry",
+    "Place",
+    "Record",
+    "bound",
+    "clear",
+    "entries",
+    "evict",
+    "fault",
+    "root",
+    "set_aside",
+    "sweep",
+]
 
 FACTS_FILE = "facts.json"
 

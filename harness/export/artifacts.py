@@ -22,16 +22,27 @@ from harness.methods.precision import FP32, Precision
 from harness.upstream import parts, quiet
 
 __all__ = [
-    "BACKENDS", "LOWERED", "LOWERED_BY", "STACK", "Artifact", "ExportInputs", "ExportOptions",
-    "export_artifact", "given_artifact", "given_path",
-]  # fmt: skip
+    "BACKENDS",
+    "LOWERED",
+    "LOWERED_BY",
+    "STACK",
+    "Artifact",
+    "ExportInputs",
+    "ExportOptions",
+    "export_artifact",
+    "given_artifact",
+    "given_path",
+]
 
 STACK = ("torch", "executorch", "torchao", "flatbuffers", "numpy", "safetensors", "ml_dtypes")
 """Distributions whose version changes the bytes of an export."""
 
 LOWERED = (
-    "exir", "extension/flat_tensor", "extension/llm/custom_ops", "examples/models/voxtral_tts",
-)  # fmt: skip
+    "exir",
+    "extension/flat_tensor",
+    "extension/llm/custom_ops",
+    "examples/models/voxtral_tts",
+)
 """Parts of ExecuTorch that every export of the model goes through."""
 
 LOWERED_BY = {
@@ -192,15 +203,11 @@ def export_artifact(
 
     Parameters
     ----------
-    inputs
-        What from.
+    inputs, fresh, progress
+        What from; whether to export even if the cache has it; called with what is being done.
     model
         Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len`` and quantised as
         the options say; asked only where something must be exported.
-    fresh
-        Export again even if the cache has it.
-    progress
-        Called with what is being done.
     """
     recipe, origin = inputs.recipe, "cached"
 
@@ -252,7 +259,7 @@ def _export(directory: Path, inputs: ExportInputs, model: Any) -> None:
         rows = 0 if voice is None else len(load_voice_embedding_tensor(voice, dim=sizes.dim))
         metadata = model_metadata(model, sizes, voice_embed_len=rows, streaming=options.streaming)
 
-    def lower(chosen: Iterable[Any]) -> None:
+    def lower(chosen: Iterable[Method]) -> None:
         with quiet():
             programs = {}
             for method in chosen:
@@ -263,24 +270,24 @@ def _export(directory: Path, inputs: ExportInputs, model: Any) -> None:
         else:
             lower_to_kernels(programs, metadata, file, options.backend)
 
+    def refusal(*chosen: Method) -> Exception | None:
+        try:
+            lower(chosen)
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            return error
+        return None
+
     failures: dict[str, str] = {}
-    try:
-        lower(methods)
-    except Exception as error:
-        if not _is_refusal(error):
-            raise
+    if together := refusal(*methods):
         # Which of them cannot be lowered? Each alone says so; the others are still judged.
         for method in methods:
-            try:
-                lower([method])
-            except Exception as alone:
-                if not _is_refusal(alone):
-                    raise
+            if alone := refusal(method):
                 failures[method.name] = f"{type(alone).__name__}: {alone}".strip()
-        sound = [method for method in methods if method.name not in failures]
-        if len(sound) == len(methods):
-            raise
-        if sound:
+        if not failures:
+            raise together
+        if sound := [method for method in methods if method.name not in failures]:
             lower(sound)
     about = {
         "bytes": file.stat().st_size if file.exists() else 0,

@@ -12,7 +12,6 @@ from typing import Any
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError, one_of
 from harness.export.artifacts import (
-    BACKENDS,
     Artifact,
     ExportInputs,
     ExportOptions,
@@ -38,51 +37,18 @@ class ExportFlags:
 
     Attributes
     ----------
-    backend, precision, streaming
-        As in `ExportOptions`.
+    options
+        How both files are exported, as far as each can be.
     target
         One of `TARGETS`.
-    kernels
-        The quantisation that only the other backends can have.
     ignored
         Flags that upstream's exporter accepts without effect, because what they shape is not
         quantised. MLX exports refuse them instead.
-
-    Raises
-    ------
-    InputError
-        A flag is none of its values, or the backend cannot do it.
     """
 
-    backend: str
-    precision: Precision
+    options: ExportOptions
     target: str
-    streaming: bool
-    kernels: KernelQuantization
     ignored: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        one_of("backend", self.backend, BACKENDS)
-        one_of("export-target", self.target, TARGETS)
-        if self.backend != "mlx":
-            return
-        self.precision.check_for_mlx()
-        if self.kernels.dynamic:
-            raise InputError(
-                f"--qlinear {DYNAMIC}{self.precision.qlinear} quantises activations as well, for "
-                "which MLX has no kernels; with --backend mlx it must be 4w or 8w"
-            )
-        if self.kernels.packing_format:
-            raise InputError(
-                "--backend mlx refuses --qlinear-packing-format: MLX packs weights in its own way; "
-                "leave the flag out"
-            )
-        if self.kernels.codec:
-            raise InputError(
-                "--backend mlx refuses --qlinear-codec: no precision that is judged here quantises "
-                "the codec, so no verdict could vouch for it; leave the flag out, or use "
-                "--backend xnnpack or portable"
-            )
 
 
 def parse_flags(
@@ -98,8 +64,10 @@ def parse_flags(
 
     Parameters
     ----------
-    backend, target, streaming
-        As in `ExportFlags`.
+    backend, streaming
+        As in `ExportOptions`.
+    target
+        One of `TARGETS`.
     dtype
         ``"fp32"``, upstream's default, or ``"bf16"``.
     precision
@@ -112,6 +80,7 @@ def parse_flags(
     InputError
         A flag is none of its values, contradicts another, or the backend cannot do it.
     """
+    one_of("export-target", target, TARGETS)
     given = {name: value for name, value in quantization.items() if value is not None}
     if dtype is not None:
         one_of("dtype", dtype, _DTYPES)
@@ -140,8 +109,32 @@ def parse_flags(
     if packing_format and not chosen.qlinear:
         raise InputError("qlinear-packing-format needs qlinear: nothing is quantised")
     kernels = KernelQuantization(dynamic, packing_format, codec, codec_group_size)
+    if backend == "mlx":
+        _check_for_mlx(kernels, width)
+    options = ExportOptions(
+        chosen, backend=backend, streaming=streaming, kernels=None if backend == "mlx" else kernels
+    )
     flags = tuple(f"--{name.replace('_', '-')}" for name in ignored)
-    return ExportFlags(backend, chosen, target, streaming, kernels, flags)
+    return ExportFlags(options, target, flags)
+
+
+def _check_for_mlx(kernels: KernelQuantization, width: str | None) -> None:
+    if kernels.dynamic:
+        raise InputError(
+            f"--qlinear {DYNAMIC}{width} quantises activations as well, for which MLX has no "
+            "kernels; with --backend mlx it must be 4w or 8w"
+        )
+    if kernels.packing_format:
+        raise InputError(
+            "--backend mlx refuses --qlinear-packing-format: MLX packs weights in its own way; "
+            "leave the flag out"
+        )
+    if kernels.codec:
+        raise InputError(
+            "--backend mlx refuses --qlinear-codec: no precision that is judged here quantises the "
+            "codec, so no verdict could vouch for it; leave the flag out, or use --backend xnnpack "
+            "or portable"
+        )
 
 
 def write_artifacts(
@@ -156,22 +149,18 @@ def write_artifacts(
 ) -> list[Artifact]:
     """Export, or find in the cache, and put the files into `directory` under upstream's names.
 
+    A file appears there whole or not at all, and none unless all can.
+
     Parameters
     ----------
-    checkpoint
-        Which weights.
-    sizes
-        Dimensions of the export.
-    flags
-        How.
+    checkpoint, sizes, flags
+        Which weights, for which dimensions, how.
     directory
-        Made if need be; a file appears in it whole or not at all, and none unless all can.
+        Made if need be.
     voice
         Embedding of the default voice.
-    fresh
-        Export even if cached.
-    progress
-        Called with one line a step.
+    fresh, progress
+        Whether to export even if cached; called with one line a step.
 
     Raises
     ------
@@ -189,17 +178,13 @@ def write_artifacts(
     check_targets(*(directory / name for name in names))
     made = []
     for name in names:
-        precision, kernels = _relevant(flags, name, progress)
-        streaming = flags.streaming and name == MODEL
-        options = ExportOptions(
-            precision, backend=flags.backend, streaming=streaming, kernels=kernels
-        )
+        options = _relevant(flags.options, name, progress)
         inputs = ExportInputs(name, sizes, options, checkpoint.digest, voice)
         model = partial(_model, checkpoint, inputs, fresh, progress)
         made.append(export_artifact(inputs, model, fresh=fresh, progress=progress))
     for artifact in made:
         for method, reason in artifact.failures.items():
-            raise ExecutionError(f"{method} cannot be lowered to {flags.backend}: {reason}")
+            raise ExecutionError(f"{method} cannot be lowered to {flags.options.backend}: {reason}")
     for artifact in made:
         for source in (artifact.path, names_file(artifact.path)):
             if source.exists():
@@ -210,27 +195,30 @@ def write_artifacts(
     return made
 
 
-def _relevant(
-    flags: ExportFlags, name: str, progress: Callable[[str], None]
-) -> tuple[Precision, KernelQuantization | None]:
-    """The quantisation of one artifact, without what the backend leaves out."""
-    kernels = flags.kernels
+def _relevant(options: ExportOptions, name: str, progress: Callable[[str], None]) -> ExportOptions:
+    """Those of one artifact, without what the backend leaves out."""
+    precision, kernels = options.precision, options.kernels
     if name == CODEC:
-        codec = KernelQuantization(codec=kernels.codec, codec_group_size=kernels.codec_group_size)
-        return Precision(flags.precision.base), codec if codec.codec else None
-    precision = flags.precision
-    if flags.backend == "xnnpack" and precision.qembedding:
+        if kernels is not None:
+            group = kernels.codec_group_size
+            kernels = KernelQuantization(codec=kernels.codec, codec_group_size=group)
+        return ExportOptions(
+            Precision(precision.base),
+            backend=options.backend,
+            kernels=kernels if kernels and kernels.codec else None,
+        )
+    if options.backend == "xnnpack" and precision.qembedding:
         with quiet():
             from executorch.examples.models.voxtral_tts import export_voxtral_tts as upstream
 
         plan = upstream.resolve_effective_quantization(
-            backend=flags.backend, qlinear=precision.qlinear, qembedding=precision.qembedding
+            backend="xnnpack", qlinear=precision.qlinear, qembedding=precision.qembedding
         )
         progress(f"warning: {plan['warning']}")
         precision = replace(precision, qembedding=plan["qembedding"], qembedding_group_size=None)
-    if flags.backend == "mlx" or not precision.quantized:
-        return precision, None
-    return precision, replace(kernels, codec=None, codec_group_size=None)
+    if kernels is not None:
+        kernels = replace(kernels, codec=None, codec_group_size=None)
+    return replace(options, precision=precision, kernels=kernels if precision.quantized else None)
 
 
 def _model(
