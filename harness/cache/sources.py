@@ -135,12 +135,9 @@ def _closure(modules: tuple[str, ...], without: tuple[str, ...]) -> dict[str, st
 def _modules() -> dict[str, str]:
     """Path of each module of ours, by its dotted name."""
     found = {}
-    for folder, _, names in os.walk(_ROOT):
-        package = ".".join(["harness", *Path(folder).relative_to(_ROOT).parts])
-        for name in names:
-            if name.endswith(".py"):
-                module = package if name == "__init__.py" else f"{package}.{name[:-3]}"
-                found[module] = os.path.join(folder, name)
+    for file in _ROOT.rglob("*.py"):
+        dotted = ".".join(["harness", *file.relative_to(_ROOT).with_suffix("").parts])
+        found[dotted.removesuffix(".__init__")] = str(file)
     return found
 
 
