@@ -23,6 +23,7 @@ bounded, whatever a foreign file put into it: `brief` shortens a value, `Harness
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 
 __all__ = [
     "CheckpointError",
@@ -36,6 +37,7 @@ __all__ = [
     "UnsupportedError",
     "brief",
     "in_a_sentence",
+    "one_of",
 ]
 
 _MAX_MESSAGE = 560
@@ -52,6 +54,13 @@ def brief(value: object, limit: int = 80) -> str:
     short.maxstring = short.maxother = short.maxlong = limit
     text = short.repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def one_of(what: str, value: str, known: Iterable[str]) -> None:
+    """Refuse, by an `InputError`, a value of an option that is none of those `known`."""
+    names = tuple(known)
+    if value not in names:
+        raise InputError(f"{what} must be one of {', '.join(names)} (got {brief(value)})")
 
 
 def _bounded(text: str) -> str:

@@ -38,26 +38,21 @@ _MAX_TEXT = 64 << 20
 _SCRATCH_STEM = 60
 """Characters of a name that a temporary name repeats: 255 bytes is the limit of a name."""
 
-
 _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """What a write refuses with, which names no file."""
 
 
 def cache_dir() -> Path:
-    """Root of the cache: ``$VOXTRAL_PARITY_CACHE``, else the user's cache directory.
+    """Root of the cache, made if missing: ``$VOXTRAL_PARITY_CACHE``, else in the user's cache.
 
-    Raises
-    ------
-    InputError
-        It is no directory and cannot be made one, or its name is not UTF-8.
+    Where it cannot be made, or its name is not UTF-8, an `InputError`.
     """
-    override = os.environ.get("VOXTRAL_PARITY_CACHE")
-    if override:
-        root = Path(override)
-    else:
+    name = os.environ.get("VOXTRAL_PARITY_CACHE")
+    if not name:
         import platformdirs
 
-        root = Path(platformdirs.user_cache_dir("voxtral-parity"))
+        name = platformdirs.user_cache_dir("voxtral-parity")
+    root = Path(name)
     advice = "set VOXTRAL_PARITY_CACHE to a directory that can be written"
     try:
         str(root).encode()
@@ -133,14 +128,8 @@ def replace_file(target: Path) -> Iterator[Path]:
     """Yield a temporary name beside `target`; renamed onto it on success, removed on failure.
 
     Where `target` is a link to a file, that file is replaced and the link stays. A file that is
-    replaced hands its permissions on.
-
-    Raises
-    ------
-    InputError
-        There is a directory, a device or a pipe.
-    MachineError
-        It cannot be written, or the block could not write what it had to.
+    replaced hands its permissions on. A directory, a device or a pipe in its place is an
+    `InputError`; a `MachineError`, that it or something in the block cannot be written.
     """
     target = _regular(target)
     with _writing(target):
@@ -148,7 +137,7 @@ def replace_file(target: Path) -> Iterator[Path]:
         scratch = _scratch(target)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
         try:
-            os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            scratch.touch(exist_ok=False)
             yield scratch
             if mode is not None:
                 os.chmod(scratch, mode)
@@ -179,23 +168,13 @@ def replace_directory(target: Path) -> Iterator[Path]:
 def check_targets(*paths: Path | None) -> None:
     """Refuse outputs that could not be written, before the work that they wait for.
 
-    Makes missing parent directories. What a full disk refuses shows only later.
-
-    Parameters
-    ----------
-    *paths
-        Files to write; None stands for one that nobody asked for.
-
-    Raises
-    ------
-    InputError
-        A path is empty, too long, a directory, a device, in a directory that cannot be made or
-        written, or the same file as another of them.
+    Makes missing parent directories; None stands for a file that nobody asked for. A path is
+    refused, by an `InputError`, if it is empty, too long, a directory, a device, in a directory
+    that cannot be made or written, or the same file as another of them. What a full disk refuses
+    shows only later.
     """
     seen: dict[str, Path] = {}
-    for path in paths:
-        if path is None:
-            continue
+    for path in filter(None, paths):
         target = _regular(path)
         check_directory(target.parent, path)
         _regular(path)  # again: only in a directory that exists is a name found too long
@@ -207,24 +186,14 @@ def check_targets(*paths: Path | None) -> None:
 
 
 def check_directory(directory: Path, path: Path | None = None) -> None:
-    """Refuse a directory in which no file can be made; make it if it is missing.
+    """Refuse, by an `InputError`, a directory in which no file can be made; make it if missing.
 
-    Parameters
-    ----------
-    directory
-        Where files are to go.
-    path
-        What the user named, where that is not the directory itself.
-
-    Raises
-    ------
-    InputError
-        It is none, or cannot be made or written.
+    `path` is what the user named, where that is not the directory itself.
     """
     scratch = _scratch(directory / "output")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        scratch.touch(exist_ok=False)
         scratch.unlink()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {path or directory}: {_reason(error)}") from None

@@ -23,14 +23,9 @@ def environment(**changes: str) -> dict[str, str]:
 def call_self(
     arguments: Sequence[str | Path], *, quietly: bool = True, **changes: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``voxtral-parity`` with these arguments and wait for its end.
+    """Run ``voxtral-parity`` and wait for its end; `quietly` keeps what it prints.
 
-    Parameters
-    ----------
-    quietly
-        Keep what it prints instead of showing it.
-    changes
-        Of the environment.
+    `changes` are of the environment.
     """
     return subprocess.run(
         [sys.executable, "-m", "harness.cli", *map(str, arguments)],

@@ -18,13 +18,14 @@ import io
 import logging
 import os
 import re
+import runpy
 import shutil
 import stat
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 from harness.errors import UnavailableError
 from harness.files import cache_dir, replace_directory, replace_file
@@ -36,6 +37,7 @@ __all__ = [
     "flatc",
     "overlay_directory",
     "package_directory",
+    "parts",
     "quiet",
 ]
 
@@ -47,14 +49,25 @@ _INSPECTOR = "executorch.backends.mlx._generated_inspector"
 _SOURCES = ("__init__.py", "generate.py", "mlx_graph_serialize.py", "schema.fbs")
 
 
+_QUANTIZERS = {
+    "executorch": ("extension/llm/export",),
+    "torchao": ("quantization", "prototype/quantization", "utils.py"),
+}
+"""Parts of upstream's packages that quantise a layer."""
+
+
+def parts(*executorch: str, quantized: bool) -> dict[str, tuple[str, ...]]:
+    """Parts of upstream's packages that a result depends on: these, and those that quantise."""
+    if not quantized:
+        return {"executorch": executorch}
+    return {**_QUANTIZERS, "executorch": (*executorch, *_QUANTIZERS["executorch"])}
+
+
 def enable_mlx_exporter() -> None:
     """Make ``executorch.backends.mlx`` importable; does nothing where the wheel is complete.
 
-    Raises
-    ------
-    UnavailableError
-        executorch is not installed, or carries neither the generated modules nor their
-        generator.
+    An `UnavailableError` where executorch is not installed, or has neither the generated modules
+    nor their generator.
     """
     if any(isinstance(finder, _Overlay) for finder in sys.meta_path):
         return
@@ -92,22 +105,20 @@ def overlay_directory() -> Path:
 def flatc() -> str:
     """Path of a runnable `flatc`; the wheel's own, copied to the cache if it may not run."""
     shipped = package_directory("executorch.data.bin") / "flatc"
-    if shipped.exists() and os.access(shipped, os.X_OK):
-        return str(shipped)
-    if shipped.exists():
-        copy = cache_dir() / f"flatc-{importlib.metadata.version('executorch')}"
-        if not copy.exists():
-            with replace_file(copy) as scratch:
-                shutil.copyfile(shipped, scratch)
-                scratch.chmod(scratch.stat().st_mode | stat.S_IXUSR)
-        return str(copy)
-    found = shutil.which("flatc")
+    found = str(shipped) if shipped.exists() else shutil.which("flatc")
     if found is None:
         raise UnavailableError(
             "flatc is neither in the executorch wheel (data/bin/flatc) nor on PATH; "
             "install Debian's flatbuffers-compiler or Homebrew's flatbuffers"
         )
-    return found
+    if os.access(found, os.X_OK):
+        return found
+    copy = cache_dir() / f"flatc-{importlib.metadata.version('executorch')}"
+    if not copy.exists():
+        with replace_file(copy) as scratch:
+            shutil.copyfile(found, scratch)
+            scratch.chmod(scratch.stat().st_mode | stat.S_IXUSR)
+    return str(copy)
 
 
 def _generate(source: Path, target: Path) -> None:
@@ -119,7 +130,7 @@ def _generate(source: Path, target: Path) -> None:
     for template in source.glob("*.tmpl"):
         shutil.copyfile(template, package / template.name)
     (target / "runtime").mkdir()
-    generator = _load_file("_voxtral_parity_mlx_generate", package / "generate.py")
+    generator = SimpleNamespace(**runpy.run_path(str(package / "generate.py")))
     # The C++ loader is made from templates that the wheel leaves out; Python needs none of it.
     schema = generator.parse_fbs(generator.SCHEMA_FBS)
     with contextlib.redirect_stdout(io.StringIO()) as log:
@@ -143,38 +154,18 @@ class _Overlay(importlib.abc.MetaPathFinder):
         }
 
     def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None = None,
+        self, fullname: str, path: object, target: object = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Spec of the two overlaid names; None for every other module."""
         file = self._files.get(fullname)
-        if file is None:
-            return None
-        package = [str(file.parent)] if file.name == "__init__.py" else None
-        return importlib.util.spec_from_file_location(
-            fullname, file, submodule_search_locations=package
-        )
+        return None if file is None else importlib.util.spec_from_file_location(fullname, file)
 
 
 def embedded_mlx(directory: Path | None = None) -> str | None:
-    """Version of the MLX that executorch's MLX backend was built with.
+    """Version of the MLX that executorch's MLX backend was built with, as ``"0.32.2"``.
 
-    Parameters
-    ----------
-    directory
-        Of the executorch package; the installed one by default.
-
-    Returns
-    -------
-    str or None
-        As ``"0.32.2"``; None where the package has no MLX backend, as on Linux.
-
-    Raises
-    ------
-    UnavailableError
-        The library does not hold exactly one version.
+    `directory` is that of the executorch package, by default the installed one. None where it has
+    no MLX backend, as on Linux; an `UnavailableError` unless the library holds exactly one version.
 
     References
     ----------
@@ -206,19 +197,6 @@ def package_directory(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise UnavailableError(f"{name} is not installed; run `python -m pip install -e .`")
     return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _load_file(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[name]
-    return module
 
 
 @contextlib.contextmanager

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.cache import fetch, maker
+from harness.cache import Recipe, fetch, maker
 from harness.cache.facts import Facts
 from harness.checkpoint import PRESETS, Checkpoint, open_checkpoint, synthesize
 from harness.checkpoint.generate import recipe_digest
 from harness.export.artifacts import LOWERED, LOWERED_BY, STACK
 from harness.methods import Dimensions
-from harness.reference.kept_layers import QUANTIZERS
-from harness.upstream import quiet
+from harness.upstream import parts, quiet
 
 __all__ = ["CODEC_FRAMES", "DECODERS", "ONE_LAYER", "POSITIONS", "Subjects"]
 
@@ -33,7 +32,7 @@ CODEC_FRAMES = 256
 POSITIONS = 128
 """Length of the KV cache: room for the 64 tokens of a prefill and a step."""
 
-_PACKAGES = {**QUANTIZERS, "executorch": (*LOWERED, *LOWERED_BY["mlx"])}
+_PACKAGES = parts(*LOWERED, *LOWERED_BY["mlx"], quantized=True)
 
 DECODERS = ("fp32", "bf16", "4-bit")
 
@@ -94,7 +93,7 @@ class Subjects:
         return open_checkpoint(made / "checkpoint")
 
     def _fetch(self, name: str, facts: Facts, make: Callable[[Path], None]) -> Path:
-        return fetch("bench", name, facts, make, progress=self._progress).path
+        return fetch(Recipe("bench", name, facts), make, progress=self._progress).path
 
 
 def _facts() -> Facts:

@@ -7,15 +7,15 @@ share; `facts` says which differ; `locks` are the kernel's, gone with the proces
 
 from __future__ import annotations
 
-from harness.cache.facts import digest_of, source_facts
+from harness.cache.facts import digest_of
 from harness.cache.memo import remembered
-from harness.cache.quota import KeptEntry, bound, clear, entries, evict
-from harness.cache.sources import closure, machine, maker, package_sources, versions
-from harness.cache.store import Entry, borrowed, fetch, find, path_of
+from harness.cache.quota import bound, clear, entries, evict
+from harness.cache.sources import closure, maker
+from harness.cache.store import Entry, Recipe, borrowed, fetch, find, hold, read_or_make
 
 __all__ = [
     "Entry",
-    "KeptEntry",
+    "Recipe",
     "borrowed",
     "bound",
     "clear",
@@ -25,11 +25,8 @@ __all__ = [
     "evict",
     "fetch",
     "find",
-    "machine",
+    "hold",
     "maker",
-    "package_sources",
-    "path_of",
+    "read_or_make",
     "remembered",
-    "source_facts",
-    "versions",
 ]

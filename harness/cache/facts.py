@@ -49,19 +49,18 @@ def differences(old: Facts, new: Facts) -> str:
     """How `new` differs from `old`, in words: ``max_seq_len 128 → 256, sources changed: a.py``."""
     before, after = _leaves(old), _leaves(new)
     parts: list[str] = []
-    groups: dict[str, list[str]] = {}
+    sources: list[str] = []
     for path in _changed(old, new):
         was, now = before.get(path), after.get(path)
         if path[0] == "sources" and len(path) > 1:
-            mark = "+" if was is None else "−" if now is None else ""
-            groups.setdefault("sources changed", []).append(mark + path[-1])
-        elif _is_digest(was) or _is_digest(now):
+            sources.append(("+" if was is None else "−" if now is None else "") + path[-1])
+        elif any(isinstance(value, str) and value.startswith(_HASHED) for value in (was, now)):
             parts.append(f"{path[-1]} changed")
         else:
             parts.append(f"{path[-1]} {_word(was)} → {_word(now)}")
-    for title, names in groups.items():
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        parts.append(f"{title}: {', '.join(names[:_NAMED])}{more}")
+    if sources:
+        more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
+        parts.append(f"sources changed: {', '.join(sources[:_NAMED])}{more}")
     return ", ".join(parts)
 
 
@@ -79,16 +78,8 @@ def _leaves(facts: Facts, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], A
 def _changed(old: Facts, new: Facts) -> list[tuple[str, ...]]:
     """Paths of the facts that differ, in the order of `new`, then those only in `old`."""
     before, after = _leaves(old), _leaves(new)
-    missing = object()
-    return [
-        path
-        for path in dict.fromkeys((*after, *before))
-        if before.get(path, missing) != after.get(path, missing)
-    ]
-
-
-def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(_HASHED)
+    paths = dict.fromkeys((*after, *before))
+    return [path for path in paths if before.get(path, ...) != after.get(path, ...)]
 
 
 def _word(value: Any) -> str:

@@ -6,6 +6,7 @@ lock on every version we support, and "in use" is one, so these are `flock` itse
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -26,44 +27,21 @@ _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 def acquire(path: Path, *, shared: bool, waiting: Callable[[], None] = lambda: None) -> int:
     """Lock `path`, made if missing; returns a handle for `release`.
 
-    Parameters
-    ----------
-    path
-        Lock file.
-    shared
-        Whether others may hold it too, as long as they share.
-    waiting
-        Called once if another process has it.
+    If another process has it, `waiting` is called once. `shared`: others may share it.
     """
     handle = try_acquire(path, shared=shared)
-    if handle is not None:
-        return handle
-    waiting()
-    while True:
-        handle = _open(path)
-        try:
-            _flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        except BaseException:
-            os.close(handle)
-            raise
-        if _is_at(handle, path):
-            return handle
-        os.close(handle)
+    if handle is None:
+        waiting()
+        handle = _lock(path, shared, 0)
+    return handle
 
 
 def try_acquire(path: Path, *, shared: bool = False) -> int | None:
     """Lock `path` if nobody stands in the way; None if somebody does."""
-    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    while True:
-        handle = _open(path)
-        try:
-            _flock(handle, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return None
-        if _is_at(handle, path):
-            return handle
-        os.close(handle)
+    try:
+        return _lock(path, shared, fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
 
 
 def release(handle: int) -> None:
@@ -85,13 +63,25 @@ def holding(
         release(handle)
 
 
+def _lock(path: Path, shared: bool, flags: int) -> int:
+    while (handle := _open(path)) != _NONE:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | flags)
+            # Is it still the file of that name? Eviction removes lock files too.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), os.stat(path)):
+                    return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    return _NONE
+
+
 def _open(path: Path) -> int:
     """A handle on the lock file; `_NONE` where it cannot be made because nothing can be written.
 
-    Raises
-    ------
-    MachineError
-        Something else stands in its place, or the file system refuses.
+    Something else in its place, or a file system that refuses, is a `MachineError`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,18 +95,3 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return _NONE
-
-
-def _flock(handle: int, mode: int) -> None:
-    if handle != _NONE:
-        fcntl.flock(handle, mode)
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    """Whether the locked file is still the one of that name: eviction removes lock files too."""
-    if handle == _NONE:
-        return True
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False

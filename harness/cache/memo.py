@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.cache.store import borrowed
+from harness.cache.store import Recipe, read_or_make
 from harness.errors import HarnessError
 from harness.files import read_json
 
@@ -45,29 +45,21 @@ def remembered(
     sources
         The code of `find`, where a change of it could change the result.
     """
-    before = _identity(path)
-    changed = max(before["mtime_ns"], before["ctime_ns"]) / 1e9
-    if before["size"] <= _REMEMBER_ABOVE or time.time() - changed <= _SETTLED:
-        return find(path)
-    facts = {"what": what, "path": str(path.resolve()), **before, "sources": sources or {}}
-    made: list[Any] = []
-
-    def save(scratch: Path) -> None:
-        made.append(find(path))
-        (scratch / _FILE).write_text(json.dumps(made[0]))
-
-    for fresh in (False, True):  # what is damaged is looked for once more
-        with borrowed("digests", what, facts, save, brief=str(path), fresh=fresh) as entry:
-            if made:
-                break
-            try:
-                return read_json(entry.path / _FILE, "remembered value")
-            except HarnessError:
-                continue
-    return made[0]
-
-
-def _identity(path: Path) -> dict[str, int]:
     status = os.stat(path)
     names = ("dev", "ino", "size", "mtime_ns", "ctime_ns")
-    return {name: getattr(status, f"st_{name}") for name in names}
+    identity = {name: getattr(status, f"st_{name}") for name in names}
+    changed = max(identity["mtime_ns"], identity["ctime_ns"]) / 1e9
+    if identity["size"] <= _REMEMBER_ABOVE or time.time() - changed <= _SETTLED:
+        return find(path)
+    facts = {"what": what, "path": str(path.resolve()), **identity, "sources": sources or {}}
+
+    def save(scratch: Path) -> None:
+        (scratch / _FILE).write_text(json.dumps(find(path)))
+
+    def read(entry: Path) -> list[Any] | None:
+        try:
+            return [read_json(entry / _FILE, "remembered value")]
+        except HarnessError:
+            return None
+
+    return read_or_make(Recipe("digests", what, facts, brief=str(path)), save, read)[0]

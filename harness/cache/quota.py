@@ -7,14 +7,15 @@ any moment leaves either an entry or something that the next sweep removes.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from rich.filesize import decimal
 
 from harness.cache.facts import Facts
 from harness.cache.locks import release, try_acquire
@@ -31,7 +32,6 @@ __all__ = [
     "entries",
     "evict",
     "fault",
-    "in_words",
     "root",
     "set_aside",
     "sweep",
@@ -48,88 +48,61 @@ _MAX_DIGITS = 20
 _LOCKS = ".locks"
 
 
+def root() -> Path:
+    """Directory of the store."""
+    return cache_dir() / "store"
+
+
 @dataclass(frozen=True)
 class Place:
     """Where an entry and its locks are, whether or not it exists."""
 
-    root: Path
     kind: str
     entry: str
 
     @property
     def path(self) -> Path:
         """Directory of the entry."""
-        return self.root / self.kind / self.entry
+        return root() / self.kind / self.entry
 
-    @property
-    def make(self) -> Path:
-        """Lock of whoever makes or deletes the entry."""
-        return self.root / _LOCKS / self.kind / f"{self.entry}.make"
-
-    @property
-    def use(self) -> Path:
-        """Lock that the entry's users share."""
-        return self.root / _LOCKS / self.kind / f"{self.entry}.use"
+    def lock(self, which: str) -> Path:
+        """``"make"``: of whoever makes or deletes the entry; ``"use"``: which its users share."""
+        return root() / _LOCKS / self.kind / f"{self.entry}.{which}"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What an entry's `facts.json` says.
-
-    Attributes
-    ----------
-    name, brief
-        What the entry is, and its main facts in words.
-    facts
-        All that it was made from.
-    files
-        Size in bytes of each file, by its path in the entry.
-    made
-        ISO time in UTC.
-    """
+    """What an entry's `facts.json` says: what it is, from what and when it was made, in UTC."""
 
     name: str
     brief: str
     facts: Facts
     files: dict[str, int]
+    """Size in bytes of each, by its path in the entry."""
     made: str
-
-    def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), "utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
         """Read it; None if there is none, or none that can be read."""
         try:
-            record = cls(**read_json(path, FACTS_FILE))
-        except (HarnessError, TypeError):
+            values = read_json(path, FACTS_FILE)
+        except HarnessError:
             return None
         kinds = {"name": str, "brief": str, "facts": dict, "files": dict, "made": str}
-        whole = all(isinstance(getattr(record, name), kind) for name, kind in kinds.items())
-        return record if whole else None
+        whole = isinstance(values, dict) and {k: type(v) for k, v in values.items()} == kinds
+        return cls(**values) if whole else None
 
 
 @dataclass(frozen=True)
 class KeptEntry:
-    """An entry as a list shows it.
-
-    Attributes
-    ----------
-    place
-        Where it is.
-    record
-        What it was made from; None if it cannot be read, and so will not be used.
-    bytes
-        What it takes up.
-    used
-        Seconds since the epoch when it was last used.
-    """
+    """An entry as a list shows it."""
 
     place: Place
     record: Record | None
+    """None if it cannot be read, so that the entry will not be used."""
     bytes: int
     used: float
+    """Seconds since the epoch when it was last used."""
 
     @property
     def name(self) -> str:
@@ -143,18 +116,10 @@ class KeptEntry:
             return not ours
 
 
-def root() -> Path:
-    """Directory of the store."""
-    return cache_dir() / "store"
-
-
 def bound() -> int:
     """Bytes that the store may hold: ``$VOXTRAL_PARITY_CACHE_BYTES``, else 20 GB.
 
-    Raises
-    ------
-    InputError
-        The variable is not a whole number of bytes.
+    Anything but a whole number in the variable is an `InputError`.
     """
     text = os.environ.get("VOXTRAL_PARITY_CACHE_BYTES")
     if not text:
@@ -169,12 +134,18 @@ def bound() -> int:
 def entries(kind: str | None = None) -> list[KeptEntry]:
     """Every entry, or those of one kind, by kind and directory name."""
     kinds = [kind] if kind is not None else [folder.name for folder in _folders(root())]
-    return [
-        KeptEntry(Place(root(), kind, folder.name), *facts)
-        for kind in kinds
-        for folder in _folders(root() / kind)
-        if (facts := _measure(folder)) is not None
-    ]
+    found = []
+    for kind in kinds:
+        for folder in _folders(root() / kind):
+            facts = folder / FACTS_FILE
+            try:
+                size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+                used = (facts if facts.exists() else folder).stat().st_mtime
+            except OSError:  # it goes away meanwhile
+                continue
+            record = None if fault(folder) else Record.read(facts)
+            found.append(KeptEntry(Place(kind, folder.name), record, size, used))
+    return found
 
 
 def fault(entry: Path) -> str | None:
@@ -200,7 +171,7 @@ def set_aside(place: Place) -> None:
 
 def sweep(place: Place) -> None:
     """Remove what a killed process left of an entry; the caller holds its `make` lock."""
-    for scratch in _scratch(place.path.parent):
+    for scratch in _folders(place.path.parent, hidden=True):
         if scratch.name.startswith(f".{place.entry}."):
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -221,8 +192,8 @@ def evict(limit: int | None = None, progress: Callable[[str], None] = lambda tex
         if _delete(entry.place):
             total -= entry.bytes
             progress(
-                f"evicted {entry.name}, {in_words(entry.bytes)}: the cache is bounded to "
-                f"{in_words(limit)}"
+                f"evicted {entry.name}, {decimal(entry.bytes)}: the cache is bounded to "
+                f"{decimal(limit)}"
             )
 
 
@@ -236,82 +207,52 @@ def clear(kind: str | None = None) -> tuple[list[KeptEntry], list[KeptEntry]]:
     return deleted, kept
 
 
-def in_words(size: int) -> str:
-    """Bytes as a reader likes them: ``22.4 MB``."""
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"
-
-
 @contextmanager
 def _claimed(place: Place) -> Iterator[bool]:
     """Both locks of an entry, if nobody has one of them; their files go with an absent entry."""
-    handles = []
-    try:
-        for lock in (place.make, place.use):
+    locks = (place.lock("make"), place.lock("use"))
+    with ExitStack() as held:
+        for lock in locks:
             handle = try_acquire(lock)
             if handle is None:
-                break
-            handles.append(handle)
-        ours = len(handles) == 2
-        yield ours
-        if ours and not place.path.exists():
-            place.make.unlink(missing_ok=True)
-            place.use.unlink(missing_ok=True)
-    finally:
-        for handle in handles:
-            release(handle)
+                yield False
+                return
+            held.callback(release, handle)
+        yield True
+        if not place.path.exists():
+            for lock in locks:
+                lock.unlink(missing_ok=True)
 
 
 def _delete(place: Place) -> bool:
     with _claimed(place) as ours:
-        if not ours:
-            return False
-        if place.path.exists():
-            set_aside(place)
-        sweep(place)
-    return True
+        if ours:
+            if place.path.exists():
+                set_aside(place)
+            sweep(place)
+        return ours
 
 
 def _sweep_all() -> None:
     """Remove what killed processes left: half-made directories, locks of absent entries."""
     left = {
-        Place(root(), folder.name, scratch.name[1:].rpartition(".")[0])
+        Place(folder.name, scratch.name[1:].rpartition(".")[0])
         for folder in _folders(root())
-        for scratch in _scratch(folder)
+        for scratch in _folders(folder, hidden=True)
     }
-    left |= {
-        Place(root(), folder.name, lock.stem)
+    locked = {
+        Place(folder.name, lock.stem)
         for folder in _folders(root() / _LOCKS)
         for lock in folder.iterdir()
-        if not (root() / folder.name / lock.stem).exists()
     }
-    for place in left:
+    for place in left | {place for place in locked if not place.path.exists()}:
         with _claimed(place) as ours:
             if ours:
                 sweep(place)
 
 
-def _folders(parent: Path) -> list[Path]:
+def _folders(parent: Path, *, hidden: bool = False) -> list[Path]:
     if not parent.is_dir():
         return []
-    found = (folder for folder in parent.iterdir() if not folder.name.startswith("."))
-    return sorted(folder for folder in found if folder.is_dir())
-
-
-def _scratch(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        return []
-    return [child for child in parent.iterdir() if child.name.startswith(".") and child.is_dir()]
-
-
-def _measure(entry: Path) -> tuple[Record | None, int, float] | None:
-    """Record, bytes and time of last use; None if the entry goes away meanwhile."""
-    try:
-        size = sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
-        facts = entry / FACTS_FILE
-        used = (facts if facts.exists() else entry).stat().st_mtime
-    except OSError:
-        return None
-    return Record.read(facts) if fault(entry) is None else None, size, used
+    found = (child for child in parent.iterdir() if child.name.startswith(".") == hidden)
+    return sorted(child for child in found if child.is_dir())

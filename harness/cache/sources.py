@@ -21,7 +21,7 @@ import harness
 from harness.cache.facts import source_facts
 from harness.upstream import package_directory
 
-__all__ = ["closure", "machine", "maker", "package_sources", "versions"]
+__all__ = ["closure", "maker", "package_sources"]
 
 _ROOT = Path(harness.__file__).parent
 
@@ -30,7 +30,7 @@ _PLUMBING = frozenset(
 )
 """Never followed: they store, move and report what is made, and shape none of it."""
 
-JUDGES = (
+_JUDGES = (
     "harness.budget",
     "harness.checkpoint.generate",
     "harness.checkpoint.presets",
@@ -40,7 +40,7 @@ JUDGES = (
     "harness.pte.plan",
     "harness.pte.program",
 )
-"""Not followed either, unless a caller says otherwise: they judge what is made, read an exported
+"""Not followed either: they judge what is made, read an exported
 file, and write a checkpoint, whose digest is a fact by itself."""
 
 _BESIDE = {"examples", "test", "tests", "third-party"}
@@ -69,45 +69,37 @@ def maker(
     *modules: str,
     stack: Iterable[str],
     packages: Mapping[str, Iterable[str]] = MappingProxyType({}),
-    without: Iterable[str] = JUDGES,
+    without: Iterable[str] = (),
 ) -> dict[str, Any]:
     """All that a result depends on besides its inputs, as facts of a cache's key.
 
     Parameters
     ----------
     *modules, without
-        Whose code makes it, and what of that only judges; see `closure`.
+        Whose code makes it, and what of that only judges besides what never counts; see `closure`.
     stack
-        Distributions whose version counts; see `versions`.
+        Distributions whose version counts.
     packages
         Parts of installed packages whose sources count; see `package_sources`.
     """
     sources = {name: package_sources(name, *parts) for name, parts in packages.items()}
-    ours = closure(*modules, without=without)
-    return {
-        "versions": versions(*stack),
-        "machine": machine(),
-        "sources": {**sources, "voxtral-parity": ours},
-    }
+    sources["voxtral-parity"] = closure(*modules, without=(*_JUDGES, *without))
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in stack:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return {"versions": versions, "machine": _machine(), "sources": sources}
 
 
 def closure(*modules: str, without: Iterable[str] = ()) -> dict[str, str]:
     """Digest of every module of ours that `modules` import, by its path in harness/.
 
     Imports inside functions count. A name that a package's front re-exports leads to the module
-    that defines it, not to all that the front imports.
-
-    Parameters
-    ----------
-    *modules
-        Dotted names, themselves included: ``"harness.export.lower"``.
-    without
-        Modules or packages that are not followed, because they only judge what is made.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        One of either is no module of ours: a key that names it would silently miss it.
+    that defines it, not to all that the front imports. Modules and packages in `without` are not
+    followed, because they only judge what is made. A name of either that is no module of ours is a
+    `ModuleNotFoundError`: a key would silently miss it.
     """
     return dict(_closure(modules, tuple(without)))
 
@@ -143,12 +135,9 @@ def _closure(modules: tuple[str, ...], without: tuple[str, ...]) -> dict[str, st
 def _modules() -> dict[str, str]:
     """Path of each module of ours, by its dotted name."""
     found = {}
-    for folder, _, names in os.walk(_ROOT):
-        package = ".".join(["harness", *Path(folder).relative_to(_ROOT).parts])
-        for name in names:
-            if name.endswith(".py"):
-                module = package if name == "__init__.py" else f"{package}.{name[:-3]}"
-                found[module] = os.path.join(folder, name)
+    for file in _ROOT.rglob("*.py"):
+        dotted = ".".join(["harness", *file.relative_to(_ROOT).with_suffix("").parts])
+        found[dotted.removesuffix(".__init__")] = str(file)
     return found
 
 
@@ -178,14 +167,8 @@ def package_sources(package: str, *parts: str) -> dict[str, str]:
     """Digest of each source (``.py``, ``.fbs``) below `parts` of an installed package.
 
     Content counts, whatever version the package says it is. Tests and examples below a part do
-    not, unless the part is itself one.
-
-    Parameters
-    ----------
-    package
-        ``"executorch"``, ``"torchao"``.
-    *parts
-        Folders or files, relative to the package; one that is missing is an `OSError`.
+    not, unless the part is itself one. A part is a folder or a file; a missing one is an
+    `OSError`.
     """
     root = package_directory(package)
     files: dict[str, bytes] = {}
@@ -201,27 +184,14 @@ def package_sources(package: str, *parts: str) -> dict[str, str]:
     return source_facts(files)
 
 
-def versions(*distributions: str) -> dict[str, str | None]:
-    """Version of Python and of each distribution; None where it is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in distributions:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def machine() -> dict[str, str]:
+def _machine() -> dict[str, str]:
     """What else a float result depends on: the processor, and the threads that share a sum.
 
     BLAS and oneDNN choose their kernels by the processor and are part of torch's and numpy's
     wheels, so that their versions are those of the wheels.
     """
-    if sys.platform == "linux":
-        processors = len(os.sched_getaffinity(0))
-    else:
-        processors = os.cpu_count() or 1
+    linux = sys.platform == "linux"
+    processors = len(os.sched_getaffinity(0)) if linux else os.cpu_count()
     settings = {name: os.environ[name] for name in _THREADS if name in os.environ}
     return {"processor": _processor(), "processors": str(processors), **settings}
 
@@ -232,10 +202,7 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
         found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
         flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-        wide = sorted(
-            {flag for flag in flags[1].split() if flag.startswith(("avx", "amx", "sve", "bf16"))}
-            if flags
-            else ()
-        )
+        listed = set(flags[1].split()) if flags else set()
+        wide = sorted(flag for flag in listed if flag.startswith(("avx", "amx", "sve", "bf16")))
         return " ".join([found[1] if found else platform.machine(), *wide])
     return f"{platform.machine()} {platform.processor()} {platform.mac_ver()[0]}".strip()

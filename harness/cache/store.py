@@ -19,16 +19,21 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from harness.cache import quota
 from harness.cache.facts import Facts, differences, key_of, nearest
 from harness.cache.locks import acquire, holding, release
 from harness.cache.quota import FACTS_FILE, Place, Record
+from harness.errors import MachineError
 from harness.files import replace_directory
 
-__all__ = ["Entry", "borrowed", "fetch", "find", "path_of", "release_all"]
+__all__ = ["Entry", "Recipe", "borrowed", "fetch", "find", "hold", "read_or_make", "release_all"]
+
+T = TypeVar("T")
 
 _FORMAT = 1
 """Part of every key; raise it when an entry's files mean something else."""
@@ -38,33 +43,50 @@ _held: dict[Path, int] = {}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One entry of the store.
+class Recipe:
+    """What an entry is, and all that it is made from.
 
     Attributes
     ----------
-    path
-        Its directory.
-    made
-        Whether this call made it.
+    kind, name
+        ``"artifacts"``, ``"model.pte"``: where it belongs and what it is.
+    facts
+        Everything that its bytes depend on, as JSON values; any change is another entry.
+    brief
+        The facts that a list should show, in a few words.
+    verb
+        What making it is called.
     """
+
+    kind: str
+    name: str
+    facts: Facts
+    brief: str = ""
+    verb: str = "making"
+
+    @cached_property
+    def place(self) -> Place:
+        """Where it is, or would be."""
+        key = key_of({"format": _FORMAT, "kind": self.kind, "name": self.name, "facts": self.facts})
+        return Place(self.kind, f"{re.sub(r'[^-+.0-9A-Za-z]', '_', self.name)}-{key}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Directory of an entry, and whether this call made it."""
 
     path: Path
     made: bool
 
 
 def fetch(
-    kind: str,
-    name: str,
-    facts: Facts,
+    recipe: Recipe,
     make: Callable[[Path], None],
     *,
-    brief: str = "",
     fresh: bool = False,
-    verb: tuple[str, str] = ("make", "making"),
     progress: Callable[[str], None] = lambda text: None,
 ) -> Entry:
-    """Find the entry made from `facts`, or make it; it is not evicted while this process lives.
+    """Find an entry, or make it; it is not evicted while this process lives.
 
     Of many processes that ask at once, one makes the entry and the others wait. An entry whose
     files are missing or of another size than recorded is made again. What a file *holds* is not
@@ -72,62 +94,67 @@ def fetch(
 
     Parameters
     ----------
-    kind, name
-        ``"artifacts"``, ``"model.pte"``: where it belongs and what it is.
-    facts
-        Everything that its bytes depend on, as JSON values; any change is another entry.
+    recipe
+        What it is made from.
     make
         Writes the entry's files into the directory that it is given.
-    brief
-        The facts that a list should show, in a few words.
     fresh
         Make it even if it is there.
-    verb
-        What making it is called, plain and in progress, for `progress`.
     progress
         Called with what is being done, the reason for a miss included.
     """
-    facts = _plain(facts)
-    place = _place(kind, name, facts)
-    _hold(place)
-    return _ensure(place, name, facts, make, brief, fresh, verb, progress)
-
-
-def find(kind: str, name: str, facts: Facts) -> Path | None:
-    """Directory of the entry that `fetch` would find; None if it would have to make it."""
-    place = _place(kind, name, _plain(facts))
-    _hold(place)
-    return place.path if _found(place) else None
-
-
-def path_of(kind: str, name: str, facts: Facts) -> Path:
-    """Directory of the entry that `fetch` would find or make; it may be gone at any time."""
-    return _place(kind, name, _plain(facts)).path
+    hold(recipe)
+    return _ensure(recipe, make, fresh, progress)
 
 
 @contextmanager
 def borrowed(
-    kind: str,
-    name: str,
-    facts: Facts,
+    recipe: Recipe,
     make: Callable[[Path], None],
     *,
-    brief: str = "",
     fresh: bool = False,
-    verb: tuple[str, str] = ("make", "making"),
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Entry]:
     """`fetch`, for the length of a block: for entries that are read once, or that are many."""
-    facts = _plain(facts)
-    place = _place(kind, name, facts)
-    with holding(place.use, shared=True):
-        yield _ensure(place, name, facts, make, brief, fresh, verb, progress)
+    with holding(recipe.place.lock("use"), shared=True):
+        yield _ensure(recipe, make, fresh, progress)
 
 
-def _hold(place: Place) -> None:
-    """Keep an entry from being evicted until this process ends."""
-    if place.use not in _held:
-        _held[place.use] = acquire(place.use, shared=True)
+def read_or_make(
+    recipe: Recipe,
+    make: Callable[[Path], None],
+    read: Callable[[Path], T | None],
+    *,
+    fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> T:
+    """What `read` finds in the directory of a `borrowed` entry; damaged (None), it is made again.
+
+    Raises
+    ------
+    MachineError
+        What has just been made cannot be read back.
+    """
+    for again in dict.fromkeys((fresh, True)):
+        with borrowed(recipe, make, fresh=again, progress=progress) as entry:
+            found = read(entry.path)
+        if found is not None:
+            return found
+    raise MachineError(f"{recipe.name} was made, and cannot be read back from {entry.path}")
+
+
+def find(recipe: Recipe) -> Path | None:
+    """Directory of the entry that `fetch` would find; None if it would have to make it."""
+    path = hold(recipe)
+    return path if _found(recipe.place) else None
+
+
+def hold(recipe: Recipe) -> Path:
+    """Keep an entry, made already or not, from being evicted until this process ends."""
+    lock = recipe.place.lock("use")
+    if lock not in _held:
+        _held[lock] = acquire(lock, shared=True)
+    return recipe.place.path
 
 
 def release_all() -> None:
@@ -136,43 +163,32 @@ def release_all() -> None:
         release(_held.popitem()[1])
 
 
-def _plain(facts: Facts) -> Facts:
-    """The facts as a file gives them back: tuples are lists."""
-    plain: Facts = json.loads(json.dumps(facts))
-    return plain
-
-
-def _place(kind: str, name: str, facts: Facts) -> Place:
-    key = key_of({"format": _FORMAT, "kind": kind, "name": name, "facts": facts})
-    return Place(quota.root(), kind, f"{re.sub(r'[^-+.0-9A-Za-z]', '_', name)}-{key}")
-
-
 def _ensure(
-    place: Place,
-    name: str,
-    facts: Facts,
-    make: Callable[[Path], None],
-    brief: str,
-    fresh: bool,
-    verb: tuple[str, str],
-    progress: Callable[[str], None],
+    recipe: Recipe, make: Callable[[Path], None], fresh: bool, progress: Callable[[str], None]
 ) -> Entry:
     quota.bound()  # a bad setting is answered before the work, not after it
+    place, what = recipe.place, f"{recipe.verb} {recipe.name}"
     if not fresh and _found(place):
         return Entry(place.path, made=False)
     with holding(
-        place.make, waiting=lambda: progress(f"waiting for another process to {verb[0]} {name}")
+        place.lock("make"), waiting=lambda: progress(f"waiting for another process that is {what}")
     ):
         if not fresh and _found(place):
             return Entry(place.path, made=False)
         fault = quota.fault(place.path)
         quota.sweep(place)
-        reason = _reason(place, name, facts, fault)
-        progress(f"{verb[1]} {name}: {reason}")
+        progress(f"{what}: {_reason(recipe, fault)}")
         with replace_directory(place.path) as scratch:
             make(scratch)
-            record = Record(name, brief, facts, _sizes(scratch), _now())
-            record.write(scratch / FACTS_FILE)
+            files = {
+                file.relative_to(scratch).as_posix(): file.stat().st_size
+                for file in sorted(scratch.rglob("*"))
+                if file.is_file()
+            }
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            record = Record(recipe.name, recipe.brief, recipe.facts, files, now)
+            text = json.dumps(asdict(record), indent=1, ensure_ascii=False)
+            (scratch / FACTS_FILE).write_text(text, "utf-8")
             if place.path.exists():
                 quota.set_aside(place)
         quota.sweep(place)
@@ -193,27 +209,15 @@ def _found(place: Place) -> bool:
     return True
 
 
-def _reason(place: Place, name: str, facts: Facts, fault: str | None) -> str:
+def _reason(recipe: Recipe, fault: str | None) -> str:
     """Why it must be made."""
     if fault is None:
         return "asked for afresh"
-    if place.path.exists():
+    if recipe.place.path.exists():
         return f"the cached one cannot be used, {fault}"
-    kept = sorted(quota.entries(place.kind), key=lambda entry: entry.used, reverse=True)
-    records = [entry.record for entry in kept if entry.record is not None]
-    closest = nearest(facts, [record.facts for record in records if record.name == name])
+    kept = sorted(quota.entries(recipe.kind), key=lambda entry: entry.used, reverse=True)
+    facts = json.loads(json.dumps(recipe.facts))  # as a file gives them back: tuples are lists
+    closest = nearest(facts, [e.record.facts for e in kept if e.record and e.name == recipe.name])
     if closest is None:
         return "none in the cache yet"
     return differences(closest, facts) or "made by another version of the cache"
-
-
-def _sizes(directory: Path) -> dict[str, int]:
-    return {
-        file.relative_to(directory).as_posix(): file.stat().st_size
-        for file in sorted(directory.rglob("*"))
-        if file.is_file()
-    }
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.cache import closure, fetch, remembered
+from harness.cache import Recipe, closure, fetch, remembered
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
@@ -195,12 +195,10 @@ def open_checkpoint(
 def _synthetic(name: str, progress: Callable[[str], None]) -> Path:
     preset, recipe = PRESETS[name], recipe_digest(PRESETS[name])
     folder = f"{name}-{recipe}"
+    sizes = f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}"
     entry = fetch(
-        "checkpoints",
-        name,
-        {"recipe": f"sha256:{recipe}"},
+        Recipe("checkpoints", name, {"recipe": f"sha256:{recipe}"}, sizes),
         lambda scratch: synthesize(preset, scratch / folder, progress),
-        brief=f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}",
         progress=progress,
     )
     return entry.path / folder

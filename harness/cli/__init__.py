@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import time
-from typing import Any
 
 __all__ = ["main"]
 
@@ -83,35 +82,27 @@ def _explain(error: BaseException) -> tuple[int, str | None]:
         error = unwritable
     if isinstance(error, (BrokenPipeError, SystemExit)):  # by which rich and typer hide it
         return 2, "standard output was closed before the end of what was to be said"
+    from harness.errors import HarnessError, in_a_sentence
+
     if hasattr(error, "show") and hasattr(error, "format_message"):
-        return 2, _usage(error)
-    return 2, _failure(error)
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands without one
+            error.show()
+            return 2, None
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+        return 2, in_a_sentence(HarnessError(error.format_message())).rstrip(".") + hint
+    import traceback
 
-
-def _usage(error: Any) -> str | None:
-    """A command line that cannot be parsed; an empty one of a group of commands gets its help."""
-    if type(error).__name__ == "NoArgsIsHelpError":
-        error.show()
-        return None
-    context = getattr(error, "ctx", None)
-    hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-    from harness.errors import HarnessError, in_a_sentence
-
-    return in_a_sentence(HarnessError(error.format_message())).rstrip(".") + hint
-
-
-def _failure(error: BaseException) -> str:
-    from harness.errors import HarnessError, in_a_sentence
-
-    sentence = in_a_sentence(error)
-    if not isinstance(error, (HarnessError, OSError, MemoryError, RecursionError)):
-        sentence = f"internal error at {_place(error)}: {sentence}"
     if os.environ.get("VOXTRAL_PARITY_TRACEBACK"):
-        import traceback
-
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
-    return sentence
+    if isinstance(error, (HarnessError, OSError, MemoryError, RecursionError)):
+        return 2, in_a_sentence(error)
+    home, place = os.path.dirname(os.path.dirname(__file__)), "an unknown place"
+    for frame in traceback.extract_tb(error.__traceback__):  # the last of them that is ours
+        if frame.filename.startswith(home + os.sep):
+            place = f"harness/{os.path.relpath(frame.filename, home)}:{frame.lineno}"
+    return 2, f"internal error at {place}: {in_a_sentence(error)}"
 
 
 def _write_failure(sentence: str, started: float) -> None:
@@ -124,18 +115,6 @@ def _write_failure(sentence: str, started: float) -> None:
             from harness.cli.console import write_failure
 
             write_failure(Path(value if equals else following), sentence, started)
-
-
-def _place(error: BaseException) -> str:
-    """The line of ours that an exception came through last."""
-    home, where = os.path.dirname(os.path.dirname(__file__)), "an unknown place"
-    trace = error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if file.startswith(home + os.sep):
-            where = f"harness/{os.path.relpath(file, home)}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return where
 
 
 def _say(sentence: str) -> None:

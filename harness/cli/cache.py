@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,34 +26,26 @@ def show(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     kept = quota.entries()
-    groups: dict[tuple[str, str], list[quota.KeptEntry]] = {}
+    groups = defaultdict(list)
     for entry in kept:
         brief = entry.record.brief if entry.record else "damaged, will not be used"
-        groups.setdefault((entry.place.kind, brief), []).append(entry)
+        groups[entry.place.kind, brief].append(entry)
     table = Table("kind", "name", "size", "last used", "made from")
     table.columns[2].justify = "right"
     for (kind, brief), group in sorted(groups.items()):
-        names = sorted({entry.name for entry in group})
-        table.add_row(
-            kind,
-            escape(names[0] if len(names) == 1 else f"{len(group)} entries"),
-            quota.in_words(sum(entry.bytes for entry in group)),
-            "in use"
-            if any(entry.in_use for entry in group)
-            else _moment(max(entry.used for entry in group)),
-            escape(brief),
-        )
+        names = {entry.name for entry in group}
+        name = group[0].name if len(names) == 1 else f"{len(group)} entries"
+        last = datetime.datetime.fromtimestamp(max(entry.used for entry in group))
+        used = "in use" if any(entry.in_use for entry in group) else f"{last:%Y-%m-%d %H:%M}"
+        size = decimal(sum(entry.bytes for entry in group))
+        table.add_row(kind, escape(name), size, used, escape(brief))
     console = stdout()
     if kept:
         console.print(table)
     total = sum(entry.bytes for entry in kept)
     count = "1 entry" if len(kept) == 1 else f"{len(kept)} entries"
-    console.print(
-        f"{count}, {quota.in_words(total)} of {quota.in_words(quota.bound())} "
-        f"($VOXTRAL_PARITY_CACHE_BYTES): {quota.root()}",
-        soft_wrap=True,
-        markup=False,
-    )
+    held = f"{count}, {decimal(total)} of {decimal(quota.bound())} ($VOXTRAL_PARITY_CACHE_BYTES)"
+    console.print(f"{held}: {quota.root()}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -69,7 +63,7 @@ def clear(
         raise InputError(f"kind must be one of {_listed(kinds)} (got {kind!r})")
     deleted, kept = quota.clear(kind)
     freed = sum(entry.bytes for entry in deleted)
-    typer.echo(f"deleted {len(deleted)}, {quota.in_words(freed)}")
+    typer.echo(f"deleted {len(deleted)}, {decimal(freed)}")
     if kept:
         names = ", ".join(sorted({entry.name for entry in kept}))
         raise HarnessError(
@@ -80,7 +74,3 @@ def clear(
 
 def _listed(kinds: list[str]) -> str:
     return ", ".join(kinds) or "none: the cache is empty"
-
-
-def _moment(seconds: float) -> str:
-    return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"

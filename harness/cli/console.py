@@ -16,14 +16,7 @@ from rich.console import Console
 from harness.errors import HarnessError, InputError
 from harness.memory import peak_memory
 
-__all__ = [
-    "command_line",
-    "progress",
-    "raw_stdout",
-    "stderr",
-    "stdout",
-    "write_failure",
-]
+__all__ = ["command_line", "progress", "raw_stdout", "stderr", "stdout", "write_failure"]
 
 LOG_WIDTH = 140
 
@@ -37,14 +30,10 @@ def progress() -> Iterator[Callable[[str], None]]:
         with console.status("starting") as status:
             yield lambda text: status.update(text)
     else:
-        yield _line
+        yield lambda text: stderr(f"· {text}")
     peak = peak_memory()
     held = "" if peak is None else f", at most {peak / 1e9:.2f} GB of memory"
-    _line(f"took {time.monotonic() - started:.1f} s{held}")
-
-
-def _line(text: str) -> None:
-    print(f"· {text}", file=sys.stderr, flush=True)
+    stderr(f"· took {time.monotonic() - started:.1f} s{held}")
 
 
 def write_failure(json: Path, reason: str, started: float) -> None:
@@ -75,12 +64,8 @@ def write_failure(json: Path, reason: str, started: float) -> None:
 def raw_stdout() -> Iterator[Callable[[bytes], None]]:
     """Keep standard output for bytes alone: what else is printed meanwhile goes to stderr.
 
-    Native libraries print too, so the descriptor itself is moved.
-
-    Raises
-    ------
-    InputError
-        Whoever reads standard output went away.
+    Native libraries print too, so the descriptor itself is moved. A write raises `InputError` when
+    whoever reads standard output went away.
     """
     sys.stdout.flush()
     own = os.dup(1)

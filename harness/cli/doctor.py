@@ -17,6 +17,7 @@ from pathlib import Path
 import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
@@ -61,7 +62,7 @@ def doctor() -> None:
     from harness.export.corrections import CORRECTIONS
 
     console = stdout()
-    findings = [*_versions(), *_executors(), *_recognisers(), *_cache(), *_memory()]
+    findings = [*_versions(), _embedded_mlx(), *_executors(), *_recognisers(), *_cache(), _memory()]
     table = Table("", "what", "found", "what to do")
     for finding in findings:
         cells = (finding.state, finding.subject, finding.found, finding.advice)
@@ -80,31 +81,27 @@ def doctor() -> None:
 
 
 def _versions() -> Iterator[_Finding]:
-    """Python and the export stack, against what pyproject.toml asks for and the lock."""
+    """The export stack, against what pyproject.toml asks for and the lock."""
     yield _Finding("python", f"{platform.python_version()} on {platform.platform()}")
-    locked = {pin.name: str(pin.specifier).removeprefix("==") for pin in _locked()}
-    for wanted in _wanted():
+    wanted, locked = _pins()
+    for pin in wanted:
         try:
-            installed = metadata.version(wanted.name)
+            installed = metadata.version(pin.name)
         except metadata.PackageNotFoundError:
-            yield _Finding(
-                wanted.name, "missing", _State.BAD, "install it: python -m pip install -e ."
-            )
+            advice = "install it: python -m pip install -e ."
+            yield _Finding(pin.name, "missing", _State.BAD, advice)
             continue
-        found = f"{installed} (pinned {wanted.specifier})"
-        exact = locked.get(canonicalize_name(wanted.name))
-        if not wanted.specifier.contains(installed, prereleases=True):
-            advice = f"install {wanted.name}{wanted.specifier}, the version that was proven"
-            yield _Finding(wanted.name, found, _State.BAD, advice)
+        exact, state, advice = locked.get(canonicalize_name(pin.name)), _State.GOOD, ""
+        if not pin.specifier.contains(installed, prereleases=True):
+            state = _State.BAD
+            advice = f"install {pin.name}{pin.specifier}, the version that was proven"
         elif exact is not None and installed.partition("+")[0] != exact:
+            state = _State.LESS
             advice = f"constraints.txt has {exact}: python -m pip install -c constraints.txt -e ."
-            yield _Finding(wanted.name, found, _State.LESS, advice)
-        else:
-            yield _Finding(wanted.name, found)
-    yield from _embedded_mlx()
+        yield _Finding(pin.name, f"{installed} (pinned {pin.specifier})", state, advice)
 
 
-def _embedded_mlx() -> Iterator[_Finding]:
+def _embedded_mlx() -> _Finding:
     """MLX of the native runtime, beside that of the portable executor."""
     from harness.upstream import MACOS_WHEELS, embedded_mlx
 
@@ -113,117 +110,91 @@ def _embedded_mlx() -> Iterator[_Finding]:
         inside, portable = embedded_mlx(), metadata.version("mlx")
         executorch = metadata.version("executorch")
     except (HarnessError, metadata.PackageNotFoundError) as error:
-        yield _Finding(subject, str(error), _State.LESS, "reinstall executorch and mlx")
-        return
+        return _Finding(subject, str(error), _State.LESS, "reinstall executorch and mlx")
     known = inside or MACOS_WHEELS.get(executorch)
     if known is None:
         advice = f"record the MLX of executorch {executorch} in harness/upstream.py"
-        yield _Finding(subject, "unknown", _State.LESS, advice)
-        return
+        return _Finding(subject, "unknown", _State.LESS, advice)
     found = known if inside else f"{known} in the macOS wheel; this one has no MLX backend"
     if known == portable:
-        yield _Finding(subject, found)
-    else:
-        yield _Finding(subject, found, _State.LESS, f"install mlx=={known}, so that both agree")
+        return _Finding(subject, found)
+    return _Finding(subject, found, _State.LESS, f"install mlx=={known}, so that both agree")
 
 
 def _executors() -> Iterator[_Finding]:
     from harness.runtime.select import availability
 
+    advice = {
+        "native": "use --executor portable here, and Apple Silicon for native",
+        "portable": "reinstall mlx",
+        "xnnpack": "reinstall executorch to use --triangulate",
+    }
     for name, reason in availability().items():
+        subject, state = f"executor {name}", _State.BAD if name == "portable" else _State.LESS
         if reason is None:
-            yield _Finding(f"executor {name}", "can run")
+            yield _Finding(subject, "can run")
         else:
-            state = _State.BAD if name == "portable" else _State.LESS
-            advice = {
-                "native": "use --executor portable here, and Apple Silicon for native",
-                "portable": "reinstall mlx",
-                "xnnpack": "reinstall executorch to use --triangulate",
-            }[name]
-            yield _Finding(f"executor {name}", reason, state, advice)
+            yield _Finding(subject, reason, state, advice[name])
 
 
 def _recognisers() -> Iterator[_Finding]:
-    here = {
-        "apple": sys.platform == "darwin",
-        "pocketsphinx": importlib.util.find_spec("pocketsphinx") is not None,
-        "whisper": any(map(importlib.util.find_spec, ("mlx_whisper", "whisper"))),
-    }
-    advice = {
-        "apple": "needs macOS; use --asr pocketsphinx elsewhere",
-        "pocketsphinx": "install it: python -m pip install 'voxtral-parity[asr]'",
-        "whisper": "install mlx-whisper on Apple Silicon, openai-whisper elsewhere",
-    }
-    for name, present in here.items():
+    installed = importlib.util.find_spec
+    advice = "install it: python -m pip install 'voxtral-parity[asr]'"
+    whisper = "install mlx-whisper on Apple Silicon, openai-whisper elsewhere"
+    for name, present, otherwise in (
+        ("apple", sys.platform == "darwin", "needs macOS; use --asr pocketsphinx elsewhere"),
+        ("pocketsphinx", installed("pocketsphinx"), advice),
+        ("whisper", installed("mlx_whisper") or installed("whisper"), whisper),
+    ):
         if present:
             yield _Finding(f"--asr {name}", "can listen")
         else:
-            yield _Finding(f"--asr {name}", "not here", _State.LESS, advice[name])
+            yield _Finding(f"--asr {name}", "not here", _State.LESS, otherwise)
 
 
 def _cache() -> Iterator[_Finding]:
     """Whether it can be written, what it holds and what is free on its disk."""
-    from harness.cache import bound, quota
-    from harness.files import cache_dir, replace_file
+    from harness.cache import bound, entries
+    from harness.files import cache_dir, check_directory
 
     try:
         root, limit = cache_dir(), bound()
-        probe = root / f"doctor-{os.getpid()}"
-        with replace_file(probe) as scratch:
-            scratch.write_bytes(bytes(1 << 16))
-        probe.unlink()
-        held, free = sum(entry.bytes for entry in quota.entries()), shutil.disk_usage(root).free
+        check_directory(root)
+        held, free = sum(entry.bytes for entry in entries()), shutil.disk_usage(root).free
     except (HarnessError, OSError) as error:
         advice = "set VOXTRAL_PARITY_CACHE to a directory that can be written"
         yield _Finding("cache", str(error), _State.BAD, advice)
         return
-    yield _Finding(
-        "cache", f"{root}: {quota.in_words(held)} of {quota.in_words(limit)}, can be written"
-    )
+    yield _Finding("cache", f"{root}: {decimal(held)} of {decimal(limit)}, can be written")
+    state, advice = _State.GOOD, ""
     if free < _NEEDED_DISK:
-        advice = "free some, or move the cache by VOXTRAL_PARITY_CACHE"
-        yield _Finding("disk of the cache", f"{quota.in_words(free)} free", _State.BAD, advice)
-    else:
-        yield _Finding("disk of the cache", f"{quota.in_words(free)} free")
+        state, advice = _State.BAD, "free some, or move the cache by VOXTRAL_PARITY_CACHE"
+    yield _Finding("disk of the cache", f"{decimal(free)} free", state, advice)
 
 
-def _memory() -> Iterator[_Finding]:
+def _memory() -> _Finding:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        yield _Finding("memory", "unknown", _State.LESS, "the main job needs 2 GB")
-        return
+        return _Finding("memory", "unknown", _State.LESS, "the main job needs 2 GB")
     found = f"{total / 1e9:.0f} GB, {os.cpu_count()} cores"
     if total < _NEEDED_MEMORY:
-        yield _Finding("memory", found, _State.BAD, "the main job needs 2 GB")
-    elif total < 24e9:
-        yield _Finding("memory", found, _State.LESS, "--checkpoint full needs 24 GB")
-    else:
-        yield _Finding("memory", found)
+        return _Finding("memory", found, _State.BAD, "the main job needs 2 GB")
+    if total < 24e9:
+        return _Finding("memory", found, _State.LESS, "--checkpoint full needs 24 GB")
+    return _Finding("memory", found)
 
 
-def _checkout() -> Path | None:
-    """Directory of the source checkout that this package is in, if it is in one."""
-    root = Path(harness.__file__).resolve().parents[1]
-    return root if (root / "pyproject.toml").is_file() else None
-
-
-def _wanted() -> list[Requirement]:
-    """The pins of the export stack."""
-    root = _checkout()
-    if root is None:
-        lines = metadata.requires("voxtral-parity") or []
-    else:
-        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-        lines = project["project"]["dependencies"]
-    return [pin for pin in map(Requirement, lines) if canonicalize_name(pin.name) in _STACK]
-
-
-def _locked() -> list[Requirement]:
-    """The lock's pins that hold on this platform; none outside a checkout."""
-    root = _checkout()
-    if root is None or not (root / "constraints.txt").is_file():
-        return []
-    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
+def _pins() -> tuple[list[Requirement], dict[str, str]]:
+    """The pins of the export stack, and the lock's versions for this platform, in a checkout."""
+    project = Path(harness.__file__).resolve().parents[1] / "pyproject.toml"
+    lock = project.with_name("constraints.txt")
+    lines, locked = metadata.requires("voxtral-parity") or [], list[Requirement]()
+    if project.is_file():
+        lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+        if lock.is_file():
+            text = lock.read_text(encoding="utf-8").splitlines()
+            locked = [Requirement(line) for line in text if line and not line.startswith("#")]
+    wanted = [pin for pin in map(Requirement, lines) if canonicalize_name(pin.name) in _STACK]
+    here = [pin for pin in locked if pin.marker is None or pin.marker.evaluate()]
+    return wanted, {pin.name: str(pin.specifier).removeprefix("==") for pin in here}

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.console import progress
+from harness.cli.options import QEmbeddingGroupOption, QLinearGroupOption, ScopeOption, option
 
 __all__ = ["export"]
 
@@ -17,59 +18,51 @@ _Text = str | None
 _Whole = int | None
 
 
-def _option(name: str, metavar: str, text: str) -> object:
-    return typer.Option(name, metavar=metavar, help=text)
-
-
 def export(
     checkpoint: Annotated[
         str,
         typer.Option("--model-path", "--checkpoint", metavar="DIR|PRESET", help="Which weights."),
     ] = "tiny",
-    backend: Annotated[str, _option("--backend", "B", "mlx, xnnpack or portable.")] = "mlx",
-    dtype: Annotated[_Text, _option("--dtype", "T", "fp32, the default, or bf16.")] = None,
+    backend: Annotated[str, option("--backend", "B", "mlx, xnnpack or portable.")] = "mlx",
+    dtype: Annotated[_Text, option("--dtype", "T", "fp32, the default, or bf16.")] = None,
     precision: Annotated[
-        _Text, _option("--precision", "P", "fp32, bf16 or bf16-4w8w: --dtype and all --q….")
+        _Text, option("--precision", "P", "fp32, bf16 or bf16-4w8w: --dtype and all --q….")
     ] = None,
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", metavar="DIR", help="Where the files go.")
-    ] = Path("voxtral_tts_exports"),
-    export_target: Annotated[
-        str, _option("--export-target", "WHICH", "all, model or codec.")
-    ] = "all",
+    output_dir: Annotated[Path, option("--output-dir", "DIR", "Where the files go.")] = Path(
+        "voxtral_tts_exports"
+    ),
+    export_target: Annotated[str, option("--export-target", "WHICH", "all, model or codec.")] = (
+        "all"
+    ),
     max_seq_len: Annotated[
-        _Whole, typer.Option(min=1, help="Positions of the KV cache; a checkpoint's: 4096.")
+        _Whole,
+        option("--max-seq-len", "N", "Positions of the KV cache; a checkpoint's: 4096.", min=1),
     ] = None,
     max_codec_frames: Annotated[
-        _Whole, typer.Option(min=1, help="Frames of one codec call; a checkpoint's: 256.")
+        _Whole,
+        option("--max-codec-frames", "N", "Frames of one codec call; a checkpoint's: 256.", min=1),
     ] = None,
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Tell the runner to decode in chunks.")
     ] = False,
     qlinear: Annotated[
-        _Text, _option("--qlinear", "Q", "4w, 8w; not for MLX: 8da4w, 8da8w.")
+        _Text, option("--qlinear", "Q", "4w, 8w; not for MLX: 8da4w, 8da8w.")
     ] = None,
-    qlinear_group_size: Annotated[
-        _Whole, typer.Option(min=0, help="Weights that share a scale.")
-    ] = None,
+    qlinear_group_size: QLinearGroupOption = None,
     qlinear_packing_format: Annotated[
-        _Text, _option("--qlinear-packing-format", "F", "torchao's packing of 4w.")
+        _Text, option("--qlinear-packing-format", "F", "torchao's packing of 4w.")
     ] = None,
-    decoder_qlinear_scope: Annotated[
-        _Text, _option("--decoder-qlinear-scope", "S", "all, attention, feed_forward or none.")
-    ] = None,
+    decoder_qlinear_scope: ScopeOption = None,
     qlinear_codec: Annotated[
-        _Text, _option("--qlinear-codec", "Q", "4w or 8w; not for MLX.")
+        _Text, option("--qlinear-codec", "Q", "4w or 8w; not for MLX.")
     ] = None,
     qlinear_codec_group_size: Annotated[
-        _Whole, typer.Option(min=0, help="The same for the codec.")
+        _Whole, option("--qlinear-codec-group-size", "N", "The same for the codec.", min=0)
     ] = None,
     qembedding: Annotated[
-        _Text, _option("--qembedding", "Q", "4w or 8w; XNNPACK leaves it out.")
+        _Text, option("--qembedding", "Q", "4w or 8w; XNNPACK leaves it out.")
     ] = None,
-    qembedding_group_size: Annotated[
-        _Whole, typer.Option(min=0, help="The same for embeddings.")
-    ] = None,
+    qembedding_group_size: QEmbeddingGroupOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
     verify: Annotated[
         bool,
@@ -121,18 +114,20 @@ def export(
     if verify:
         # Of options given twice the last counts. The directory spares the empty cache a synthesis,
         # and hides the preset's name, from which its usual sizes follow.
-        same = ["--checkpoint", str(opened.directory)]
-        same += ["--max-seq-len", str(plan.sizes.max_seq_len)]
-        same += ["--max-codec-frames", str(plan.sizes.max_codec_frames)]
-        _verify(same, output_dir, [artifact.name for artifact in made])
+        same = {
+            "--checkpoint": opened.directory,
+            "--max-seq-len": plan.sizes.max_seq_len,
+            "--max-codec-frames": plan.sizes.max_codec_frames,
+        }
+        arguments = [word for word in sys.argv[1:] if word not in ("--verify", "--fresh")]
+        arguments += [str(word) for pair in same.items() for word in pair]
+        _verify(arguments, output_dir, [artifact.name for artifact in made])
 
 
-def _verify(same: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:
+def _verify(arguments: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:
     """Export again with the same options, from the same weights, and compare the files."""
     from harness.parity.repeat import compare_exports, exported_again
 
-    arguments = [argument for argument in sys.argv[1:] if argument not in ("--verify", "--fresh")]
-    arguments += same
     with progress() as say:
         say("exporting again, in a process of its own")
         with exported_again(arguments) as again:

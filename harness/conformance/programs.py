@@ -14,13 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.cache import digest_of, fetch, find, maker
+from harness.cache import Recipe, digest_of, fetch, find, maker
 from harness.conformance.cases import Case
 from harness.conformance.trial import FILES, Mode
 
 __all__ = ["keep", "kept"]
 
-_KIND = "conformance"
 _STACK = ("torch", "executorch", "torchao", "transformers", "gguf")
 _UPSTREAM = (
     "exir",
@@ -40,7 +39,7 @@ _RUNNING = ("harness.compare", "harness.pte", "harness.runtime")
 
 def kept(group: Sequence[Case], mode: Mode) -> Path | None:
     """Where the lowered programs of a whole class are, if they are; a folder by each index."""
-    return find(_KIND, _name(group), _facts(group, mode))
+    return find(_recipe(group, mode))
 
 
 def keep(group: Sequence[Case], mode: Mode, folders: Mapping[Case, Path]) -> None:
@@ -55,12 +54,13 @@ def keep(group: Sequence[Case], mode: Mode, folders: Mapping[Case, Path]) -> Non
             for name in FILES:
                 shutil.move(folders[case] / name, target / name)
 
+    fetch(_recipe(group, mode), move, fresh=True)
+
+
+def _recipe(group: Sequence[Case], mode: Mode) -> Recipe:
     brief = f"{len(group)} programs, {'corrected' if mode.corrected else 'stock'} lowering"
-    fetch(_KIND, _name(group), _facts(group, mode), move, brief=brief, fresh=True)
-
-
-def _name(group: Sequence[Case]) -> str:
-    return f"{group[0].suite}.{group[0].group}"
+    name = f"{group[0].suite}.{group[0].group}"
+    return Recipe("conformance", name, _facts(group, mode), brief)
 
 
 def _facts(group: Sequence[Case], mode: Mode) -> dict[str, Any]:

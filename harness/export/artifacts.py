@@ -13,14 +13,13 @@ from subprocess import SubprocessError
 from typing import Any
 
 import harness
-from harness.cache import Entry, fetch, maker
-from harness.errors import HarnessError, InputError
+from harness.cache import Recipe, hold, maker, read_or_make
+from harness.errors import HarnessError, InputError, one_of
 from harness.export.quantization import KernelQuantization
 from harness.files import file_digest, read_json
-from harness.methods import METHODS, MODEL, Dimensions
+from harness.methods import METHODS, MODEL, Dimensions, Method
 from harness.methods.precision import FP32, Precision
-from harness.reference.kept_layers import QUANTIZERS
-from harness.upstream import quiet
+from harness.upstream import parts, quiet
 
 __all__ = [
     "BACKENDS",
@@ -28,6 +27,7 @@ __all__ = [
     "LOWERED_BY",
     "STACK",
     "Artifact",
+    "ExportInputs",
     "ExportOptions",
     "export_artifact",
     "given_artifact",
@@ -60,8 +60,6 @@ _MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError)
 
 _NO_MEMORY = re.compile("can't allocate memory|not enough memory|No space left on device")
 """What torch and safetensors say of the machine in a `RuntimeError`."""
-
-_MAKERS = ("harness.export.artifacts", "harness.checkpoint.loading")
 
 BACKENDS = ("mlx", "xnnpack", "portable")
 """What a program is lowered to; ``portable`` are ExecuTorch's portable CPU kernels."""
@@ -96,8 +94,7 @@ class ExportOptions:
     kernels: KernelQuantization | None = None
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise InputError(f"backend must be one of {', '.join(BACKENDS)} (got {self.backend!r})")
+        one_of("backend", self.backend, BACKENDS)
         if self.backend == "mlx":
             self.precision.check_for_mlx()
         # Only what is unusual is looked up, since the look-up needs torch.
@@ -138,73 +135,94 @@ class Artifact:
     failures: Mapping[str, str]
 
 
-def export_artifact(
-    name: str,
-    model: Callable[[], Any],
-    sizes: Dimensions,
-    options: ExportOptions,
-    *,
-    weights: str,
-    voice: Path | None,
-    fresh: bool = False,
-    progress: Callable[[str], None] = lambda text: None,
-) -> Artifact:
-    """Export one artifact, or find it in the cache.
+@dataclass(frozen=True)
+class ExportInputs:
+    """All that one file is exported from.
 
-    Parameters
+    Attributes
     ----------
     name
         ``"model.pte"`` or ``"codec_decoder.pte"``.
-    model
-        Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len`` and quantised as
-        the options say; asked only where something must be exported.
     sizes
         Dimensions of the export.
     options
         How to export.
     weights
-        Digest of the checkpoint; part of the cache key.
+        Digest of the checkpoint.
     voice
         Embedding of the default voice, whose rows are a metadata method of `model.pte`; None: none.
-    fresh
-        Export again even if the cache has it.
-    progress
-        Called with what is being done.
     """
 
-    def entry_of(fresh: bool) -> Entry:
-        return fetch(
-            "artifacts",
-            name,
-            _facts(name, sizes, options, weights, voice),
-            lambda scratch: _export(scratch, name, model(), sizes, options, voice),
-            brief=f"{options.precision.name} on {options.backend}, "
-            f"max_seq_len {sizes.max_seq_len}, max_codec_frames {sizes.max_codec_frames}, "
-            f"weights {weights[:12]}"
-            + "".join(f", without {correction}" for correction in options.without),
-            fresh=fresh,
-            verb=("export", "exporting"),
-            progress=progress,
-        )
+    name: str
+    sizes: Dimensions
+    options: ExportOptions
+    weights: str
+    voice: Path | None
 
-    entry = entry_of(fresh)
-    about = _about(entry.path)
-    if about is None:
-        entry = entry_of(fresh=True)
-        about = _about(entry.path)
-    assert about is not None
-    origin = "exported" if entry.made else "cached"
-    return Artifact(name=name, path=entry.path / name, origin=origin, **about)
+    @property
+    def methods(self) -> list[Method]:
+        """Those in the file."""
+        return [method for method in METHODS if method.artifact == self.name]
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that changes the bytes: weights, sizes, options, versions and sources."""
+        sizes, options = self.sizes, self.options
+        voice = self.voice if self.name == MODEL else None
+        quantized = options.precision.quantized or options.kernels is not None
+        facts = {
+            "weights": f"sha256:{self.weights}",
+            "voice": f"sha256:{file_digest(voice)}" if voice else None,
+            "sizes": asdict(sizes),
+            "options": asdict(options),
+            "methods": [[method.name, method.entry] for method in self.methods],
+            **maker(
+                "harness.export.artifacts",
+                "harness.checkpoint.loading",
+                *(("harness.reference.quantize",) if quantized else ()),
+                stack=STACK,
+                packages=parts(*LOWERED, *LOWERED_BY.get(options.backend, ()), quantized=quantized),
+            ),
+        }
+        brief = (
+            f"{options.precision.name} on {options.backend}, max_seq_len {sizes.max_seq_len}, "
+            f"max_codec_frames {sizes.max_codec_frames}, weights {self.weights[:12]}"
+            + "".join(f", without {correction}" for correction in options.without)
+        )
+        return Recipe("artifacts", self.name, facts, brief, "exporting")
+
+
+def export_artifact(
+    inputs: ExportInputs,
+    model: Callable[[], Any],
+    *,
+    fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Artifact:
+    """Export one artifact, or find it in the cache, where it then stays for this process.
+
+    Parameters
+    ----------
+    inputs, fresh, progress
+        What from; whether to export even if the cache has it; called with what is being done.
+    model
+        Gives upstream's ``VoxtralTTSModel``, loaded with ``sizes.max_seq_len`` and quantised as
+        the options say; asked only where something must be exported.
+    """
+    recipe, origin = inputs.recipe, "cached"
+
+    def make(scratch: Path) -> None:
+        nonlocal origin
+        _export(scratch, inputs, model())
+        origin = "exported"
+
+    path = hold(recipe) / inputs.name
+    about = read_or_make(recipe, make, _about, fresh=fresh, progress=progress)
+    return Artifact(name=inputs.name, path=path, origin=origin, **about)
 
 
 def given_path(directory: Path, name: str) -> Path:
-    """Where an artifact lies that somebody else exported.
-
-    Raises
-    ------
-    InputError
-        `directory` has no file `name`.
-    """
+    """Where an artifact lies that somebody else exported; where it is missing, an `InputError`."""
     path = directory / name
     if not path.is_file():
         raise InputError(
@@ -220,14 +238,7 @@ def given_artifact(directory: Path, name: str) -> Artifact:
     return Artifact(name, path, path.stat().st_size, file_digest(path), 0.0, "given", {})
 
 
-def _export(
-    directory: Path,
-    name: str,
-    model: Any,
-    sizes: Dimensions,
-    options: ExportOptions,
-    voice: Path | None,
-) -> None:
+def _export(directory: Path, inputs: ExportInputs, model: Any) -> None:
     from executorch.examples.models.voxtral_tts.voice import load_voice_embedding_tensor
 
     from harness.export.kernels import KERNEL_PROGRAMS, dequantized_copy, lower_to_kernels
@@ -235,49 +246,49 @@ def _export(
     from harness.export.programs import PROGRAMS, codec_metadata, model_metadata
 
     started = time.perf_counter()
-    methods = [method for method in METHODS if method.artifact == name]
+    file, methods = directory / inputs.name, inputs.methods
+    sizes, options, voice = inputs.sizes, inputs.options, inputs.voice
     trace = PROGRAMS
     if options.backend != "mlx":
         trace = KERNEL_PROGRAMS
         # Upstream's flags are lowered as upstream lowers them, whatever comes of it.
         model = model if options.kernels else dequantized_copy(model)
-    if name != MODEL:
+    if inputs.name != MODEL:
         metadata = codec_metadata(model, sizes)
     else:
         rows = 0 if voice is None else len(load_voice_embedding_tensor(voice, dim=sizes.dim))
         metadata = model_metadata(model, sizes, voice_embed_len=rows, streaming=options.streaming)
 
-    def lower(chosen: Iterable[Any]) -> None:
+    def lower(chosen: Iterable[Method]) -> None:
         with quiet():
             programs = {}
             for method in chosen:
                 extra = {"form": options.codec_form} if method.name == "codec" else {}
                 programs[method.entry] = trace[method.name](model, sizes, **extra)
         if options.backend == "mlx":
-            lower_to_mlx(programs, metadata, directory / name, without=options.without)
+            lower_to_mlx(programs, metadata, file, without=options.without)
         else:
-            lower_to_kernels(programs, metadata, directory / name, options.backend)
+            lower_to_kernels(programs, metadata, file, options.backend)
+
+    def refusal(*chosen: Method) -> Exception | None:
+        try:
+            lower(chosen)
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            return error
+        return None
 
     failures: dict[str, str] = {}
-    try:
-        lower(methods)
-    except Exception as error:
-        if not _is_refusal(error):
-            raise
+    if together := refusal(*methods):
         # Which of them cannot be lowered? Each alone says so; the others are still judged.
         for method in methods:
-            try:
-                lower([method])
-            except Exception as alone:
-                if not _is_refusal(alone):
-                    raise
+            if alone := refusal(method):
                 failures[method.name] = f"{type(alone).__name__}: {alone}".strip()
-        sound = [method for method in methods if method.name not in failures]
-        if len(sound) == len(methods):
-            raise
-        if sound:
+        if not failures:
+            raise together
+        if sound := [method for method in methods if method.name not in failures]:
             lower(sound)
-    file = directory / name
     about = {
         "bytes": file.stat().st_size if file.exists() else 0,
         "sha256": file_digest(file) if file.exists() else "",
@@ -294,8 +305,8 @@ def _about(entry: Path) -> dict[str, Any] | None:
         about = read_json(entry / _ABOUT, _ABOUT)
     except HarnessError:
         return None
-    whole = isinstance(about, dict) and about.keys() == kinds.keys()
-    return about if whole and all(isinstance(about[n], kinds[n]) for n in kinds) else None
+    whole = isinstance(about, dict) and {name: type(about[name]) for name in about} == kinds
+    return about if whole else None
 
 
 def _is_refusal(error: BaseException) -> bool:
@@ -315,27 +326,3 @@ def _is_refusal(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     by_us = bool(frames) and Path(frames[-1].filename).is_relative_to(_OURS)
     return not (by_us and isinstance(error, _MISTAKES))
-
-
-def _facts(
-    name: str, sizes: Dimensions, options: ExportOptions, weights: str, voice: Path | None
-) -> dict[str, Any]:
-    """Everything that changes the bytes: weights, sizes, options, versions and sources."""
-    quantized = options.precision.quantized or options.kernels is not None
-    executorch = (*LOWERED, *LOWERED_BY.get(options.backend, ()))
-    packages: dict[str, tuple[str, ...]] = {"executorch": executorch}
-    if quantized:
-        packages = {**QUANTIZERS, "executorch": (*executorch, *QUANTIZERS["executorch"])}
-    return {
-        "weights": f"sha256:{weights}",
-        "voice": f"sha256:{file_digest(voice)}" if name == MODEL and voice else None,
-        "sizes": asdict(sizes),
-        "options": asdict(options),
-        "methods": [[m.name, m.entry] for m in METHODS if m.artifact == name],
-        **maker(
-            *_MAKERS,
-            *(("harness.reference.quantize",) if quantized else ()),
-            stack=STACK,
-            packages=packages,
-        ),
-    }

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.checkpoint import Checkpoint
-from harness.errors import ExecutionError, InputError
-from harness.export.artifacts import BACKENDS, Artifact, ExportOptions, export_artifact
+from harness.errors import ExecutionError, InputError, one_of
+from harness.export.artifacts import (
+    Artifact,
+    ExportInputs,
+    ExportOptions,
+    export_artifact,
+)
 from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.files import check_directory, check_targets, replace_file
 from harness.methods import CODEC, MODEL, Dimensions
-from harness.methods.precision import FP32, SCOPES, Precision, parse_precision
+from harness.methods.precision import SCOPES, Precision, parse_precision
 from harness.pte.names import names_file
 from harness.upstream import quiet
 
@@ -32,55 +37,18 @@ class ExportFlags:
 
     Attributes
     ----------
-    backend
-        ``"mlx"``, ``"xnnpack"`` or ``"portable"``.
-    precision
-        Floating-point type and quantisation.
+    options
+        How both files are exported, as far as each can be.
     target
         One of `TARGETS`.
-    streaming
-        Whether the runner should decode in chunks.
-    kernels
-        The quantisation that only the other backends can have.
     ignored
-        Flags that upstream's exporter takes and makes nothing of, because what they would
-        shape is not quantised. MLX exports refuse them instead.
-
-    Raises
-    ------
-    InputError
-        A flag is none of its values, or the backend cannot do it.
+        Flags that upstream's exporter accepts without effect, because what they shape is not
+        quantised. MLX exports refuse them instead.
     """
 
-    backend: str = "mlx"
-    precision: Precision = FP32
-    target: str = "all"
-    streaming: bool = False
-    kernels: KernelQuantization = field(default_factory=KernelQuantization)
-    ignored: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _one_of("backend", self.backend, BACKENDS)
-        _one_of("export-target", self.target, tuple(TARGETS))
-        if self.backend != "mlx":
-            return
-        self.precision.check_for_mlx()
-        if self.kernels.dynamic:
-            raise InputError(
-                f"--qlinear {DYNAMIC}{self.precision.qlinear} quantises activations as well, for "
-                "which MLX has no kernels; with --backend mlx it must be 4w or 8w"
-            )
-        if self.kernels.packing_format:
-            raise InputError(
-                "--backend mlx refuses --qlinear-packing-format: MLX packs weights in its own way; "
-                "leave the flag out"
-            )
-        if self.kernels.codec:
-            raise InputError(
-                "--backend mlx refuses --qlinear-codec: no precision that is judged here quantises "
-                "the codec, so no verdict could vouch for it; leave the flag out, or use "
-                "--backend xnnpack or portable"
-            )
+    options: ExportOptions
+    target: str
+    ignored: tuple[str, ...]
 
 
 def parse_flags(
@@ -90,86 +58,83 @@ def parse_flags(
     precision: str | None = None,
     target: str = "all",
     streaming: bool = False,
-    qlinear: str | None = None,
-    qlinear_packing_format: str | None = None,
-    qlinear_codec: str | None = None,
-    qlinear_codec_group_size: int | None = None,
-    **options: Any,
+    **quantization: Any,
 ) -> ExportFlags:
-    """`ExportFlags` of what the command line says.
+    """`ExportFlags` of what the command line says, in upstream's words.
 
     Parameters
     ----------
-    backend, target, streaming
-        As in `ExportFlags`.
+    backend, streaming
+        As in `ExportOptions`.
+    target
+        One of `TARGETS`.
     dtype
         ``"fp32"``, upstream's default, or ``"bf16"``.
     precision
         Name of a precision; shorthand for `dtype` and its quantisation.
-    qlinear
-        ``"4w"``, ``"8w"``, ``"8da4w"`` or ``"8da8w"``.
-    qlinear_packing_format, qlinear_codec, qlinear_codec_group_size
-        Upstream's flags that `Precision` does not know.
-    **options
-        The other quantisation flags, as `parse_precision` takes them.
+    **quantization
+        Upstream's flags with underscores: ``qlinear="8da4w"``, ``qembedding_group_size=128``.
 
     Raises
     ------
     InputError
         A flag is none of its values, contradicts another, or the backend cannot do it.
     """
+    one_of("export-target", target, TARGETS)
+    given = {name: value for name, value in quantization.items() if value is not None}
     if dtype is not None:
-        _one_of("dtype", dtype, _DTYPES)
-    _one_of("decoder-qlinear-scope", options.get("decoder_qlinear_scope") or "all", SCOPES)
+        one_of("dtype", dtype, _DTYPES)
+    one_of("decoder-qlinear-scope", given.get("decoder_qlinear_scope", "all"), SCOPES)
+    qlinear, codec = given.pop("qlinear", None), given.pop("qlinear_codec", None)
     dynamic = qlinear is not None and qlinear.startswith(DYNAMIC)
     width = qlinear.removeprefix(DYNAMIC) if qlinear else None
-    shapes = {
-        **options,
-        "qlinear_packing_format": qlinear_packing_format,
-        "qlinear_codec_group_size": qlinear_codec_group_size,
-    }
-    qembedding = shapes.pop("qembedding", None)
+    qembedding = given.pop("qembedding", None)
     base = parse_precision(precision or dtype or "fp32", qlinear=width, qembedding=qembedding)
-    ignored: tuple[str, ...] = ()
+    ignored: list[str] = []
     if backend != "mlx":
-        ignored = _without_use(shapes, base, qlinear_codec)
-        shapes = {name: value for name, value in shapes.items() if name not in ignored}
-    qlinear_packing_format = shapes.pop("qlinear_packing_format", None)
-    qlinear_codec_group_size = shapes.pop("qlinear_codec_group_size", None)
-    chosen = parse_precision(base, **shapes)
+        uses = {
+            "qlinear_group_size": base.qlinear,
+            "qlinear_packing_format": base.qlinear,
+            "decoder_qlinear_scope": base.qlinear,
+            "qembedding_group_size": base.qembedding,
+            "qlinear_codec_group_size": codec,
+        }
+        ignored = [name for name, use in uses.items() if name in given and not use]
+        given = {name: value for name, value in given.items() if name not in ignored}
+    packing_format = given.pop("qlinear_packing_format", None)
+    codec_group_size = given.pop("qlinear_codec_group_size", None)
+    chosen = parse_precision(base, **given)
     if dtype is not None and chosen.base != dtype:
         raise InputError(f"--dtype {dtype} contradicts --precision {precision}; leave one out")
-    if qlinear_packing_format and not chosen.qlinear:
+    if packing_format and not chosen.qlinear:
         raise InputError("qlinear-packing-format needs qlinear: nothing is quantised")
-    return ExportFlags(
-        backend,
-        chosen,
-        target,
-        streaming,
-        KernelQuantization(
-            dynamic, qlinear_packing_format, qlinear_codec, qlinear_codec_group_size
-        ),
-        tuple(f"--{name.replace('_', '-')}" for name in ignored),
+    kernels = KernelQuantization(dynamic, packing_format, codec, codec_group_size)
+    if backend == "mlx":
+        _check_for_mlx(kernels, width)
+    options = ExportOptions(
+        chosen, backend=backend, streaming=streaming, kernels=None if backend == "mlx" else kernels
     )
+    flags = tuple(f"--{name.replace('_', '-')}" for name in ignored)
+    return ExportFlags(options, target, flags)
 
 
-def _without_use(
-    shapes: Mapping[str, Any], precision: Precision, qlinear_codec: str | None
-) -> tuple[str, ...]:
-    """Which of the given options would shape what is not quantised."""
-    uses = {
-        "qlinear_group_size": precision.qlinear,
-        "qlinear_packing_format": precision.qlinear,
-        "decoder_qlinear_scope": precision.qlinear,
-        "qembedding_group_size": precision.qembedding,
-        "qlinear_codec_group_size": qlinear_codec,
-    }
-    return tuple(name for name, use in uses.items() if shapes.get(name) is not None and not use)
-
-
-def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{what} must be one of {', '.join(known)} (got {value!r})")
+def _check_for_mlx(kernels: KernelQuantization, width: str | None) -> None:
+    if kernels.dynamic:
+        raise InputError(
+            f"--qlinear {DYNAMIC}{width} quantises activations as well, for which MLX has no "
+            "kernels; with --backend mlx it must be 4w or 8w"
+        )
+    if kernels.packing_format:
+        raise InputError(
+            "--backend mlx refuses --qlinear-packing-format: MLX packs weights in its own way; "
+            "leave the flag out"
+        )
+    if kernels.codec:
+        raise InputError(
+            "--backend mlx refuses --qlinear-codec: no precision that is judged here quantises the "
+            "codec, so no verdict could vouch for it; leave the flag out, or use --backend xnnpack "
+            "or portable"
+        )
 
 
 def write_artifacts(
@@ -184,22 +149,18 @@ def write_artifacts(
 ) -> list[Artifact]:
     """Export, or find in the cache, and put the files into `directory` under upstream's names.
 
+    A file appears there whole or not at all, and none unless all can.
+
     Parameters
     ----------
-    checkpoint
-        Which weights.
-    sizes
-        Dimensions of the export.
-    flags
-        How.
+    checkpoint, sizes, flags
+        Which weights, for which dimensions, how.
     directory
-        Made if need be; a file appears in it whole or not at all, and none unless all can.
+        Made if need be.
     voice
         Embedding of the default voice.
-    fresh
-        Export even if cached.
-    progress
-        Called with one line a step.
+    fresh, progress
+        Whether to export even if cached; called with one line a step.
 
     Raises
     ------
@@ -217,89 +178,69 @@ def write_artifacts(
     check_targets(*(directory / name for name in names))
     made = []
     for name in names:
-        precision, kernels = _relevant(flags, name, progress)
-        options = ExportOptions(
-            precision,
-            backend=flags.backend,
-            streaming=flags.streaming and name == MODEL,
-            kernels=kernels,
-        )
-        made.append(
-            export_artifact(
-                name,
-                partial(
-                    _model, checkpoint, sizes, options, progress, mapped=name == CODEC, fresh=fresh
-                ),
-                sizes,
-                options,
-                weights=checkpoint.digest,
-                voice=voice,
-                fresh=fresh,
-                progress=progress,
-            )
-        )
+        options = _relevant(flags.options, name, progress)
+        inputs = ExportInputs(name, sizes, options, checkpoint.digest, voice)
+        model = partial(_model, checkpoint, inputs, fresh, progress)
+        made.append(export_artifact(inputs, model, fresh=fresh, progress=progress))
     for artifact in made:
         for method, reason in artifact.failures.items():
-            raise ExecutionError(f"{method} cannot be lowered to {flags.backend}: {reason}")
+            raise ExecutionError(f"{method} cannot be lowered to {flags.options.backend}: {reason}")
     for artifact in made:
-        with replace_file(directory / artifact.name) as scratch:
-            shutil.copyfile(artifact.path, scratch)
-        beside = names_file(directory / artifact.name)
-        if names_file(artifact.path).exists():
-            with replace_file(beside) as scratch:
-                shutil.copyfile(names_file(artifact.path), scratch)
-        else:
-            beside.unlink(missing_ok=True)  # of an earlier export, for another backend
+        for source in (artifact.path, names_file(artifact.path)):
+            if source.exists():
+                with replace_file(directory / source.name) as scratch:
+                    shutil.copyfile(source, scratch)
+            else:  # of an earlier export, for another backend
+                (directory / source.name).unlink(missing_ok=True)
     return made
 
 
-def _relevant(
-    flags: ExportFlags, name: str, progress: Callable[[str], None]
-) -> tuple[Precision, KernelQuantization | None]:
-    """The quantisation of one artifact, without what the backend leaves out."""
+def _relevant(options: ExportOptions, name: str, progress: Callable[[str], None]) -> ExportOptions:
+    """Those of one artifact, without what the backend leaves out."""
+    precision, kernels = options.precision, options.kernels
     if name == CODEC:
-        codec = flags.kernels.of_codec
-        return Precision(flags.precision.base), codec if codec.codec else None
-    precision = flags.precision
-    if flags.backend == "xnnpack" and precision.qembedding:
+        if kernels is not None:
+            group = kernels.codec_group_size
+            kernels = KernelQuantization(codec=kernels.codec, codec_group_size=group)
+        return ExportOptions(
+            Precision(precision.base),
+            backend=options.backend,
+            kernels=kernels if kernels and kernels.codec else None,
+        )
+    if options.backend == "xnnpack" and precision.qembedding:
         with quiet():
             from executorch.examples.models.voxtral_tts import export_voxtral_tts as upstream
 
         plan = upstream.resolve_effective_quantization(
-            backend=flags.backend, qlinear=precision.qlinear, qembedding=precision.qembedding
+            backend="xnnpack", qlinear=precision.qlinear, qembedding=precision.qembedding
         )
         progress(f"warning: {plan['warning']}")
         precision = replace(precision, qembedding=plan["qembedding"], qembedding_group_size=None)
-    by_upstream = flags.backend != "mlx" and precision.quantized
-    return precision, flags.kernels.of_model if by_upstream else None
+    if kernels is not None:
+        kernels = replace(kernels, codec=None, codec_group_size=None)
+    return replace(options, precision=precision, kernels=kernels if precision.quantized else None)
 
 
 def _model(
-    checkpoint: Checkpoint,
-    sizes: Dimensions,
-    options: ExportOptions,
-    progress: Callable[[str], None],
-    *,
-    mapped: bool,
-    fresh: bool,
+    checkpoint: Checkpoint, inputs: ExportInputs, fresh: bool, progress: Callable[[str], None]
 ) -> object:
-    """The model to export, quantised as asked; `mapped` where only its codec is."""
+    """The model to export, quantised as asked; mapped where only its codec is."""
     progress("loading the eager model")
-    precision = options.precision
+    precision, kernels = inputs.options.precision, inputs.options.kernels
     with quiet():
         from harness.checkpoint.loading import load_model
 
         model = load_model(
             checkpoint,
-            max_seq_len=sizes.max_seq_len,
+            max_seq_len=inputs.sizes.max_seq_len,
             dtype=precision.float_type,
-            mapped=mapped,
+            mapped=inputs.name == CODEC,
         )
-    if options.kernels is not None:
+    if kernels is not None:
         from harness.export.kernels import quantized_by_upstream
 
         progress("quantising")
-        return quantized_by_upstream(model, precision, options.kernels)
+        return quantized_by_upstream(model, precision, kernels)
     if precision.quantized:
         from harness.reference.quantize import quantize_in_place
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import InputError
+from harness.errors import InputError, one_of
 
 __all__ = ["DYNAMIC", "KernelQuantization"]
 
@@ -37,17 +37,7 @@ class KernelQuantization:
     codec_group_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.codec not in (None, "4w", "8w"):
-            raise InputError(f"qlinear-codec must be one of 4w, 8w (got {self.codec!r})")
-        if self.codec is None and self.codec_group_size is not None:
+        if self.codec is not None:
+            one_of("qlinear-codec", self.codec, ("4w", "8w"))
+        elif self.codec_group_size is not None:
             raise InputError("qlinear-codec-group-size needs qlinear-codec: nothing is quantised")
-
-    @property
-    def of_model(self) -> KernelQuantization:
-        """Without what concerns the codec."""
-        return KernelQuantization(self.dynamic, self.packing_format)
-
-    @property
-    def of_codec(self) -> KernelQuantization:
-        """Only what concerns the codec."""
-        return KernelQuantization(codec=self.codec, codec_group_size=self.codec_group_size)

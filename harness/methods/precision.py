@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import InputError
+from harness.errors import InputError, one_of
 
 __all__ = ["FP32", "PRECISIONS", "SCOPES", "Precision", "parse_precision"]
 
@@ -21,12 +21,6 @@ SCOPES = ("all", "attention", "feed_forward", "none")
 _USUAL_GROUP = {"4w": 32, "8w": PER_AXIS}
 
 _TYPES = {"fp32": "float32", "bf16": "bfloat16"}
-
-
-def _one_of(what: str, value: str, known: Iterable[str]) -> None:
-    names = tuple(known)
-    if value not in names:
-        raise InputError(f"{what} must be one of {', '.join(names)} (got {value!r})")
 
 
 # MLX has kernels for groups of 32, 64 and 128 (16 for embeddings only); a longer group is cut
@@ -68,14 +62,14 @@ class Precision:
     qembedding_group_size: int | None = None
 
     def __post_init__(self) -> None:
-        _one_of("base", self.base, _TYPES)
-        _one_of("decoder-qlinear-scope", self.decoder_qlinear_scope, SCOPES)
+        one_of("base", self.base, _TYPES)
+        one_of("decoder-qlinear-scope", self.decoder_qlinear_scope, SCOPES)
         if self.decoder_qlinear_scope != "all" and self.qlinear is None:
             raise InputError("decoder-qlinear-scope needs qlinear: no linear is quantised")
         for what in ("qlinear", "qembedding"):
             width, group = getattr(self, what), getattr(self, f"{what}_group_size")
             if width is not None:
-                _one_of(what, width, _USUAL_GROUP)
+                one_of(what, width, _USUAL_GROUP)
                 if group is None:
                     object.__setattr__(self, f"{what}_group_size", _USUAL_GROUP[width])
                 if getattr(self, f"{what}_group_size") < 0:
@@ -159,7 +153,7 @@ def parse_precision(
     if isinstance(name, Precision):
         precision = name
     else:
-        _one_of("precision", name, PRECISIONS)
+        one_of("precision", name, PRECISIONS)
         precision = PRECISIONS[name]
     if qlinear not in (None, precision.qlinear):
         precision = replace(precision, qlinear=qlinear, qlinear_group_size=None)

@@ -9,7 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.export.artifacts import Artifact, ExportOptions, export_artifact, given_artifact
+from harness.export.artifacts import (
+    Artifact,
+    ExportInputs,
+    ExportOptions,
+    export_artifact,
+    given_artifact,
+)
 from harness.files import file_digest
 from harness.methods import CODEC, MODEL, Method
 from harness.methods.precision import Precision
@@ -86,23 +92,15 @@ def export(
     InputError
         The plan's options are none of those that exist.
     """
-    checkpoint, files = models.checkpoint, {}
+    voice = models.checkpoint.find_voice(plan.utterance.voice)
+    files = {}
     for name in plan.artifacts:
         # The codec is never quantised: precisions of one type share one file of it.
         precision = plan.precision if name == MODEL else Precision(plan.precision.base)
         options = ExportOptions(precision, plan.codec_form, plan.without, plan.lowering)
-        files[name] = _contents(
-            export_artifact(
-                name,
-                partial(models.to_export, codec=name == CODEC),
-                plan.sizes,
-                options,
-                weights=checkpoint.digest,
-                voice=checkpoint.find_voice(plan.utterance.voice),
-                fresh=fresh,
-                progress=progress,
-            )
-        )
+        inputs = ExportInputs(name, plan.sizes, options, models.checkpoint.digest, voice)
+        model = partial(models.to_export, codec=name == CODEC)
+        files[name] = _contents(export_artifact(inputs, model, fresh=fresh, progress=progress))
     return Artifacts(files)
 
 

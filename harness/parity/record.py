@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from harness.arrays import Array
-from harness.cache import borrowed, digest_of
-from harness.cache.sources import JUDGES, maker
+from harness.cache import Recipe, digest_of, maker, read_or_make
 from harness.errors import InputError
 from harness.files import file_digest
 from harness.methods import METHODS
@@ -22,9 +21,9 @@ from harness.parity.archive import load, save
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
-from harness.reference.kept_layers import QUANTIZERS
 from harness.reference.models import Models
 from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, speak
+from harness.upstream import parts
 
 __all__ = ["follow_codes", "record"]
 
@@ -61,7 +60,8 @@ def record(
         progress(f"eager speaks: {plan.utterance.text[:60]}")
         return _record(plan, models, progress)
 
-    return _cached("evidence", Evidence, _facts(plan, models), make, plan, fresh, progress)
+    recipe = _recipe("evidence", plan, _facts(plan, models))
+    return _cached(recipe, Evidence, make, fresh, progress)
 
 
 def follow_codes(
@@ -92,7 +92,8 @@ def follow_codes(
         )
 
     facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
-    followed = _cached("followed codes", Followed, facts, make, plan, fresh, progress)
+    recipe = _recipe("followed codes", plan, facts)
+    followed = _cached(recipe, Followed, make, fresh, progress)
     return dataclasses.replace(evidence, followed=followed)
 
 
@@ -168,12 +169,9 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     voice = models.checkpoint.find_voice(plan.utterance.voice)
     # How evidence is asked for, judged and reported does not change it: what a plan says is a
     # fact by itself.
-    without = [*JUDGES, "harness.parity.declared", "harness.parity.request", "harness.report"]
-    packages: dict[str, tuple[str, ...]] = {"executorch": _UPSTREAM}
+    without = ["harness.parity.declared", "harness.parity.request", "harness.report"]
     if not plan.precision.quantized:
         without.append("harness.reference.quantize")
-    else:
-        packages = {**QUANTIZERS, "executorch": (*_UPSTREAM, *QUANTIZERS["executorch"])}
     return {
         "weights": f"sha256:{plan.checkpoint.digest}",
         "voice": None if voice is None else f"sha256:{file_digest(voice)}",
@@ -184,41 +182,37 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
             "harness.parity.record",
             "harness.checkpoint.loading",
             stack=_STACK,
-            packages=packages,
+            packages=parts(*_UPSTREAM, quantized=plan.precision.quantized),
             without=without,
         ),
     }
 
 
+def _recipe(name: str, plan: Plan, facts: Mapping[str, Any]) -> Recipe:
+    brief = f"{plan.precision.name}, {plan.utterance.text!r}, {plan.checkpoint.name}"
+    return Recipe("eager", name, facts, brief)
+
+
 def _cached(
-    name: str,
+    recipe: Recipe,
     kind: type[T],
-    facts: Mapping[str, Any],
     make: Callable[[], T],
-    plan: Plan,
     fresh: bool,
     progress: Callable[[str], None],
 ) -> T:
     file = "value.safetensors"
+    made: list[T] = []
 
-    def kept(fresh: bool) -> T | None:
-        made: list[T] = []
+    def write(scratch: Path) -> None:
+        made.append(make())
+        save(scratch / file, made[0])
 
-        def write(scratch: Path) -> None:
-            made.append(make())
-            save(scratch / file, made[0])
+    def read(entry: Path) -> T | None:
+        if made:
+            return made[0]
+        try:
+            return load(entry / file, kind)
+        except InputError:  # damaged on disk, it is only a copy of what `make` makes again
+            return None
 
-        brief = f"{plan.precision.name}, {plan.utterance.text!r}, {plan.checkpoint.name}"
-        with borrowed(
-            "eager", name, facts, write, brief=brief, fresh=fresh, progress=progress
-        ) as entry:
-            if made:
-                return made[0]
-            try:
-                return load(entry.path / file, kind)
-            except InputError:  # damaged on disk, it is only a copy of what `make` makes again
-                return None
-
-    value = kept(fresh) or kept(fresh=True)
-    assert value is not None
-    return value
+    return read_or_make(recipe, write, read, fresh=fresh, progress=progress)

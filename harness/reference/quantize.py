@@ -2,8 +2,7 @@
 
 Each layer goes through upstream's own `quantize_model_` (torchao's HQQ search) and is kept in
 the cache by itself, so that a killed run resumes with the layers already done and memory holds
-one layer's search at a time. Quantised layers of a model take the place of the float ones;
-everything else is shared with the model they come from.
+one layer's search at a time. Quantised layers of a model take the place of the float ones.
 """
 
 from __future__ import annotations
@@ -11,27 +10,35 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.cache import borrowed
-from harness.errors import InputError, MachineError
+from harness.cache import Recipe, digest_of, maker, read_or_make
+from harness.errors import InputError
 from harness.memory import give_back_freed_memory
 from harness.methods.precision import Precision
-from harness.reference.kept_layers import FILE, KIND, TENSORS, layer_facts, read_layer
-from harness.upstream import quiet
+from harness.upstream import parts, quiet
 
-__all__ = ["Layer", "layers_to_quantize", "quantize_in_place", "quantized_copy"]
+__all__ = ["Layer", "layers_to_quantize", "quantize_in_place"]
+
+_FILE = "layer.safetensors"
+
+TENSORS = ("qdata", "scale", "zero_point")
+"""torchao's names: int8 values (rows, columns), their scales and zero points (rows, groups)."""
 
 # What MLX cuts a row into, at the least, where one scale is for all of it.
 _LEAST_PIECE = {"linear": 32, "embedding": 16}
+
+_EMBEDDINGS = ("decoder.tok_embeddings", "audio_token_embedding.embeddings")
 
 _SKIP = "flow_head."
 """Where upstream leaves out a linear whose rows the group size does not divide."""
@@ -59,6 +66,19 @@ class Layer:
     group_size: int
     skipped: str = ""
 
+    def recipe(self, float_type: str, weights: str) -> Recipe:
+        """What its quantised values depend on; `weights` is the digest of the checkpoint."""
+        facts = {
+            "weights": weights,
+            "fqn": self.fqn,
+            "width": self.width,
+            "group": self.group_size,
+            "type": float_type,
+            "made by": _maker(),
+        }
+        brief = f"layers in {float_type}, weights {weights[:12]}"
+        return Recipe("quantized", f"{self.fqn}-{self.width}", facts, brief)
+
 
 def layers_to_quantize(model: Any, precision: Precision) -> tuple[Layer, ...]:
     """Every linear and embedding that `precision` asks for, those skipped included.
@@ -71,19 +91,6 @@ def layers_to_quantize(model: Any, precision: Precision) -> tuple[Layer, ...]:
     return tuple(_layers(model, precision))
 
 
-def quantized_copy(model: Any, precision: Precision, weights: str, **options: Any) -> Any:
-    """A copy of `model` whose layers are quantised; parameters that are not are shared.
-
-    Parameters are those of `quantize_in_place`; `model` is left as it is.
-    """
-    shared = {id(tensor): tensor for tensor in model.parameters()}
-    # Buffers too, but for the KV cache: both models may write to theirs.
-    shared.update({id(t): t for name, t in model.named_buffers() if ".kv_cache." not in name})
-    twin = copy.deepcopy(model, shared)
-    quantize_in_place(twin, precision, weights, **options)
-    return twin
-
-
 def quantize_in_place(
     model: Any,
     precision: Precision,
@@ -91,7 +98,7 @@ def quantize_in_place(
     progress: Callable[[str], None] = lambda text: None,
     *,
     fresh: bool = False,
-) -> tuple[Layer, ...]:
+) -> None:
     """Quantise the layers of `model` that `precision` asks for, one after the other.
 
     A layer's float weight is let go of as soon as its quantised one is there.
@@ -108,49 +115,42 @@ def quantize_in_place(
         Called with one line a layer.
     fresh
         Quantise even the layers that the cache has.
-
-    Returns
-    -------
-    tuple of Layer
-        All that were asked for; those that could not be quantised say why.
     """
-    layers = layers_to_quantize(model, precision)
-    chosen = [layer for layer in layers if not layer.skipped]
+    chosen = [layer for layer in layers_to_quantize(model, precision) if not layer.skipped]
     for number, layer in enumerate(chosen, 1):
         module = model.get_submodule(layer.fqn)
-        facts = layer_facts(layer.fqn, layer.width, layer.group_size, precision.float_type, weights)
         say = partial(
             progress,
             f"quantising {layer.fqn} to {layer.width} {tuple(module.weight.shape)}, "
             f"layer {number} of {len(chosen)}",
         )
-        module.weight = nn.Parameter(_kept(module, layer, facts, say, fresh), requires_grad=False)
-    return layers
+        weight = read_or_make(
+            layer.recipe(precision.float_type, weights),
+            partial(_make, module, layer, say),
+            partial(_load, module, layer),
+            fresh=fresh,
+        )
+        module.weight = nn.Parameter(weight, requires_grad=False)
 
 
 def _layers(model: Any, precision: Precision) -> Iterator[Layer]:
-    if precision.qlinear is not None:
-        assert precision.qlinear_group_size is not None
+    width, group = precision.qlinear, precision.qlinear_group_size
+    if width is not None and group is not None:
         for fqn, module in model.named_modules():
-            if isinstance(module, nn.Linear) and _in_scope(fqn, precision):
-                yield _layer(fqn, "linear", module, precision.qlinear, precision.qlinear_group_size)
-    if precision.qembedding is not None:
-        assert precision.qembedding_group_size is not None
-        for fqn in ("decoder.tok_embeddings", "audio_token_embedding.embeddings"):
-            module = model.get_submodule(fqn)
-            yield _layer(
-                fqn, "embedding", module, precision.qembedding, precision.qembedding_group_size
-            )
+            if isinstance(module, nn.Linear) and _in_scope(fqn, precision.decoder_qlinear_scope):
+                yield _layer(module, fqn, "linear", width, group)
+    width, group = precision.qembedding, precision.qembedding_group_size
+    if width is not None and group is not None:
+        for fqn in _EMBEDDINGS:
+            yield _layer(model.get_submodule(fqn), fqn, "embedding", width, group)
 
 
-def _in_scope(fqn: str, precision: Precision) -> bool:
-    if fqn.startswith("flow_head."):
-        return True
-    scope = precision.decoder_qlinear_scope
-    return fqn.startswith("decoder.") and (scope == "all" or f".{scope}." in fqn)
+def _in_scope(fqn: str, scope: str) -> bool:
+    in_decoder = fqn.startswith("decoder.") and (scope == "all" or f".{scope}." in fqn)
+    return in_decoder or fqn.startswith("flow_head.")
 
 
-def _layer(fqn: str, kind: str, module: Any, width: str, group: int) -> Layer:
+def _layer(module: Any, fqn: str, kind: str, width: str, group: int) -> Layer:
     columns = module.weight.shape[-1]
     piece = group or _LEAST_PIECE[kind]
     if columns % piece == 0:
@@ -159,6 +159,18 @@ def _layer(fqn: str, kind: str, module: Any, width: str, group: int) -> Layer:
     if not fqn.startswith(_SKIP):
         raise InputError(f"{fqn} cannot be quantised to {width}: {reason}; take another group size")
     return Layer(fqn, kind, width, group, skipped=reason)
+
+
+@cache
+def _maker() -> str:
+    """Digest of the quantising code and of the machine: hundreds of layers name them."""
+    facts = maker(
+        "harness.reference.quantize",
+        "harness.checkpoint.loading",
+        stack=("torch", "executorch", "torchao", "safetensors"),
+        packages=parts(quantized=True),
+    )
+    return digest_of(json.dumps(facts, sort_keys=True).encode())
 
 
 def _quantize(module: Any, layer: Layer) -> torch.Tensor:
@@ -179,37 +191,24 @@ def _quantize(module: Any, layer: Layer) -> torch.Tensor:
     return weight
 
 
-def _kept(
-    module: Any, layer: Layer, facts: Mapping[str, Any], say: Callable[[], None], fresh: bool
-) -> torch.Tensor:
-    """The layer's quantised weight, mapped from the cache, where it is put if need be."""
-
-    def make(scratch: Path) -> None:
-        say()
-        weight = _quantize(module, layer)
-        save_file({name: getattr(weight, name).contiguous() for name in TENSORS}, scratch / FILE)
-
-    for again in dict.fromkeys((fresh, True)):  # damaged in its place, it is made again
-        name = f"{layer.fqn}-{layer.width}"
-        brief = f"layers in {facts['type']}, weights {facts['weights'][:12]}"
-        with borrowed(KIND, name, facts, make, brief=brief, fresh=again) as entry:
-            weight = _load(entry.path / FILE, module, layer)
-        if entry.made:
-            give_back_freed_memory()
-        if weight is not None:
-            return weight
-    raise MachineError(f"{layer.fqn} was quantised, and cannot be read back from the cache")
+def _make(module: Any, layer: Layer, say: Callable[[], None], scratch: Path) -> None:
+    say()
+    weight = _quantize(module, layer)
+    save_file({name: getattr(weight, name).contiguous() for name in TENSORS}, scratch / _FILE)
+    del weight
+    give_back_freed_memory()
 
 
-def _load(path: Path, module: Any, layer: Layer) -> torch.Tensor | None:
-    """The weight kept at `path`; None where there is none, or none that is whole and fits."""
-    kept = read_layer(path)
-    if kept is None or kept["qdata"].shape != tuple(module.weight.shape):
-        return None
+def _load(module: Any, layer: Layer, entry: Path) -> torch.Tensor | None:
+    """The weight that is kept, mapped; None where none is whole and fits."""
     with quiet():
         from torchao.quantization import IntxUnpackedToInt8Tensor
-
-    tensors = load_file(path)
+    try:
+        tensors = load_file(entry / _FILE)
+    except (OSError, SafetensorError):
+        return None
+    if set(tensors) != set(TENSORS) or tensors["qdata"].shape != module.weight.shape:
+        return None
     return IntxUnpackedToInt8Tensor(
         *(tensors[name] for name in TENSORS),
         target_dtype=getattr(torch, f"int{layer.width.removesuffix('w')}"),

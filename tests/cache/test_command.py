@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import typed
-from harness.cache import borrowed, entries, fetch
+from harness.cache import Recipe, borrowed, entries, fetch
 
 Capture = pytest.CaptureFixture[str]
 
@@ -17,9 +17,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def keep(kind: str, name: str, brief: str = "") -> Path:
-    with borrowed(
-        kind, name, {}, lambda scratch: (scratch / "data").write_bytes(bytes(2500)), brief=brief
-    ) as entry:
+    def make(scratch: Path) -> None:
+        (scratch / "data").write_bytes(bytes(2500))
+
+    with borrowed(Recipe(kind, name, {}, brief), make) as entry:
         return entry.path
 
 
@@ -28,7 +29,7 @@ def test_the_list_says_what_and_from_what(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")  # a row a line
     keep("artifacts", "model.pte", "fp32, max_seq_len 128")
-    fetch("checkpoints", "tiny", {}, lambda scratch: None)
+    fetch(Recipe("checkpoints", "tiny", {}), lambda scratch: None)
     (keep("eager", "run") / "data").unlink()
 
     assert run(monkeypatch) == 0
@@ -96,7 +97,7 @@ def test_a_bad_request_deletes_nothing_and_is_exit_code_2(
 def test_what_is_in_use_stays_and_is_exit_code_2(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    fetch("artifacts", "model.pte", {}, lambda scratch: None)
+    fetch(Recipe("artifacts", "model.pte", {}), lambda scratch: None)
 
     assert run(monkeypatch, "clear", "--all") == 2
 

@@ -16,11 +16,10 @@ from harness.cache.facts import key_of
 from harness.conformance import programs
 from harness.conformance.cases import Case
 from harness.conformance.trial import Mode
-from harness.export import artifacts
-from harness.export.artifacts import ExportOptions
+from harness.export.artifacts import ExportInputs, ExportOptions
 from harness.methods.precision import FP32, PRECISIONS, Precision
 from harness.parity import record
-from harness.reference import kept_layers
+from harness.reference import quantize
 from harness.synthesis import Utterance
 from tests.methods.test_spec import SIZES
 
@@ -37,12 +36,14 @@ def eager(voice: Path, precision: Precision) -> Any:
 
 
 def artifact(name: str, voice: Path, **options: Any) -> Any:
-    return artifacts._facts(name, SIZES, ExportOptions(**options), "w", voice)
+    return ExportInputs(name, SIZES, ExportOptions(**options), "w", voice).recipe.facts
 
 
 def suite(**mode: bool) -> Any:
     return programs._facts([Case("ops", "add", 0, "add")], Mode(**mode))
 
+
+layer = quantize.Layer("decoder.wq", "linear", "4w", 32)
 
 FACTS: dict[str, Callable[[Path], Any]] = {
     "eager": lambda voice: eager(voice, FP32),
@@ -52,7 +53,7 @@ FACTS: dict[str, Callable[[Path], Any]] = {
     "codec": lambda voice: artifact("codec_decoder.pte", voice),
     "model on xnnpack": lambda voice: artifact("model.pte", voice, backend="xnnpack"),
     "model on portable": lambda voice: artifact("model.pte", voice, backend="portable"),
-    "layer": lambda voice: kept_layers.layer_facts("decoder.wq", "4w", 32, "bfloat16", "w"),
+    "layer": lambda voice: layer.recipe("bfloat16", "w").facts,
     "stock programs": lambda voice: suite(corrected=False),
     "corrected programs": lambda voice: suite(corrected=True),
     "benchmark": lambda voice: subjects._facts(),
@@ -66,7 +67,7 @@ def forget() -> None:
         sources._closure,
         sources._read,
         sources.package_sources,
-        kept_layers._maker,
+        quantize._maker,
         programs._maker,
     ):
         kept.cache_clear()
@@ -136,7 +137,6 @@ MATTERS = {
     "harness/synthesis/noise.py": ("eager",),
     "harness/synthesis/sampling.py": ("eager",),
     "harness/reference/quantize.py": ("eager in 4 bits", "model in 4 bits", "layer"),
-    "harness/reference/kept_layers.py": ("eager in 4 bits", "model in 4 bits", "layer"),
     "harness/export/modules.py": ("model", "codec", "benchmark"),
     "harness/export/corrections.py": ("model", "codec", "corrected programs", "benchmark"),
     "harness/export/index_put.py": ("model", "corrected programs", "benchmark"),

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.cache import fetch
+from harness.cache import Recipe, fetch
 from harness.cache.quota import fault
 
 PARTS, PART = 20, 50_000
@@ -18,7 +18,7 @@ PARTS, PART = 20, 50_000
 EXPORTER = """
 import hashlib, os, sys, time
 from pathlib import Path
-from harness.cache import fetch
+from harness.cache import Recipe, fetch
 from harness.files import replace_file
 
 def make(scratch):
@@ -34,7 +34,7 @@ def make(scratch):
     (scratch / "about.json").write_text(digest)
 
 print("started", flush=True)
-entry = fetch("artifacts", "model.pte", {"weights": 1}, make, verb=("export", "exporting"),
+entry = fetch(Recipe("artifacts", "model.pte", {"weights": 1}, "", "exporting"), make,
               progress=lambda text: print(text, file=sys.stderr, flush=True))
 content = (entry.path / "model.pte").read_bytes()
 assert hashlib.sha256(content).hexdigest() == (entry.path / "about.json").read_text()
@@ -63,7 +63,7 @@ def test_of_eight_processes_one_makes_and_the_others_wait(store: Path, tmp_path:
     assert len((tmp_path / "log").read_text().splitlines()) == 1
     said = sorted(err for _, err in answers)
     assert said.count("exporting model.pte: none in the cache yet\n") == 1
-    assert "waiting for another process to export model.pte\n" in said
+    assert "waiting for another process that is exporting model.pte\n" in said
 
 
 def test_a_waiter_takes_over_from_a_killed_maker(store: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_waiter_takes_over_from_a_killed_maker(store: Path, tmp_path: Path) ->
         time.sleep(0.02)
     waiter = start(tmp_path, pause=0)
     assert waiter.stderr is not None
-    assert waiter.stderr.readline() == "waiting for another process to export model.pte\n"
+    assert waiter.stderr.readline() == "waiting for another process that is exporting model.pte\n"
     maker.send_signal(signal.SIGKILL)
     out, err = waiter.communicate(timeout=60)
     maker.communicate()
@@ -109,8 +109,8 @@ def test_fifty_kills_leave_nothing_that_a_later_run_uses(store: Path, tmp_path: 
 def test_an_entry_that_another_process_uses_is_not_evicted(store: Path, tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c",
-         "import sys; from harness.cache import fetch\n"
-         "fetch('artifacts', 'used', {}, lambda s: (s / 'data').write_bytes(bytes(1000)))\n"
+         "import sys; from harness.cache import Recipe, fetch\n"
+         "fetch(Recipe('artifacts', 'used', {}), lambda s: (s / 'data').write_bytes(bytes(1000)))\n"
          "print('held', flush=True); sys.stdin.read()"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -125,4 +125,4 @@ def test_an_entry_that_another_process_uses_is_not_evicted(store: Path, tmp_path
     holder.communicate()
     evict(0)
     assert entries() == []
-    assert fetch("artifacts", "used", {}, lambda scratch: None).made
+    assert fetch(Recipe("artifacts", "used", {}), lambda scratch: None).made

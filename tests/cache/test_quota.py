@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness.cache import borrowed, clear, entries, evict, fetch
+from harness.cache import Recipe, borrowed, clear, entries, evict, fetch
 from harness.cache.store import release_all
+
+
+def write(size: int) -> Callable[[Path], None]:
+    def make(scratch: Path) -> None:
+        (scratch / "data").write_bytes(bytes(size))
+
+    return make
 
 
 def keep(name: str, size: int = 1000, used: float | None = None, kind: str = "artifacts") -> Path:
     """An entry that no process uses any more, last used at `used`."""
-    with borrowed(kind, name, {}, lambda scratch: (scratch / "data").write_bytes(bytes(size))) as e:
-        path = e.path
+    with borrowed(Recipe(kind, name, {}), write(size)) as entry:
+        path = entry.path
     if used is not None:
         os.utime(path / "facts.json", (used, used))
     return path
@@ -57,7 +65,7 @@ def test_what_cannot_be_used_goes_before_all(store: Path) -> None:
 
 def test_an_entry_in_use_stays(store: Path) -> None:
     keep("other", used=200)
-    fetch("artifacts", "used", {}, lambda scratch: (scratch / "data").write_bytes(bytes(1000)))
+    fetch(Recipe("artifacts", "used", {}), write(1000))
 
     evict(0)
 
@@ -115,7 +123,7 @@ def test_what_is_being_made_is_not_swept(store: Path) -> None:
         evict(0)
         assert (scratch / "data").read_text() == "half"
 
-    assert fetch("artifacts", "a", {}, make).made
+    assert fetch(Recipe("artifacts", "a", {}), make).made
 
 
 def test_clear_takes_one_kind_or_all(store: Path) -> None:
@@ -132,7 +140,7 @@ def test_clear_takes_one_kind_or_all(store: Path) -> None:
 
 def test_clear_keeps_what_is_in_use_and_says_so(store: Path) -> None:
     keep("free")
-    fetch("artifacts", "used", {}, lambda scratch: None)
+    fetch(Recipe("artifacts", "used", {}), lambda scratch: None)
 
     deleted, kept = clear()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.cache import closure, package_sources, sources
+from harness.cache import closure, sources
+from harness.cache.sources import package_sources
 
 ROOT = Path(harness.__file__).parent
 

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.cache import Entry, fetch, find
+from harness.cache import Entry, Recipe, fetch, find
 from harness.cache.quota import Record
 from harness.errors import InputError
 
 FACTS = {"sizes": {"max_seq_len": 128, "dim": 256}, "weights": "sha256:aa"}
 
 
-def ask(facts: dict = FACTS, content: str = "whole", name: str = "model.pte", **options) -> Entry:
+def ask(
+    facts: dict = FACTS, content: str = "whole", name: str = "model.pte", brief: str = "", **options
+) -> Entry:
     def make(scratch: Path) -> None:
         (scratch / name).write_text(content)
 
-    return fetch("artifacts", name, facts, make, verb=("export", "exporting"), **options)
+    return fetch(Recipe("artifacts", name, facts, brief, "exporting"), make, **options)
 
 
 def lines_of(**options) -> list[str]:
@@ -121,7 +123,7 @@ def test_a_failed_make_leaves_nothing(store: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch("artifacts", "model.pte", FACTS, fails)
+        fetch(Recipe("artifacts", "model.pte", FACTS), fails)
 
     assert list((store / "artifacts").iterdir()) == []
     assert ask().made
@@ -138,9 +140,9 @@ def test_a_bad_bound_is_refused_before_the_work(
 
 
 def test_find_gives_what_fetch_made_and_nothing_else(store: Path) -> None:
-    assert find("artifacts", "model.pte", FACTS) is None
+    assert find(Recipe("artifacts", "model.pte", FACTS)) is None
     made = ask()
-    assert find("artifacts", "model.pte", FACTS) == made.path
-    assert find("artifacts", "model.pte", {**FACTS, "weights": "sha256:bb"}) is None
+    assert find(Recipe("artifacts", "model.pte", FACTS)) == made.path
+    assert find(Recipe("artifacts", "model.pte", {**FACTS, "weights": "sha256:bb"})) is None
     (made.path / "model.pte").write_text("of another length")
-    assert find("artifacts", "model.pte", FACTS) is None
+    assert find(Recipe("artifacts", "model.pte", FACTS)) is None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.cache import borrowed, clear, entries, evict, fetch, find
+from harness.cache import Recipe, borrowed, clear, entries, evict, fetch, find
 from harness.cache.store import release_all
 from harness.errors import MachineError
 
@@ -22,7 +22,7 @@ def make(scratch: Path) -> None:
 
 
 def ask(**options: Any) -> Path:
-    return fetch("artifacts", "model.pte", FACTS, make, **options).path
+    return fetch(Recipe("artifacts", "model.pte", FACTS), make, **options).path
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def read_only(store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_warm_cache_that_cannot_be_written_serves(read_only: Path) -> None:
     assert (ask() / "model.pte").read_text() == "whole"
-    assert find("artifacts", "model.pte", FACTS) is not None
-    with borrowed("artifacts", "model.pte", FACTS, make) as entry:
+    assert find(Recipe("artifacts", "model.pte", FACTS)) is not None
+    with borrowed(Recipe("artifacts", "model.pte", FACTS), make) as entry:
         assert not entry.made
     assert [entry.name for entry in entries()] == ["model.pte"]
 
@@ -68,7 +68,7 @@ def test_it_serves_without_its_locks(read_only: Path) -> None:
 
 def test_what_must_be_made_there_is_one_sentence(read_only: Path) -> None:
     with pytest.raises(MachineError, match=r"cannot write .*: Read-only file system"):
-        fetch("artifacts", "codec.pte", FACTS, make)
+        fetch(Recipe("artifacts", "codec.pte", FACTS), make)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(store: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(store: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(MachineError, match=r"cannot write .*: No space left on device"):
-        fetch("artifacts", "model.pte", FACTS, full)
+        fetch(Recipe("artifacts", "model.pte", FACTS), full)
     assert entries() == []
     assert (ask() / "model.pte").read_text() == "whole"
 

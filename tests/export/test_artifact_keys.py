@@ -15,15 +15,15 @@ import pytest
 from harness.cache.store import release_all
 from harness.checkpoint import Checkpoint
 from harness.export import artifacts
-from harness.export.artifacts import Artifact, ExportOptions, export_artifact
+from harness.export.artifacts import Artifact, ExportInputs, ExportOptions, export_artifact
 from harness.methods.precision import Precision
 from tests.methods.test_spec import SIZES
 
 
 @pytest.fixture
 def voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def fake(directory: Path, name: str, *_: object) -> None:
-        (directory / name).write_bytes(b"program")
+    def fake(directory: Path, inputs: ExportInputs, _: object) -> None:
+        (directory / inputs.name).write_bytes(b"program")
         about = {"bytes": 7, "sha256": "", "seconds": 0.0, "failures": {}}
         (directory / "about.json").write_text(json.dumps(about))
 
@@ -39,9 +39,8 @@ def export(voice: Path, lines: list[str] | None = None, **changed: Any) -> Artif
     sizes = dataclasses.replace(SIZES, **changed.pop("sizes", {}))
     weights = changed.pop("weights", "aa")
     progress = (lines if lines is not None else []).append
-    return export_artifact(
-        "model.pte", lambda: None, sizes, options, weights=weights, voice=voice, progress=progress
-    )
+    inputs = ExportInputs("model.pte", sizes, options, weights, voice)
+    return export_artifact(inputs, lambda: None, progress=progress)
 
 
 def test_the_same_request_is_exported_once(voice: Path) -> None:
@@ -104,7 +103,8 @@ write_artifacts(checkpoint, sizes, flags, Path(output), voice=voice)
 options = artifacts.ExportOptions(backend=backend)
 facts = {}
 for name in ("model.pte", "codec_decoder.pte"):
-    facts |= artifacts._facts(name, sizes, options, "", voice)["sources"]["executorch"]
+    inputs = artifacts.ExportInputs(name, sizes, options, "", voice)
+    facts |= inputs.recipe.facts["sources"]["executorch"]
 root = package_directory("executorch").as_posix() + "/"
 files = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
 loaded = {file.removeprefix(root) for file in files if file.startswith(root)}

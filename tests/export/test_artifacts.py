@@ -14,7 +14,7 @@ import torch
 from fixtures.exports import Line
 from harness.errors import InputError, MachineError, UnavailableError
 from harness.export import artifacts, programs
-from harness.export.artifacts import ExportOptions, export_artifact, given_artifact
+from harness.export.artifacts import ExportInputs, ExportOptions, export_artifact, given_artifact
 from harness.methods import Dimensions
 from harness.runtime.portable import PortableExecutor
 
@@ -93,15 +93,9 @@ class Exporting:
     def __call__(self, weights: str = "w", **changes: Any) -> artifacts.Artifact:
         fresh = changes.pop("fresh", False)
         sizes = dataclasses.replace(self.parity.sizes, **changes.pop("sizes", {}))
-        return export_artifact(
-            "model.pte",
-            self.model,
-            sizes,
-            ExportOptions(**changes),
-            weights=weights,
-            voice=self.parity.checkpoint.find_voice(None),
-            fresh=fresh,
-        )
+        voice = self.parity.checkpoint.find_voice(None)
+        inputs = ExportInputs("model.pte", sizes, ExportOptions(**changes), weights, voice)
+        return export_artifact(inputs, self.model, fresh=fresh)
 
 
 @pytest.fixture

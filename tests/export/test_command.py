@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,18 @@ from fixtures.exports import Line
 from harness.checkpoint import Checkpoint
 from harness.errors import ExecutionError, InputError
 from harness.export import command
-from harness.export.artifacts import Artifact
-from harness.export.command import _relevant, parse_flags, write_artifacts
+from harness.export.artifacts import Artifact, ExportInputs
+from harness.export.command import ExportFlags, _relevant, parse_flags, write_artifacts
 from harness.export.quantization import KernelQuantization
 from harness.methods.precision import PRECISIONS, Precision
 from harness.runtime.portable import PortableExecutor
+
+
+def relevant(
+    flags: ExportFlags, name: str, progress: Callable[[str], None] = print
+) -> tuple[Precision, KernelQuantization | None]:
+    options = _relevant(flags.options, name, progress)
+    return options.precision, options.kernels
 
 
 @pytest.mark.parametrize(
@@ -58,15 +66,15 @@ def test_what_cannot_be_done_is_refused(flags: dict[str, str], sentence: str) ->
 def test_xnnpack_takes_upstreams_own_choices(qlinear: str, width: str, dynamic: bool) -> None:
     flags = parse_flags(backend="xnnpack", qlinear=qlinear, qlinear_codec="8w")
 
-    assert (flags.precision.qlinear, flags.kernels.dynamic) == (width, dynamic)
-    assert flags.kernels.codec == "8w"
+    assert flags.options.precision.qlinear == width
+    assert flags.options.kernels == KernelQuantization(dynamic, codec="8w")
 
 
 @pytest.mark.parametrize("backend", ["xnnpack", "portable"])
 def test_only_mlx_needs_its_own_group_sizes(backend: str) -> None:
     flags = parse_flags(backend=backend, qlinear="4w", qlinear_group_size=16)
 
-    assert flags.precision == Precision(qlinear="4w", qlinear_group_size=16)
+    assert flags.options.precision == Precision(qlinear="4w", qlinear_group_size=16)
     assert flags.ignored == ()
 
 
@@ -81,8 +89,8 @@ def test_what_shapes_nothing_is_taken_as_upstream_takes_it(backend: str) -> None
         qlinear_codec_group_size=32,
     )
 
-    assert flags.precision == Precision("fp32")
-    assert flags.kernels == KernelQuantization()
+    assert flags.options.precision == Precision("fp32")
+    assert flags.options.kernels == KernelQuantization()
     assert flags.ignored == (
         "--qlinear-group-size",
         "--qlinear-packing-format",
@@ -104,8 +112,8 @@ def test_a_precision_is_short_for_its_flags() -> None:
 def test_flags_of_one_file_do_not_change_the_other() -> None:
     flags = parse_flags(backend="portable", qlinear="4w", qlinear_codec="8w")
 
-    codec = _relevant(flags, "codec_decoder.pte", print)
-    model = _relevant(flags, "model.pte", print)
+    codec = relevant(flags, "codec_decoder.pte", print)
+    model = relevant(flags, "model.pte", print)
 
     assert codec == (Precision("fp32"), KernelQuantization(codec="8w"))
     assert model == (Precision("fp32", qlinear="4w"), KernelQuantization())
@@ -114,8 +122,8 @@ def test_flags_of_one_file_do_not_change_the_other() -> None:
 def test_mlx_files_are_those_that_check_judges() -> None:
     flags = parse_flags(precision="bf16-4w8w")
 
-    assert _relevant(flags, "model.pte", print) == (PRECISIONS["bf16-4w8w"], None)
-    assert _relevant(flags, "codec_decoder.pte", print) == (PRECISIONS["bf16"], None)
+    assert relevant(flags, "model.pte", print) == (PRECISIONS["bf16-4w8w"], None)
+    assert relevant(flags, "codec_decoder.pte", print) == (PRECISIONS["bf16"], None)
 
 
 def test_one_target_in_bf16_for_a_streaming_runner(
@@ -155,7 +163,8 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
 ) -> None:
     asked: list[str] = []
 
-    def fake(name: str, *_: object, **__: object) -> Artifact:
+    def fake(inputs: ExportInputs, *_: object, **__: object) -> Artifact:
+        name = inputs.name
         asked.append(name)
         (tmp_path / name).write_bytes(b"program")
         return Artifact(name, tmp_path / name, 7, "", 0.0, False, {})
@@ -178,7 +187,8 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
 def test_nothing_is_written_unless_all_methods_can_be_lowered(
     tiny: Checkpoint, parity: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake(name: str, *_: object, **__: object) -> Artifact:
+    def fake(inputs: ExportInputs, *_: object, **__: object) -> Artifact:
+        name = inputs.name
         failures = {"codec": "RuntimeError: no kernel"} if name == "codec_decoder.pte" else {}
         (tmp_path / name).write_bytes(b"program")
         return Artifact(name, tmp_path / name, 7, "", 0.0, False, failures)
@@ -196,7 +206,7 @@ def test_xnnpack_leaves_quantised_embeddings_out_with_upstreams_warning() -> Non
     lines: list[str] = []
     flags = parse_flags(backend="xnnpack", qembedding="8w")
 
-    assert _relevant(flags, "model.pte", lines.append) == (Precision("fp32"), None)
+    assert relevant(flags, "model.pte", lines.append) == (Precision("fp32"), None)
     assert lines == [
         "warning: XNNPACK runtime does not register quantized embedding kernels yet; "
         "disabling embedding quantization for this export."
