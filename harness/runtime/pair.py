@@ -61,13 +61,7 @@ class ArtifactPair:
             return executor.fingerprint
 
     def executor(self, artifact: str) -> Executor:
-        """The executor that has `artifact` loaded.
-
-        Raises
-        ------
-        ProgramError
-            The file is missing, truncated, damaged or not a program.
-        """
+        """The executor that has `artifact` loaded."""
         if artifact not in self._loaded:
             executor = self._make()
             self._progress(f"loading {artifact} on the {executor.fingerprint.executor} executor")

@@ -44,14 +44,7 @@ class TensorSpec:
 
 
 def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
-    """`inputs` as arrays, if they are what `method` declares; every executor asks this.
-
-    Raises
-    ------
-    InputError
-        Another number, element type, byte order or shape; or a tensor without elements, which
-        ExecuTorch's runtime refuses.
-    """
+    """`inputs` as arrays, if they are what `method` declares; every executor asks this."""
     if len(inputs) != len(specs):
         raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
     arrays = [np.asarray(value) for value in inputs]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ExecutionError, HarnessError, ProgramError
+from harness.errors import ExecutionError, HarnessError, MachineError, ProgramError
 from harness.pte import parser
 from harness.pte.program import read_program
 from harness.runtime.portable import PortableExecutor
@@ -144,7 +144,7 @@ def test_an_arena_of_any_size_takes_no_memory_until_used(
     monkeypatch.setattr(parser, "Reader", Damaged)
     executor = PortableExecutor()
     executor.load(exported("folded").path)
-    with pytest.raises(ExecutionError, match="plans 4611686018427387904 bytes of memory"):
+    with pytest.raises(MachineError, match="plans 4611686018427387904 bytes of memory"):
         executor.call("forward", exported("folded").calls[0][1])
 
 

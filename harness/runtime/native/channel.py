@@ -31,16 +31,7 @@ _SOCKET_BUFFER = 1 << 20
 
 
 class Channel:
-    """One end of a connected stream socket.
-
-    Raises
-    ------
-    TimeoutError
-        From `send` and `receive`: `deadline`, in `time.monotonic` seconds, has passed. What was
-        half sent or received cannot be taken up again.
-    ConnectionError
-        From `send` and `receive`: the other end is gone.
-    """
+    """One end of a connected stream socket."""
 
     def __init__(self, end: socket.socket) -> None:
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):

@@ -43,16 +43,6 @@ class Child:
 
     It is ended by `close`, when this object is collected, when the interpreter exits, and, being
     hung up on, when this process dies.
-
-    Parameters
-    ----------
-    command
-        Program and arguments; the descriptor of its end of the channel is appended.
-
-    Raises
-    ------
-    MachineError
-        The process cannot be started.
     """
 
     def __init__(self, command: Sequence[str] = WORKER) -> None:

@@ -76,15 +76,7 @@ class NativeExecutor:
         return self._child.pid if self._child is not None else None
 
     def load(self, path: Path) -> None:
-        """Open a `.pte`, replacing any program loaded before and forgetting all states.
-
-        Raises
-        ------
-        ProgramError
-            The file is missing, truncated, damaged or not a program.
-        UnavailableError
-            It was lowered to a backend that this machine lacks, or the runtime cannot start.
-        """
+        """Open a `.pte`, replacing any program loaded before and forgetting all states."""
         self._path, self._inputs = None, {}
         self._used, self._lost = set(), set()
         if not path.is_file():
@@ -104,17 +96,7 @@ class NativeExecutor:
         return self._inputs[method]
 
     def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
-        """Run `method` once and return copies of its outputs; see the protocol.
-
-        Raises
-        ------
-        InputError
-            No such method; wrong number, dtype or shape of inputs.
-        ExecutionError
-            The runtime refused.
-        MachineError
-            It died or took too long, or `state` was lost in an earlier death.
-        """
+        """Run `method` once and return copies of its outputs; see the protocol."""
         arrays = check_inputs(method, self.inputs(method), inputs)
         assert self._path is not None
         self._count_losses()

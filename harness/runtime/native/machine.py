@@ -80,13 +80,7 @@ def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:
 
 
 def fingerprint(usable: Sequence[str]) -> Fingerprint:
-    """What ran: this machine, the packages, and the switches that change numbers.
-
-    Parameters
-    ----------
-    usable
-        Names of the backends that the runtime can use.
-    """
+    """What ran: this machine, the packages, and the switches that change numbers."""
     notes = [f"backends: {', '.join(usable) or 'none'}"]
     if MLX_BACKEND in usable:
         notes += _switches()

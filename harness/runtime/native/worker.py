@@ -70,15 +70,7 @@ _NO_MEMORY = ("0x21", "0x31")
 
 
 class Session:
-    """A loaded program and its states.
-
-    Raises
-    ------
-    ProgramError
-        The runtime refuses the file.
-    UnavailableError
-        A method was lowered to a backend that this machine cannot use.
-    """
+    """A loaded program and its states."""
 
     def __init__(self, path: Path) -> None:
         _open(path)  # the runtime's own check of the file

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +130,6 @@ class PortableExecutor:
         """Run `method` once and return its outputs.
 
         A constant method returns its number as a 0-d array, its text as a 0-d array of str.
-
-        Raises
-        ------
-        InputError
-            No such method; wrong number, dtype or shape of inputs.
-        ExecutionError
-            The program refused to run.
         """
         observer = None
         if self.trace is not None:
@@ -168,26 +162,14 @@ class PortableExecutor:
             return ready.call(inputs, kept[method], observer, unaccelerated)
 
     def probe(self, method: str) -> Probe:
-        """Look inside a method: its steps, what they make, what changes if one makes another.
-
-        Raises
-        ------
-        InputError
-            No such method; the names beside the program belong to another one.
-        """
+        """Look inside a method: its steps, what they make, what changes if one makes another."""
         ready = self.prepare(method)
         if self._names is None:
             self._names = read_names(self._loaded())
-        return Probe(self, ready, self._names.get(method, StepNames()))
+        return Probe(partial(self.run, method), ready, self._names.get(method, StepNames()))
 
     def prepare(self, method: str) -> Method:
-        """Read a method's weights now; its first call does so otherwise.
-
-        Raises
-        ------
-        InputError
-            No such method.
-        """
+        """Read a method's weights now; its first call does so otherwise."""
         plan = self._plan(method)
         if method not in self._methods:
             with mx.stream(mx.cpu):

@@ -45,32 +45,16 @@ _REFUSED = {"aten::from_file.out"}
 
 @dataclass(frozen=True)
 class Kernel:
-    """One operator, ready to be called.
+    """One operator, ready to be called."""
 
-    Attributes
-    ----------
-    operator
-        The plan's name for it.
-    overload
-        torch's operator; None for the runtime's own.
-    schema
-        torch's schema of the name in the plan, which says what its arguments are.
-    """
-
-    operator: str
-    overload: Any
-    schema: Any
+    operator: str  # the plan's name for it
+    overload: Any  # torch's operator; None for the runtime's own
+    schema: Any  # torch's schema of the name in the plan, which says what its arguments are
 
     def run(
         self, plan: Plan, call: KernelCall, values: list[Any], memory: Memory
     ) -> tuple[int, ...]:
-        """Run once; say which values were written.
-
-        Raises
-        ------
-        ExecutionError
-            The operator refuses its arguments.
-        """
+        """Run once; say which values were written."""
         if self.operator == "executorch_prim::et_view.default":
             return _view(plan, call, values)
         if self.operator == "executorch_prim::et_copy_index.tensor":
@@ -119,15 +103,7 @@ class Kernel:
 
 
 def find_kernel(name: str) -> Kernel:
-    """The operator that a plan calls `name`.
-
-    Raises
-    ------
-    UnsupportedError
-        There is no such operator here.
-    UnavailableError
-        The library that has it cannot be loaded.
-    """
+    """The operator that a plan calls `name`."""
     if name in NUMBERS or name.startswith("executorch_prim::et_"):
         if name not in NUMBERS and name.split("::")[1] not in (
             "et_view.default",

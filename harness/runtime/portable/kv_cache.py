@@ -9,17 +9,14 @@ sliding window, over just as many slots as one step may need.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import ExecutionError, InputError
-from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.ops_shape import LARGEST_BYTES
-from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, warn_oddity
+from harness.runtime.portable.tensors import LARGEST_BYTES, mlx_dtype
 
-__all__ = ["OPS", "CacheConfig", "CacheLayer", "SequenceCache"]
+__all__ = ["CacheConfig", "CacheLayer", "SequenceCache"]
 
 FLOAT32 = 6
 
@@ -92,13 +89,7 @@ class CacheConfig:
 
 
 class SequenceCache:
-    """Keys and values of one sequence, all layers.
-
-    Raises
-    ------
-    ExecutionError
-        Sizes that upstream refuses, or an element type that MLX's delegate has not.
-    """
+    """Keys and values of one sequence, all layers."""
 
     def __init__(self, config: CacheConfig) -> None:
         self.config = config
@@ -200,40 +191,3 @@ def _band(queries: int, keys: int, window: int) -> Any:
     own = keys - queries
     inside = mx.logical_and(distance <= own, distance > own - window)
     return inside.reshape(1, 1, queries, keys)
-
-
-def _update_and_attend(n: Node, s: Slots) -> Any:
-    if s.cache is None:
-        raise ExecutionError("no KV cache is installed: the host program has to bring one")
-    if n.layer_id is None or n.scale is None:
-        raise ExecutionError("layer_id or scale is not set")
-    q = s.tensor(n.q)
-    keys, values, mask = s.cache.update_and_fetch(
-        n.layer_id, _position(s.tensor(n.position), s.faithful), s.tensor(n.k), s.tensor(n.v)
-    )
-    # The cache's precision may be another than the computation's, which is the query's.
-    out = mx.fast.scaled_dot_product_attention(
-        q, keys.astype(q.dtype), values.astype(q.dtype), scale=s.real(n.scale), mask=mask
-    )
-    return out if n.out_dtype is None else out.astype(mlx_dtype(n.out_dtype))
-
-
-def _position(tensor: Any, faithful: bool) -> int:
-    """The first of the step's positions."""
-    if tensor.dtype not in (mx.int32, mx.int64):
-        raise ExecutionError(f"position must be int32 or int64, got {tensor.dtype}")
-    if tensor.size == 0:
-        raise ExecutionError("position is empty")
-    position = int(tensor.reshape(-1)[0].item())
-    if INT32_MIN <= position <= INT32_MAX:
-        return position
-    if not faithful:
-        raise ExecutionError(
-            f"position {position} does not fit 32 bits: native would silently truncate it"
-        )
-    truncated = (position + 2**31) % 2**32 - 2**31
-    warn_oddity(f"position {position} is truncated to {truncated}")
-    return truncated
-
-
-OPS: dict[str, Callable[[Node, Slots], Any]] = {"UpdateAndAttendNode": _update_and_attend}

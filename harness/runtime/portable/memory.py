@@ -30,18 +30,10 @@ _MOST_PLANNED = 64 << 30
 
 @dataclass
 class Memory:
-    """Gives each tensor of one call its bytes.
-
-    Attributes
-    ----------
-    arenas
-        By number; see `fresh_arenas`.
-    own
-        Bytes of tensors that are not planned, made when first written.
-    """
+    """Gives each tensor of one call its bytes."""
 
     plan: Plan
-    arenas: Arenas
+    arenas: Arenas  # by number; see `fresh_arenas`
     own: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     @staticmethod
@@ -61,13 +53,7 @@ class Memory:
             ) from error
 
     def tensor(self, index: int, shape: Sequence[int] | None = None) -> Array:
-        """Writable view of tensor `index` at `shape`, or at its declared sizes.
-
-        Raises
-        ------
-        ExecutionError
-            The value is no tensor, or a constant, or `shape` does not fit it.
-        """
+        """Writable view of tensor `index` at `shape`, or at its declared sizes."""
         value = self.plan.values[index]
         if not isinstance(value, TensorValue):
             raise ExecutionError("a tensor is made where the plan has none")

@@ -64,21 +64,12 @@ def _spec(plan: Plan, value: Value) -> TensorSpec:
 
 @dataclass
 class Method:
-    """A method that is ready to run.
-
-    Attributes
-    ----------
-    specs
-        Declared inputs.
-    initial
-        The plan's values before a call: constants as read-only arrays, numbers, None for tensors
-        that a call fills in.
-    """
+    """A method that is ready to run."""
 
     plan: Plan
     program: Program
     code: Code
-    specs: Sequence[TensorSpec]
+    specs: Sequence[TensorSpec]  # declared inputs
     initial: Sequence[Any]
 
     @property
@@ -95,17 +86,7 @@ class Method:
         faithful: bool = False,
         fp32_weights: Mapping[int, Fp32Weights] | None = None,
     ) -> Method:
-        """Read the weights in and run the delegates' init chains; see `MLXDelegate.load`.
-
-        Raises
-        ------
-        UnavailableError
-            The method needs another backend's delegate.
-        UnsupportedError
-            It needs an operator that does not exist here.
-        ProgramError
-            Its weights lie in a `.ptd` that was not given.
-        """
+        """Read the weights in and run the delegates' init chains; see `MLXDelegate.load`."""
         where = f"method {plan.name!r}"
         _refuse_other_backends(plan, graphs)
         kernels = {}
@@ -143,18 +124,10 @@ class Method:
         self,
         inputs: Sequence[Array],
         state: State,
-        observer: Observer | None = None,
+        observer: Observer | None = None,  # shown every step
         unaccelerated: Collection[int] = (),
     ) -> list[Array]:
-        """Run once; `state` is brought up to date.
-
-        Parameters
-        ----------
-        observer
-            Shown every step.
-        unaccelerated
-            Plan instructions whose delegates use nothing that was computed before.
-        """
+        """Run once; `state` is brought up to date."""
         memory = Memory(self.plan, state.arenas)
         values = list(self.initial)
         for index, value in enumerate(self.plan.values):

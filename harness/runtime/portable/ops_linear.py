@@ -10,7 +10,8 @@ from harness.errors import ExecutionError
 from harness.pte.payload import Node, Vid
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_index import checked_indices
-from harness.runtime.portable.slots import Slots, mlx_dtype
+from harness.runtime.portable.slots import Slots
+from harness.runtime.portable.tensors import mlx_dtype
 
 __all__ = ["OPS"]
 

@@ -12,13 +12,8 @@ from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.exponentials import MANY, sigmoid
 from harness.runtime.portable.ops_shape import axis_of
-from harness.runtime.portable.slots import (
-    INT32_MAX,
-    INT32_MIN,
-    Slots,
-    mlx_dtype,
-    warn_oddity,
-)
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, warn_oddity
+from harness.runtime.portable.tensors import mlx_dtype
 
 __all__ = ["OPS"]
 

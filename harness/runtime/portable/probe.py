@@ -10,10 +10,10 @@ A *step* is a node of a delegate or a kernel between delegates, where something 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +24,8 @@ from harness.pte.plan import DelegateCall, KernelCall
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import Stop
 from harness.runtime.portable.method import Method
-from harness.runtime.portable.slots import to_mlx, to_numpy
+from harness.runtime.portable.tensors import to_mlx, to_numpy
 from harness.runtime.portable.walk import Location
-
-if TYPE_CHECKING:
-    from harness.runtime.portable.executor import PortableExecutor
 
 __all__ = ["Probe", "Run", "Step"]
 
@@ -38,24 +35,12 @@ At = int | str
 
 @dataclass(frozen=True)
 class Step:
-    """Where something is made.
-
-    Attributes
-    ----------
-    index
-        Counts the steps of a method in the order of its program, inner chains after their node's.
-    location
-        Where that is in the plan, and in a delegate.
-    op
-        Node type (``AddmmNode``) or operator (``aten::index_put.out``).
-    origin
-        What it was exported from, where the export kept names.
-    """
+    """Where something is made."""
 
     index: int
-    location: Location
-    op: str
-    origin: Origin | None
+    location: Location  # where that is in the plan, and in a delegate
+    op: str  # node type (``AddmmNode``) or operator (``aten::index_put.out``)
+    origin: Origin | None  # what it was exported from, where the export kept names
 
     def __str__(self) -> str:
         name = f" ({self.origin.node or self.origin.edge})" if self.origin else ""
@@ -79,16 +64,10 @@ class Run:
 
 
 class Probe:
-    """Looks into one method of a loaded program; made by `PortableExecutor.probe`.
+    """Looks into one method of a loaded program; made by `PortableExecutor.probe`."""
 
-    Attributes
-    ----------
-    steps
-        All of the method's, in order.
-    """
-
-    def __init__(self, executor: PortableExecutor, method: Method, names: StepNames) -> None:
-        self._executor = executor
+    def __init__(self, run: Callable[..., list[Array]], method: Method, names: StepNames) -> None:
+        self._run = run
         self._method = method
         self._names = names
         self.steps = tuple(
@@ -102,13 +81,7 @@ class Probe:
         return tuple(sorted(self._names.values, key=lambda name: self._find(name)[0].index))
 
     def step(self, at: At) -> Step:
-        """The step with a number, or that makes the value of a named node.
-
-        Raises
-        ------
-        InputError
-            There is none; the message names near ones.
-        """
+        """The step with a number, or that makes the value of a named node."""
         return self._find(at)[0]
 
     def values(
@@ -119,7 +92,7 @@ class Probe:
             return self.run(inputs, at=at, state=state).values
         everything: dict[At, tuple[Step, int]] = {step.index: (step, 0) for step in self.steps}
         recorder = _Recorder(self._by_location, everything, {}, None)
-        self._executor.run(self._method.plan.name, inputs, state=state, observer=recorder)
+        self._run(inputs, state=state, observer=recorder)
         return recorder.values
 
     def run(
@@ -159,8 +132,7 @@ class Probe:
         )
         outputs: list[Array] | None
         try:
-            outputs = self._executor.run(
-                self._method.plan.name,
+            outputs = self._run(
                 inputs,
                 state=state,
                 observer=recorder,

@@ -57,13 +57,7 @@ def refusal(error: Exception) -> HarnessError:
 
 
 def attributed(error: Exception) -> HarnessError | None:
-    """`error`, raised while a program ran, as an error of the harness's tree.
-
-    Returns
-    -------
-    HarnessError or None
-        None where the harness itself is at fault.
-    """
+    """`error`, raised while a program ran, as an error of the harness's tree."""
     if isinstance(error, HarnessError):
         return error
     if type(error) in _BY_MLX and _BRACKETED.match(str(error)):

@@ -25,23 +25,15 @@ from harness.runtime.portable.delegate import Buffers, MLXDelegate
 from harness.runtime.portable.kernels import Kernel
 from harness.runtime.portable.memory import Memory
 from harness.runtime.portable.refusals import attributed, prefixed
-from harness.runtime.portable.slots import mlx_dtype, to_mlx, to_numpy
+from harness.runtime.portable.tensors import mlx_dtype, to_mlx, to_numpy
 
 __all__ = ["Call", "Code", "Location", "Observer", "is_contiguous", "located"]
 
 
 class Location(NamedTuple):
-    """A place in a method's program where something is made.
+    """A place in a method's program where something is made."""
 
-    Attributes
-    ----------
-    instruction
-        Index in the plan.
-    chain, node
-        Of a delegate's instruction: its chain, and its index there; None for a kernel.
-    """
-
-    instruction: int
+    instruction: int  # index in the plan
     chain: int | None = None
     node: int | None = None
 
@@ -56,26 +48,12 @@ takes the place of what was made; raising `interpreter.Stop` ends the run.
 
 @dataclass
 class Call:
-    """One call of a method, under way.
-
-    Attributes
-    ----------
-    values
-        The plan's values so far: numpy arrays, numbers, None for what was not made yet.
-    memory
-        Where tensors are put.
-    buffers
-        Mutable buffers of the delegates; brought up to date.
-    observer
-        Shown every step.
-    unaccelerated
-        Instructions whose delegates use nothing that was computed before the call.
-    """
+    """One call of a method, under way."""
 
     values: list[Any]
-    memory: Memory
-    buffers: Mapping[int, Buffers]
-    observer: Observer | None = None
+    memory: Memory  # where tensors are put
+    buffers: Mapping[int, Buffers]  # mutable buffers of the delegates; brought up to date
+    observer: Observer | None = None  # shown every step
     unaccelerated: Collection[int] = ()
 
     def write(self, index: int, value: Any) -> None:
@@ -89,20 +67,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Code:
-    """The instructions of a method, and what runs them.
-
-    Attributes
-    ----------
-    kernels
-        Operator → what runs it.
-    max_turns
-        How often each jump may go back: loops run over a tensor's first dimension.
-    """
+    """The instructions of a method, and what runs them."""
 
     plan: Plan
     delegates: Mapping[int, MLXDelegate]
-    kernels: Mapping[str, Kernel]
-    max_turns: int
+    kernels: Mapping[str, Kernel]  # operator → what runs it
+    max_turns: int  # how often each jump may go back: loops run over a tensor's first dimension
 
     def run(self, call: Call) -> None:
         """Walk from the first instruction to behind the last."""
