@@ -6,7 +6,7 @@
 `kv_cache`               the off-graph KV cache
 `folding`, `fp32_weights`, `exponentials`   the faster routes
 `memory`, `kernels`, `prims`          a plan's tensors, and what runs between its delegates
-`delegate`, `walk`, `method`, `executor`   one delegate, one call, one method, the Executor
+`delegate`, `method`, `executor`      one delegate, one method, the Executor
 `probe`                  a look inside a method
 """
 

@@ -55,7 +55,7 @@ class Band:
 
     @classmethod
     def of(cls, mask: Any) -> Band | None:
-        """The band of `mask`, whose last two dimensions are queries and keys."""
+        """The band of a mask (…, queries, keys); None where it saves less than half of the work."""
         queries, keys = mask.shape[-2:]
         if mask.ndim != 4 or mask.shape[0] != 1 or min(queries, keys) < 2 * _BLOCK:
             return None
@@ -90,6 +90,8 @@ def attend(q: Any, k: Any, v: Any, scale: float, mask: Any, band: Band | None = 
     """Attention in float32, over the keys that `band` leaves to each block of queries.
 
     What is left out has a probability of exactly 0, so that only the order of sums can differ.
+    `q`, `k` and `v` are (batch, heads, positions, dim). None where MLX's own kernel is as fast,
+    refuses, or a score might not be finite: what the mask rules out would show then all the same.
     """
     if q.ndim != 4 or k.ndim != 4 or v.shape[:3] != k.shape[:3] or k.shape[3] != q.shape[3]:
         return None

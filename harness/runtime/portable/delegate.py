@@ -115,7 +115,7 @@ class MLXDelegate:
         observer: Observer | None = None,  # shown every step
         accelerated: bool = True,
     ) -> list[Any]:
-        """Run the main chain."""
+        """Run the main chain; `buffers` are brought up to date, even if an instruction fails."""
         if accelerated and self._folded is None:
             empty = self.slots([None] * len(self.graph.buffers))
             self._folded = fold(self.graph, self._chains, empty)

@@ -17,7 +17,6 @@ from harness.runtime.portable import (
     ops_index,
     ops_linear,
     ops_math,
-    ops_reduce,
     ops_shape,
 )
 from harness.runtime.portable.blas import mx
@@ -47,7 +46,7 @@ class Step(NamedTuple):
     node: Node
     outputs: tuple[Slot, ...]  # the slots that the node writes, in the order of what it makes
     op: Op | None  # makes what goes there; None for scans and branches
-    target: int | None
+    target: int | None  # the one tensor slot that it writes, where a plain result goes
 
 
 Chains = Sequence[Sequence[Step]]
@@ -57,7 +56,6 @@ OPS: dict[str, Op] = {
     **ops_math.OPS,
     **ops_shape.OPS,
     **ops_index.OPS,
-    **ops_reduce.OPS,
     **ops_linear.OPS,
     **attention.OPS,
 }

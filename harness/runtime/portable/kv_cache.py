@@ -23,58 +23,25 @@ FLOAT32 = 6
 
 @dataclass(frozen=True)
 class CacheLayer:
-    """One layer of a model.
+    """One layer of a model."""
 
-    Attributes
-    ----------
-    heads
-        Key and value heads.
-    head_dim
-        Width of a head.
-    window
-        Positions that a query attends to, itself included; 0: all of them.
-    """
-
-    heads: int
-    head_dim: int
-    window: int = 0
+    heads: int  # key and value heads
+    head_dim: int  # width of a head
+    window: int = 0  # positions that a query attends to, itself included; 0: all of them
 
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """Sizes of a cache.
+    """Sizes of a cache."""
 
-    Attributes
-    ----------
-    capacity
-        Most positions of the sequence.
-    layers
-        One of each layer.
-    scalar_type
-        ExecuTorch ScalarType that keys and values are kept in (6: float32).
-    max_write
-        Most positions of one step, where a layer has a window; None: as many as the window.
-    """
-
-    capacity: int
-    layers: tuple[CacheLayer, ...]
-    scalar_type: int = FLOAT32
-    max_write: int | None = None
+    capacity: int  # most positions of the sequence
+    layers: tuple[CacheLayer, ...]  # one of each layer
+    scalar_type: int = FLOAT32  # what keys and values are kept in
+    max_write: int | None = None  # positions of a step where there is a window; None: the window
 
     @classmethod
     def parse(cls, text: str) -> CacheConfig:
-        """Read the form that upstream's op tests use: a flat cache of equal layers.
-
-        Parameters
-        ----------
-        text
-            ``capacity,n_layers,n_kv_heads,head_dim[,ScalarType]``.
-
-        Raises
-        ------
-        InputError
-            Another form, or sizes that are not positive.
-        """
+        """Read the form of upstream's op tests, a flat cache of equal layers; else InputError."""
         try:
             capacity, count, heads, width, *scalar = (int(word) for word in text.split(","))
             (scalar_type,) = scalar or (FLOAT32,)
@@ -122,21 +89,7 @@ class SequenceCache:
     def update_and_fetch(
         self, layer: int, position: int, keys: Any, values: Any
     ) -> tuple[Any, Any, Any]:
-        """Write one step and return what its queries attend to.
-
-        Parameters
-        ----------
-        position
-            Of the step's first key.
-        keys, values
-            Of shape (1, heads, steps, head_dim).
-
-        Returns
-        -------
-        keys, values, mask
-            All retained keys and values, oldest first; None, ``"causal"`` or an array for MLX's
-            attention.
-        """
+        """Write one step and return what its queries attend to."""
         if not 0 <= layer < len(self._pools):
             raise ExecutionError(f"layer {layer} of a cache of {len(self._pools)}")
         of = self.config.layers[layer]

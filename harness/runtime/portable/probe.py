@@ -10,7 +10,7 @@ A *step* is a node of a delegate or a kernel between delegates, where something 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -23,9 +23,8 @@ from harness.pte.names import Origin, StepNames
 from harness.pte.plan import DelegateCall, KernelCall
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import Stop
-from harness.runtime.portable.method import Method
+from harness.runtime.portable.method import Location, Method
 from harness.runtime.portable.tensors import to_mlx, to_numpy
-from harness.runtime.portable.walk import Location
 
 __all__ = ["Probe", "Run", "Step"]
 
@@ -49,17 +48,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Run:
-    """One run.
+    """One run."""
 
-    Attributes
-    ----------
-    outputs
-        What the method returned; None if the run ended before.
-    values
-        What the wanted steps made, as the caller named them; in loops, the last time.
-    """
-
-    outputs: list[Array] | None
+    outputs: list[Array] | None  # what the method returned; None if the run ended before
     values: dict[At, Array]
 
 
@@ -99,31 +90,16 @@ class Probe:
         self,
         inputs: Sequence[Array],
         *,
-        at: Iterable[At] = (),
+        at: Iterable[At] = (),  # steps whose values are wanted
         until: At | None = None,
         replace: Mapping[At, Any] | None = None,
-        state: str = "default",
+        state: str = "default",  # as in `PortableExecutor.call`
     ) -> Run:
-        """Run once.
+        """Run once; to the step `until`, if given, whose value is kept too.
 
-        Parameters
-        ----------
-        at
-            Steps whose values are wanted.
-        until
-            The run ends after this step, whose value is kept too. Buffers keep what was
-            written so far.
-        replace
-            Step → what takes the place of its value: an array of the same shape and dtype, a
-            number, or a function from the value to such an array.
-        state
-            As in `PortableExecutor.call`.
-
-        Raises
-        ------
-        InputError
-            A step that does not exist, a replacement of another shape or dtype, or a wanted step
-            that this run did not reach.
+        `replace` gives a step another value: an array of the same shape and dtype, a number, or
+        a function from the value to such an array. InputError for a step that does not exist, a
+        replacement that does not fit, or a wanted step that this run did not reach.
         """
         wanted = {key: self._find(key) for key in (*at, *(() if until is None else (until,)))}
         put = {self._find(key): (key, value) for key, value in (replace or {}).items()}
@@ -233,11 +209,8 @@ def _locations(method: Method) -> Iterable[tuple[Location, str]]:
             yield Location(position), call.operator
         elif isinstance(call, DelegateCall):
             graph = method.delegates[call.delegate].graph
-            for chain in (graph.main, *_inner(graph)):
+            # Chains that scans and branches run follow; each may be run from several places.
+            inner = [i for i in range(len(graph.chains)) if i not in (graph.main, graph.init)]
+            for chain in (graph.main, *inner):
                 for index, node in enumerate(graph.chains[chain]):
                     yield Location(position, chain, index), type(node).__name__
-
-
-def _inner(graph: Any) -> Collection[int]:
-    """Chains that scans and branches run; each may be run from several places."""
-    return [i for i in range(len(graph.chains)) if i not in (graph.main, graph.init)]

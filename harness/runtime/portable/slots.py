@@ -29,10 +29,12 @@ class Slots:
     tensors: list[Any]  # by tensor number; None until written
     values: list[int | None]
     constants: int  # how many tensors, from 0, may not be written
+    # Upstream's bits on the CPU: 16-bit quantised products accumulate as MLX does there, not in
+    # float32 as on Metal; silent oddities are followed with a warning instead of refused.
     faithful: bool = False
-    fp32_weights: Fp32Weights | None = None
+    fp32_weights: Fp32Weights | None = None  # None leaves every function to MLX's own kernels
     cache: SequenceCache | None = None  # the off-graph KV cache, if the host installed one
-    initialising: bool = False
+    initialising: bool = False  # the init chain may put a new tensor in a constant's slot
 
     def tensor(self, tid: Tid) -> Any:
         """The tensor in a slot."""
