@@ -1,4 +1,4 @@
-"""Which executor ran, on what device, with what versions: what a report quotes."""
+"""What ran: a report quotes it, and budgets go by its regime."""
 
 from __future__ import annotations
 

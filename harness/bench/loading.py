@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import MachineError
 from harness.memory import peak_memory
-from harness.process import environment
+from harness.process import complaint, environment
 
 __all__ = ["Loading", "measure_loading"]
 
@@ -38,11 +39,13 @@ def measure_loading(path: Path) -> Loading:
     """Load `path` in a new process."""
     done = subprocess.run(
         [sys.executable, "-m", "harness.bench.loading", str(path)],
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
         env=environment(),
     )
+    if done.returncode:
+        raise MachineError(f"the process that loads {path} failed: {complaint(done)}")
     return Loading(**json.loads(done.stdout))
 
 

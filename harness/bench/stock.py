@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -23,17 +23,7 @@ __all__ = ["StockMLX"]
 
 
 class StockMLX:
-    """One method of a `.pte` on stock MLX; a context that ends its process.
-
-    Parameters
-    ----------
-    path
-        The program.
-    method
-        What each call calls.
-    inputs
-        With what.
-    """
+    """One method of a `.pte` on stock MLX; a context that ends its process."""
 
     def __init__(self, path: Path, method: str, inputs: Sequence[Array]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="voxtral-stock-")
@@ -48,20 +38,12 @@ class StockMLX:
         )
 
     def __call__(self) -> None:
-        """Call the method once.
-
-        Raises
-        ------
-        MachineError
-            The process ended.
-        """
+        """Call the method once."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.write(b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
         if not self._process.stdout.readline():
             raise MachineError(
                 f"stock MLX ended with exit code {self._process.wait()}; what it said is above"
@@ -70,12 +52,7 @@ class StockMLX:
     def __enter__(self) -> StockMLX:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._process.kill()
         self._process.communicate()
         self._folder.cleanup()

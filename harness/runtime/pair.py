@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
 from harness.arrays import Array
 from harness.fingerprint import Fingerprint
@@ -20,22 +19,13 @@ class ArtifactPair:
     """Runs any of the six methods on an executor that has its artifact loaded.
 
     A context manager: leaving it releases the executors, child processes and all.
-
-    Parameters
-    ----------
-    paths
-        Where the artifacts are, by name.
-    make
-        Makes an executor; called once for each artifact, when that is first needed.
-    progress
-        Called with one line for each file that is loaded.
     """
 
     def __init__(
         self,
-        paths: Mapping[str, Path],
-        make: Callable[[], Executor],
-        progress: Callable[[str], None] = lambda text: None,
+        paths: Mapping[str, Path],  # where the artifacts are, by name
+        make: Callable[[], Executor],  # called once for each artifact, when that is first needed
+        progress: Callable[[str], None] = lambda text: None,  # given one line a file
     ) -> None:
         self._paths, self._make, self._progress = paths, make, progress
         self._methods = {method.name: method for method in METHODS}
@@ -44,12 +34,7 @@ class ArtifactPair:
     def __enter__(self) -> ArtifactPair:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @cached_property
@@ -61,13 +46,7 @@ class ArtifactPair:
             return executor.fingerprint
 
     def executor(self, artifact: str) -> Executor:
-        """The executor that has `artifact` loaded.
-
-        Raises
-        ------
-        ProgramError
-            The file is missing, truncated, damaged or not a program.
-        """
+        """The executor that has `artifact` loaded."""
         if artifact not in self._loaded:
             executor = self._make()
             self._progress(f"loading {artifact} on the {executor.fingerprint.executor} executor")

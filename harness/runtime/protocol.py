@@ -10,29 +10,24 @@ from typing import Protocol
 import numpy as np
 
 from harness.arrays import Array, dtype_of
-from harness.errors import InputError
+from harness.errors import InputError, ProgramError
 from harness.fingerprint import Fingerprint
+from harness.pte.dtypes import SCALAR_TYPES
+from harness.pte.plan import Plan, TensorValue
 
-__all__ = ["Executor", "TensorSpec", "check_inputs"]
+__all__ = ["SCALAR_KINDS", "Executor", "TensorSpec", "check_inputs", "input_specs"]
+
+SCALAR_KINDS: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
+"""numpy's names of the kinds of number that a plan's values can be."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a method declares of one input or output.
+    """What a method declares of one input or output."""
 
-    Attributes
-    ----------
-    dtype
-        numpy name of the element type, e.g. ``"float32"``, ``"int64"``, ``"bfloat16"``.
-    shape
-        Sizes, or the upper bounds where `dynamic`.
-    dynamic
-        Whether each call may bring any shape up to `shape` (same rank).
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    dynamic: bool = False
+    dtype: str  # numpy's name of the element type: float32, int64, bfloat16
+    shape: tuple[int, ...]  # sizes, or the upper bounds where `dynamic`
+    dynamic: bool = False  # each call may bring any shape up to `shape`, of the same rank
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a call may bring a tensor of `shape`."""
@@ -43,15 +38,27 @@ class TensorSpec:
         )
 
 
-def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
-    """`inputs` as arrays, if they are what `method` declares; every executor asks this.
+def input_specs(plan: Plan) -> tuple[TensorSpec, ...]:
+    """Declared inputs of a method; a number has shape ()."""
+    specs = []
+    for number, index in enumerate(plan.inputs):
+        value = plan.values[index]
+        kind = SCALAR_KINDS.get(type(value))
+        if isinstance(value, TensorValue):
+            dtype = SCALAR_TYPES[value.scalar_type].name
+            specs.append(TensorSpec(dtype, value.sizes, value.dynamic))
+        elif kind is not None:
+            specs.append(TensorSpec(kind, ()))
+        else:
+            raise ProgramError(
+                f"input {number} of {plan.name} must be a tensor or a number (got "
+                f"{type(value).__name__}); export the method without it"
+            )
+    return tuple(specs)
 
-    Raises
-    ------
-    InputError
-        Another number, element type, byte order or shape; or a tensor without elements, which
-        ExecuTorch's runtime refuses.
-    """
+
+def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
+    """`inputs` as arrays, if they are what `method` declares; every executor asks this."""
     if len(inputs) != len(specs):
         raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
     arrays = [np.asarray(value) for value in inputs]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,11 @@ def test_loading_is_measured_in_another_process(parity: Parity) -> None:
     found = measure_loading(path)
     assert found.gigabytes == path.stat().st_size / 1e9
     assert 0 < found.seconds < 60
+
+
+def test_a_process_that_cannot_load_is_the_machines_failure(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"loads .*none\.pte failed: .*none\.pte"):
+        measure_loading(tmp_path / "none.pte")
 
 
 def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> None:

@@ -171,7 +171,7 @@ SPARES = {
     "harness/cache/quota.py": COMPUTED,
     "harness/files.py": COMPUTED,
     "harness/errors.py": COMPUTED,
-    "harness/runtime/portable/walk.py": COMPUTED,
+    "harness/runtime/portable/method.py": COMPUTED,
     "harness/export/corrections.py": ("eager", "layer", "stock programs"),
     "harness/reference/quantize.py": ("eager", "model", "codec"),
     "harness/reference/eager.py": ("model", "codec", "layer", "benchmark"),

@@ -5,7 +5,6 @@
 `child`     starts, times, ends and explains the death of the child process
 `channel`   the messages between the two: a JSON header and raw array bytes
 `worker`    what runs in the child; the only module here that imports torch and ExecuTorch
-`layout`    what a `.pte` declares and the runtime's Python interface does not tell
 """
 
 from harness.runtime.native.executor import NativeExecutor

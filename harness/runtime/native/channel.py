@@ -31,16 +31,7 @@ _SOCKET_BUFFER = 1 << 20
 
 
 class Channel:
-    """One end of a connected stream socket.
-
-    Raises
-    ------
-    TimeoutError
-        From `send` and `receive`: `deadline`, in `time.monotonic` seconds, has passed. What was
-        half sent or received cannot be taken up again.
-    ConnectionError
-        From `send` and `receive`: the other end is gone.
-    """
+    """One end of a connected stream socket."""
 
     def __init__(self, end: socket.socket) -> None:
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
@@ -57,9 +48,10 @@ class Channel:
         """Send JSON-able `fields` and `arrays`."""
         described = [{"dtype": _type_name(array), "shape": array.shape} for array in arrays]
         header = json.dumps({**fields, "arrays": described}).encode()
-        self._write(_LENGTH.pack(len(header)) + header, deadline)
-        for array in arrays:
-            self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, deadline)
+        raw: list[Any] = [np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in arrays]
+        for part in (_LENGTH.pack(len(header)) + header, *raw):
+            self._limit(deadline)
+            self._end.sendall(part)
 
     def receive(self, *, deadline: float | None = None) -> tuple[dict[str, Any], list[Array]]:
         """Receive the fields and arrays of one message; the arrays are fresh and writable."""
@@ -78,10 +70,6 @@ class Channel:
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
         self._end.close()
-
-    def _write(self, data: bytes | memoryview, deadline: float | None) -> None:
-        self._limit(deadline)
-        self._end.sendall(data)
 
     def _read(self, count: int, deadline: float | None) -> np.ndarray:
         data = np.empty(count, np.uint8)

@@ -43,19 +43,10 @@ class Child:
 
     It is ended by `close`, when this object is collected, when the interpreter exits, and, being
     hung up on, when this process dies.
-
-    Parameters
-    ----------
-    command
-        Program and arguments; the descriptor of its end of the channel is appended.
-
-    Raises
-    ------
-    MachineError
-        The process cannot be started.
     """
 
     def __init__(self, command: Sequence[str] = WORKER) -> None:
+        # The descriptor of its end of the channel is appended to the command.
         with contextlib.ExitStack() as undo:
             ours, theirs = socket.socketpair()
             undo.callback(ours.close)
@@ -80,21 +71,15 @@ class Child:
         return self._finalizer.alive and self._process.poll() is None
 
     def ask(
-        self, what: str, fields: dict[str, Any], arrays: Sequence[Array], timeout: float
+        self,
+        what: str,  # subject of the sentence, should the child fail: "model.pte: text_decoder"
+        fields: dict[str, Any],
+        arrays: Sequence[Array],
+        timeout: float,  # seconds; the first request is allowed the start of the child besides
     ) -> tuple[dict[str, Any], list[Array]]:
         """Send one request and wait for its answer.
 
-        Parameters
-        ----------
-        what
-            Subject of the sentence, should the child fail: ``model.pte: text_decoder``.
-        timeout
-            Seconds allowed; the first request is allowed the start of the child besides.
-
-        Raises
-        ------
-        MachineError
-            The child died or did not answer in time. It is gone when this is raised.
+        A child that dies or is late is gone when MachineError is raised.
         """
         deadline = time.monotonic() + timeout + (0.0 if self._started else _START_SECONDS)
         self._log.truncate(0)

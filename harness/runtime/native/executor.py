@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,33 +30,27 @@ class NativeExecutor:
     An abort, a crash or a hang of native code is a MachineError that quotes the end of the
     child's log. The states that the child held are lost with it: a call in one of them raises
     until it is reset, while other states go on in a new child.
-
-    Parameters
-    ----------
-    timeout
-        Seconds that one call, or one load, may take.
-    command
-        Program and arguments of the child, which gets its channel's descriptor as last argument.
-    name
-        What the fingerprint calls it: the name by which users chose it.
     """
 
     def __init__(
         self,
         *,
-        timeout: float = 600.0,
-        command: Sequence[str] = WORKER,
-        name: str = "native",
+        timeout: float = 600.0,  # seconds that one call, or one load, may take
+        command: Sequence[str] = WORKER,  # gets its channel's descriptor as last argument
+        name: str = "native",  # by which users chose it; the fingerprint has it
     ) -> None:
         self._name = name
         self._timeout = timeout
         self._command = tuple(command)
         self._child: Child | None = None
+        self._forget()
+        self._usable: list[str] | None = None
+
+    def _forget(self) -> None:
         self._path: Path | None = None
         self._inputs: dict[str, tuple[TensorSpec, ...]] = {}
-        self._used: set[str] = set()
-        self._lost: set[str] = set()
-        self._usable: list[str] | None = None
+        self._used: set[str] = set()  # states that the child holds
+        self._lost: set[str] = set()  # states that died with one
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -65,9 +58,7 @@ class NativeExecutor:
         if self._usable is None:
             self._start()
         assert self._usable is not None
-        found = fingerprint(self._usable)
-        regime = "cpu" if self._name == "xnnpack" else found.regime
-        return replace(found, executor=self._name, regime=regime)
+        return fingerprint(self._usable, self._name)
 
     @property
     def pid(self) -> int | None:
@@ -76,17 +67,8 @@ class NativeExecutor:
         return self._child.pid if self._child is not None else None
 
     def load(self, path: Path) -> None:
-        """Open a `.pte`, replacing any program loaded before and forgetting all states.
-
-        Raises
-        ------
-        ProgramError
-            The file is missing, truncated, damaged or not a program.
-        UnavailableError
-            It was lowered to a backend that this machine lacks, or the runtime cannot start.
-        """
-        self._path, self._inputs = None, {}
-        self._used, self._lost = set(), set()
+        """Open a `.pte`, replacing any program loaded before and forgetting all states."""
+        self._forget()
         if not path.is_file():
             raise ProgramError(f"{path} is not a file; export it first")
         self._inputs = self._open(path.resolve())
@@ -104,17 +86,7 @@ class NativeExecutor:
         return self._inputs[method]
 
     def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
-        """Run `method` once and return copies of its outputs; see the protocol.
-
-        Raises
-        ------
-        InputError
-            No such method; wrong number, dtype or shape of inputs.
-        ExecutionError
-            The runtime refused.
-        MachineError
-            It died or took too long, or `state` was lost in an earlier death.
-        """
+        """Run `method` once and return copies of its outputs; see the protocol."""
         arrays = check_inputs(method, self.inputs(method), inputs)
         assert self._path is not None
         self._count_losses()
@@ -139,8 +111,7 @@ class NativeExecutor:
 
     def close(self) -> None:
         """End the child process and forget the program; loading again starts a new one."""
-        self._path, self._inputs = None, {}
-        self._used, self._lost = set(), set()
+        self._forget()
         if self._child is not None:
             self._child.close()
             self._child = None
@@ -157,9 +128,7 @@ class NativeExecutor:
         """Load `path` in the child, a new one if need be."""
         answer, _ = self._ask(str(path), {"operation": "load", "path": str(path)})
         return {
-            name: tuple(
-                TensorSpec(spec["dtype"], tuple(spec["shape"]), spec["dynamic"]) for spec in specs
-            )
+            name: tuple(TensorSpec(**{**spec, "shape": tuple(spec["shape"])}) for spec in specs)
             for name, specs in answer["methods"].items()
         }
 

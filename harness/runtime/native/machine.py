@@ -79,19 +79,13 @@ def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:
     )
 
 
-def fingerprint(usable: Sequence[str]) -> Fingerprint:
-    """What ran: this machine, the packages, and the switches that change numbers.
-
-    Parameters
-    ----------
-    usable
-        Names of the backends that the runtime can use.
-    """
+def fingerprint(usable: Sequence[str], name: str = "native") -> Fingerprint:
+    """What ran: this machine, the packages, and the switches that change numbers."""
     notes = [f"backends: {', '.join(usable) or 'none'}"]
     if MLX_BACKEND in usable:
         notes += _switches()
-    regime = "metal" if MLX_BACKEND in usable else "cpu"
-    return Fingerprint("native", _device(), _versions(), tuple(notes), regime)
+    regime = "metal" if MLX_BACKEND in usable and name != "xnnpack" else "cpu"
+    return Fingerprint(name, _device(), _versions(), tuple(notes), regime)
 
 
 def _switches() -> list[str]:

@@ -5,7 +5,7 @@ request is answered at a time, on the main thread, because a method must be run 
 that loaded it:
 
 ``backends``  → registered, usable
-``load``      path → methods: {name: [{"dtype", "shape", "dynamic", "scalar"}, …]}
+``load``      path → methods: {name: [{"dtype", "shape", "dynamic"}, …]}
 ``reset``     state →
 ``call``      method, state, arrays → arrays
 
@@ -24,6 +24,8 @@ import socket
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,10 @@ from harness.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from harness.pte.dtypes import SCALAR_TYPES
-from harness.pte.plan import MLX_BACKEND, KernelCall, Plan, TensorValue
+from harness.pte.plan import MLX_BACKEND, KernelCall, TensorValue
 from harness.pte.program import read_program
 from harness.runtime.native.channel import Channel
+from harness.runtime.protocol import input_specs
 
 __all__ = ["Session", "main"]
 
@@ -70,19 +72,12 @@ _NO_MEMORY = ("0x21", "0x31")
 
 
 class Session:
-    """A loaded program and its states.
-
-    Raises
-    ------
-    ProgramError
-        The runtime refuses the file.
-    UnavailableError
-        A method was lowered to a backend that this machine cannot use.
-    """
+    """A loaded program and its states."""
 
     def __init__(self, path: Path) -> None:
         _open(path)  # the runtime's own check of the file
-        plans = _read_plans(path)
+        with closing(read_program(path)) as program:
+            plans = dict(program.plans)
         _check_backends(path, {d.backend for plan in plans.values() for d in plan.delegates})
         _load_kernels(
             {
@@ -96,17 +91,15 @@ class Session:
         self._shares_memory = any(len(p.arenas) > _ORDINARY_MEMORIES for p in plans.values())
         self._instances: dict[tuple[str, str], Any] = {}
         self._methods: dict[tuple[str, str], Any] = {}
-        self.inputs = {
-            name: [_describe(plan, number) for number in range(len(plan.inputs))]
-            for name, plan in plans.items()
-        }
+        self._plans = plans
+        self.inputs = {name: list(map(asdict, input_specs(plan))) for name, plan in plans.items()}
 
     def call(self, method: str, state: str, inputs: Sequence[Array]) -> list[Array]:
         """Run a method on the buffers of `state`."""
-        loaded = self._loaded(method, state)
+        loaded, plan = self._loaded(method, state), self._plans[method]
         values = [
-            array.item() if declared["scalar"] else to_torch(array)
-            for array, declared in zip(inputs, self.inputs[method], strict=True)
+            to_torch(array) if isinstance(plan.values[index], TensorValue) else array.item()
+            for array, index in zip(inputs, plan.inputs, strict=True)
         ]
         try:
             outputs = loaded.call(values, clone_outputs=True)
@@ -245,29 +238,6 @@ def _load_kernels(namespaces: set[str]) -> None:
                 f"in {package}; install the executorch wheel that pyproject.toml pins"
             )
         torch.ops.load_library(found[0])
-
-
-def _read_plans(path: Path) -> dict[str, Plan]:
-    program = read_program(path)
-    try:
-        return dict(program.plans)
-    finally:
-        program.close()
-
-
-def _describe(plan: Plan, number: int) -> dict[str, Any]:
-    """Type and sizes of an input; of a plain number, the type that the runtime takes it as."""
-    value = plan.values[plan.inputs[number]]
-    if isinstance(value, TensorValue):
-        dtype = SCALAR_TYPES[value.scalar_type].name
-        return {"dtype": dtype, "shape": value.sizes, "dynamic": value.dynamic, "scalar": False}
-    kind = {bool: "bool", int: "int64", float: "float64"}.get(type(value))
-    if kind is None:
-        raise ProgramError(
-            f"input {number} of {plan.name} must be a tensor or a number (got "
-            f"{type(value).__name__}); export the method without it"
-        )
-    return {"dtype": kind, "shape": (), "dynamic": False, "scalar": True}
 
 
 def _to_numpy(method: str, index: int, value: Any) -> Array:

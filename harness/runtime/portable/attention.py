@@ -17,7 +17,8 @@ from harness.errors import ExecutionError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.exponentials import MANY, softmax
-from harness.runtime.portable.slots import Slots
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, warn_oddity
+from harness.runtime.portable.tensors import mlx_dtype
 
 __all__ = ["OPS", "Band", "attend", "specialised"]
 
@@ -46,31 +47,15 @@ def _sdpa(n: Node, s: Slots, band: Band | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Band:
-    """The keys that a mask leaves to each block of queries.
+    """The keys that a mask leaves to each block of queries."""
 
-    Attributes
-    ----------
-    begins
-        First key of each block's.
-    width
-        How many keys a block looks at.
-    mask
-        What is added to their scores, of shape (…, blocks, `_BLOCK`, width).
-    """
-
-    begins: tuple[int, ...]
-    width: int
-    mask: Any
+    begins: tuple[int, ...]  # first key of each block's
+    width: int  # how many keys a block looks at
+    mask: Any  # what is added to their scores, of shape (…, blocks, `_BLOCK`, width)
 
     @classmethod
     def of(cls, mask: Any) -> Band | None:
-        """The band of `mask`, whose last two dimensions are queries and keys.
-
-        Returns
-        -------
-        Band or None
-            None where it saves less than half of the work, or a query sees no key at all.
-        """
+        """The band of a mask (…, queries, keys); None where it saves less than half of the work."""
         queries, keys = mask.shape[-2:]
         if mask.ndim != 4 or mask.shape[0] != 1 or min(queries, keys) < 2 * _BLOCK:
             return None
@@ -105,24 +90,8 @@ def attend(q: Any, k: Any, v: Any, scale: float, mask: Any, band: Band | None = 
     """Attention in float32, over the keys that `band` leaves to each block of queries.
 
     What is left out has a probability of exactly 0, so that only the order of sums can differ.
-
-    Parameters
-    ----------
-    q, k, v
-        Shapes (batch, heads, queries, dim), (batch, kv heads, keys, dim) and the like of `k`.
-    scale
-        Of the scores.
-    mask
-        None, ``"causal"``, truth where a key is seen, or what is added to a score; it broadcasts
-        to (batch, heads, queries, keys).
-    band
-        Of `mask`, if that has one.
-
-    Returns
-    -------
-    mx.array or None
-        None where MLX's own kernel is as fast, refuses, or a score might not be finite: what the
-        mask rules out would show then all the same.
+    `q`, `k` and `v` are (batch, heads, positions, dim). None where MLX's own kernel is as fast,
+    refuses, or a score might not be finite: what the mask rules out would show then all the same.
     """
     if q.ndim != 4 or k.ndim != 4 or v.shape[:3] != k.shape[:3] or k.shape[3] != q.shape[3]:
         return None
@@ -164,4 +133,38 @@ def _added(mask: Any, queries: int = 0, keys: int = 0) -> Any:
     return mask.astype(mx.float32)
 
 
-OPS = {"SdpaNode": _sdpa}
+def _update_and_attend(n: Node, s: Slots) -> Any:
+    if s.cache is None:
+        raise ExecutionError("no KV cache is installed: the host program has to bring one")
+    if n.layer_id is None or n.scale is None:
+        raise ExecutionError("layer_id or scale is not set")
+    q = s.tensor(n.q)
+    keys, values, mask = s.cache.update_and_fetch(
+        n.layer_id, _position(s.tensor(n.position), s.faithful), s.tensor(n.k), s.tensor(n.v)
+    )
+    # The cache's precision may be another than the computation's, which is the query's.
+    out = mx.fast.scaled_dot_product_attention(
+        q, keys.astype(q.dtype), values.astype(q.dtype), scale=s.real(n.scale), mask=mask
+    )
+    return out if n.out_dtype is None else out.astype(mlx_dtype(n.out_dtype))
+
+
+def _position(tensor: Any, faithful: bool) -> int:
+    """The first of the step's positions."""
+    if tensor.dtype not in (mx.int32, mx.int64):
+        raise ExecutionError(f"position must be int32 or int64, got {tensor.dtype}")
+    if tensor.size == 0:
+        raise ExecutionError("position is empty")
+    position = int(tensor.reshape(-1)[0].item())
+    if INT32_MIN <= position <= INT32_MAX:
+        return position
+    if not faithful:
+        raise ExecutionError(
+            f"position {position} does not fit 32 bits: native would silently truncate it"
+        )
+    truncated = (position + 2**31) % 2**32 - 2**31
+    warn_oddity(f"position {position} is truncated to {truncated}")
+    return truncated
+
+
+OPS = {"SdpaNode": _sdpa, "UpdateAndAttendNode": _update_and_attend}

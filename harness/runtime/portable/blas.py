@@ -65,13 +65,7 @@ Untyped: its stubs leave out what its functions accept.
 
 
 def require_own() -> None:
-    """Refuse to go on if MLX calls another BLAS than it brings.
-
-    Raises
-    ------
-    UnavailableError
-        This process lent it torch's.
-    """
+    """Refuse to go on if MLX calls another BLAS than it brings."""
     if BLAS == _LENT:
         raise UnavailableError(
             "the bits of upstream's interpreter need MLX's own BLAS, and this process has lent it "

@@ -15,9 +15,8 @@ from harness.runtime.portable.folding import Folded, fold
 from harness.runtime.portable.fp32_weights import Fp32Weights
 from harness.runtime.portable.interpreter import Chains, Observer, bind, run_chain
 from harness.runtime.portable.kv_cache import SequenceCache
-from harness.runtime.portable.ops_shape import allocatable
-from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype
-from harness.runtime.portable.weights import read_tensor
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots
+from harness.runtime.portable.tensors import allocatable, mlx_dtype, read_tensor
 
 __all__ = ["MLXDelegate", "check_constants"]
 
@@ -26,13 +25,7 @@ Buffers = list[Any]
 
 
 def check_constants(program: Program, graph: MLXGraph, where: str) -> None:
-    """Every constant of `graph` lies in the program's named data, with the size of its shape.
-
-    Raises
-    ------
-    ProgramError
-        One is missing or has another size; native would read past its end.
-    """
+    """Every constant of `graph` lies in the program's named data, with the size of its shape."""
     for index in range(graph.constants):
         meta = graph.meta[index] if index < len(graph.meta) else None
         name = graph.names.get(index)
@@ -53,28 +46,14 @@ def check_constants(program: Program, graph: MLXGraph, where: str) -> None:
 
 @dataclass
 class MLXDelegate:
-    """A delegate that is ready to run.
-
-    Attributes
-    ----------
-    where
-        Names the method in errors.
-    fp32_weights
-        Copies of weights that faster routes use; None takes no route but MLX's own.
-    constants
-        The constant tensors, as the init chain left them.
-    fresh
-        The mutable buffers of a new state: zeros, unless the init chain wrote them.
-    cache
-        The off-graph KV cache of the state that runs; set before a run.
-    """
+    """A delegate that is ready to run."""
 
     graph: MLXGraph
-    where: str
+    where: str  # names the method in errors
     faithful: bool
     fp32_weights: Fp32Weights | None
-    constants: list[Any]
-    fresh: Buffers
+    constants: list[Any]  # the constant tensors, as the init chain left them
+    fresh: Buffers  # the mutable buffers of a new state: zeros, unless the init chain wrote them
     cache: SequenceCache | None = None
 
     def __post_init__(self) -> None:
@@ -131,39 +110,14 @@ class MLXDelegate:
 
     def run(
         self,
-        arguments: Sequence[Any],
+        arguments: Sequence[Any],  # MLX arrays or integers, one for each of the graph's inputs
         buffers: Buffers,
-        observer: Observer | None = None,
+        observer: Observer | None = None,  # shown every step
         accelerated: bool = True,
     ) -> list[Any]:
-        """Run the main chain.
-
-        Parameters
-        ----------
-        arguments
-            MLX arrays or integers, one for each of the graph's inputs.
-        buffers
-            Contents of the mutable buffers; brought up to date, even if an instruction fails.
-        observer
-            Shown every step.
-        accelerated
-            Use what was computed of constants before, which would not see what an observer puts
-            in their place.
-
-        Returns
-        -------
-        list of mx.array or int
-            One for each of the graph's outputs, not evaluated yet.
-        """
+        """Run the main chain; `buffers` are brought up to date, even if an instruction fails."""
         if accelerated and self._folded is None:
-            constants = self.constants + [None] * (self.graph.tensors - self.graph.constants)
-            empty = Slots(
-                constants,
-                [None] * self.graph.values,
-                self.graph.constants,
-                self.faithful,
-                self.fp32_weights,
-            )
+            empty = self.slots([None] * len(self.graph.buffers))
             self._folded = fold(self.graph, self._chains, empty)
         steps = None
         if accelerated and self._folded is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness.arrays import Array
 from harness.errors import InputError
@@ -21,10 +21,9 @@ from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.delegate import check_constants
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
-from harness.runtime.portable.method import Method, State, input_specs
+from harness.runtime.portable.method import Method, Observer, State
 from harness.runtime.portable.probe import Probe
-from harness.runtime.portable.walk import Location, Observer
-from harness.runtime.protocol import TensorSpec
+from harness.runtime.protocol import TensorSpec, input_specs
 
 __all__ = ["PortableExecutor"]
 
@@ -47,12 +46,6 @@ class PortableExecutor:
     fp32_bytes
         Memory that the copies of one program's weights may take; those beyond it are widened or
         unpacked at each use.
-
-    Attributes
-    ----------
-    trace
-        None, or called after each delegated node with its index in the chain, the node, and
-        what it made (not evaluated yet).
     """
 
     def __init__(
@@ -62,17 +55,19 @@ class PortableExecutor:
             raise InputError("an executor is fast or faithful, not both")
         if fast is None:
             fast = not faithful and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
-        self.trace: Callable[[int, Any, tuple[Any, ...]], None] | None = None
         self._faithful = faithful
         self._fast = fast
         self._fp32_bytes = fp32_bytes
-        self._fp32_weights: dict[str, dict[int, Fp32Weights]] = {}
+        self._cache_config: CacheConfig | None = None
         self._program: Program | None = None
+        self._forget()
+
+    def _forget(self) -> None:
         self._graphs: dict[str, dict[int, MLXGraph]] = {}
+        self._fp32_weights: dict[tuple[str, int], Fp32Weights] = {}
         self._methods: dict[str, Method] = {}
         self._names: Mapping[str, StepNames] | None = None
         self._states: dict[str, dict[str, State]] = {}
-        self._cache_config: CacheConfig | None = None
         self._caches: dict[str, SequenceCache] = {}
 
     @property
@@ -95,16 +90,7 @@ class PortableExecutor:
         """Open a `.pte`, replacing any program loaded before and forgetting all states.
 
         The file is mapped; a method's weights are read when it is first called.
-
-        Parameters
-        ----------
-        data
-            The `.ptd` files of weights that were exported apart from the program.
-
-        Raises
-        ------
-        ProgramError
-            A file is missing, truncated, damaged or not what it should be.
+        `data` are the `.ptd` files of weights that were exported apart from the program.
         """
         self.close()
         program = read_program(path, data)
@@ -115,7 +101,10 @@ class PortableExecutor:
             raise
         self._program = program
         if self._fast:
-            self._fp32_weights = _chosen(self._graphs, self._fp32_bytes)
+            places = [(name, index) for name, found in self._graphs.items() for index in found]
+            graphs = (self._graphs[name][index] for name, index in places)
+            copies = choose_weights(graphs, self._fp32_bytes)
+            self._fp32_weights = dict(zip(places, copies, strict=True))
 
     def methods(self) -> tuple[str, ...]:
         """Names of the methods in the loaded program, constant methods included."""
@@ -125,29 +114,7 @@ class PortableExecutor:
         """Declared inputs of `method`, in call order; a number is an input of shape ()."""
         return input_specs(self._plan(method))
 
-    def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
-        """Run `method` once and return its outputs.
-
-        A constant method returns its number as a 0-d array, its text as a 0-d array of str.
-
-        Raises
-        ------
-        InputError
-            No such method; wrong number, dtype or shape of inputs.
-        ExecutionError
-            The program refused to run.
-        """
-        observer = None
-        if self.trace is not None:
-            trace = self.trace
-
-            def observer(where: Location, what: Any, made: tuple[Any, ...]) -> None:
-                if where.node is not None:
-                    trace(where.node, what, made)
-
-        return self.run(method, inputs, state=state, observer=observer)
-
-    def run(
+    def call(
         self,
         method: str,
         inputs: Sequence[Array],
@@ -156,7 +123,11 @@ class PortableExecutor:
         observer: Observer | None = None,
         unaccelerated: Collection[int] = (),
     ) -> list[Array]:
-        """`call`, with every step shown to `observer`; see `Method.call`."""
+        """Run `method` once and return its outputs.
+
+        A constant method returns its number as a 0-d array, its text as a 0-d array of str. Every
+        step is shown to `observer`; see `Method.call`, and the protocol for errors.
+        """
         ready = self.prepare(method)
         kept = self._states.setdefault(state, {})
         if method not in kept:
@@ -168,35 +139,24 @@ class PortableExecutor:
             return ready.call(inputs, kept[method], observer, unaccelerated)
 
     def probe(self, method: str) -> Probe:
-        """Look inside a method: its steps, what they make, what changes if one makes another.
-
-        Raises
-        ------
-        InputError
-            No such method; the names beside the program belong to another one.
-        """
+        """Look inside a method: its steps, what they make, what changes if one makes another."""
         ready = self.prepare(method)
         if self._names is None:
             self._names = read_names(self._loaded())
-        return Probe(self, ready, self._names.get(method, StepNames()))
+        return Probe(partial(self.call, method), ready, self._names.get(method, StepNames()))
 
     def prepare(self, method: str) -> Method:
-        """Read a method's weights now; its first call does so otherwise.
-
-        Raises
-        ------
-        InputError
-            No such method.
-        """
+        """Read a method's weights now; its first call does so otherwise."""
         plan = self._plan(method)
         if method not in self._methods:
             with mx.stream(mx.cpu):
+                graphs, copies = self._graphs[method], self._fp32_weights
                 self._methods[method] = Method.load(
                     self._loaded(),
                     plan,
-                    self._graphs[method],
+                    graphs,
                     self._faithful,
-                    self._fp32_weights.get(method),
+                    {i: copies[method, i] for i in graphs if (method, i) in copies},
                 )
         return self._methods[method]
 
@@ -219,9 +179,7 @@ class PortableExecutor:
         if self._program is not None:
             self._program.close()
         self._program = None
-        self._graphs, self._methods, self._states = {}, {}, {}
-        self._fp32_weights = {}
-        self._names, self._caches = None, {}
+        self._forget()
 
     def _loaded(self) -> Program:
         if self._program is None:
@@ -248,15 +206,3 @@ def _graphs(program: Program, plan: Plan) -> dict[int, MLXGraph]:
             graphs[call.delegate] = delegate_graph(program, plan, call.delegate)
             check_constants(program, graphs[call.delegate], f"method {plan.name!r}")
     return graphs
-
-
-def _chosen(
-    graphs: Mapping[str, Mapping[int, MLXGraph]], budget: int
-) -> dict[str, dict[int, Fp32Weights]]:
-    """Which weights of a program have float32 copies: by method and delegate."""
-    places = [(method, index) for method, found in graphs.items() for index in found]
-    copies = choose_weights((graphs[method][index] for method, index in places), budget)
-    chosen: dict[str, dict[int, Fp32Weights]] = {}
-    for (method, index), made in zip(places, copies, strict=True):
-        chosen.setdefault(method, {})[index] = made
-    return chosen

@@ -29,28 +29,14 @@ _MOST_KEPT = 512 << 20
 
 @dataclass(frozen=True)
 class Folded:
-    """The main chain of a graph.
+    """The main chain of a graph."""
 
-    Attributes
-    ----------
-    whole
-        Every step, for an observer.
-    lean
-        What has to be done in each call; the outputs have the same bits.
-    """
-
-    whole: Sequence[Step]
-    lean: Sequence[Step]
+    whole: Sequence[Step]  # every step, for an observer
+    lean: Sequence[Step]  # what has to be done in each call; the outputs have the same bits
 
 
 def fold(graph: MLXGraph, chains: Chains, slots: Slots) -> Folded:
-    """Fold the main chain of `graph`.
-
-    Parameters
-    ----------
-    slots
-        Holds the constants; the other slots are empty.
-    """
+    """Fold the main chain of `graph`."""
     steps = chains[graph.main]
     # What the chains of scans and branches write is not followed.
     if any(type(step.node).__name__ in _CONTROL for step in steps):

@@ -23,13 +23,7 @@ Key = tuple[Any, ...]
 
 @dataclass
 class Fp32Weights:
-    """The copies of one delegate.
-
-    Attributes
-    ----------
-    chosen
-        id of a multiplying node → key of its weight, where a copy of it may be kept.
-    """
+    """The copies of one delegate."""
 
     chosen: Mapping[int, Key] = field(default_factory=dict)
     kept: dict[Key, Any] = field(default_factory=dict)

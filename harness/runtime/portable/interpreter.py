@@ -14,17 +14,15 @@ from harness.errors import ExecutionError, MachineError, UnsupportedError
 from harness.pte.payload import MLXGraph, Node, Slot, Tid, outputs_of
 from harness.runtime.portable import (
     attention,
-    kv_cache,
     ops_index,
     ops_linear,
     ops_math,
-    ops_reduce,
     ops_shape,
 )
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.ops_shape import LARGEST_BYTES
 from harness.runtime.portable.refusals import attributed, prefixed
 from harness.runtime.portable.slots import Slots
+from harness.runtime.portable.tensors import LARGEST_BYTES
 
 __all__ = ["OPS", "UNSUPPORTED", "Chains", "Observer", "Op", "Step", "Stop", "bind", "run_chain"]
 
@@ -42,25 +40,13 @@ class Stop(BaseException):
 
 
 class Step(NamedTuple):
-    """A node, ready to run.
+    """A node, ready to run."""
 
-    Attributes
-    ----------
-    position
-        In its chain.
-    outputs
-        The slots that the node writes, in the order of what it makes.
-    op
-        Makes what goes there; None for scans and branches.
-    target
-        Number of the one tensor slot that it writes; None where it is another kind of node.
-    """
-
-    position: int
+    position: int  # in its chain
     node: Node
-    outputs: tuple[Slot, ...]
-    op: Op | None
-    target: int | None
+    outputs: tuple[Slot, ...]  # the slots that the node writes, in the order of what it makes
+    op: Op | None  # makes what goes there; None for scans and branches
+    target: int | None  # the one tensor slot that it writes, where a plain result goes
 
 
 Chains = Sequence[Sequence[Step]]
@@ -70,10 +56,8 @@ OPS: dict[str, Op] = {
     **ops_math.OPS,
     **ops_shape.OPS,
     **ops_index.OPS,
-    **ops_reduce.OPS,
     **ops_linear.OPS,
     **attention.OPS,
-    **kv_cache.OPS,
 }
 
 UNSUPPORTED = {
@@ -113,30 +97,11 @@ def run_chain(
     chains: Chains,
     chain: int,
     slots: Slots,
-    where: str,
+    where: str,  # names the method in errors
     observer: Observer | None = None,
-    steps: Sequence[Step] | None = None,
+    steps: Sequence[Step] | None = None,  # what to run instead of all of the chain's steps
 ) -> None:
-    """Run one chain; `slots` holds its inputs and receives what it makes.
-
-    Parameters
-    ----------
-    where
-        Names the method in errors.
-    observer
-        Told what each node made, in order; inner chains of scans and branches included.
-    steps
-        What to run instead of all of the chain's steps.
-
-    Raises
-    ------
-    ExecutionError
-        A node refuses; the message names the method, the instruction and the node type.
-    UnsupportedError
-        A node cannot run on this machine.
-    MachineError
-        A result does not fit the memory.
-    """
+    """Run one chain; `slots` holds its inputs and receives what it makes."""
     tensors = slots.tensors
     for step in chains[chain] if steps is None else steps:
         position, node, outputs, op, target = step

@@ -39,47 +39,30 @@ _REGISTERED_BY = {
 }
 """Namespace → modules whose import gives torch its operators."""
 
+_VIEW, _COPY_INDEX = "executorch_prim::et_view.default", "executorch_prim::et_copy_index.tensor"
+
 # Reads any file that a damaged or hostile program names.
 _REFUSED = {"aten::from_file.out"}
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One operator, ready to be called.
+    """One operator, ready to be called."""
 
-    Attributes
-    ----------
-    operator
-        The plan's name for it.
-    overload
-        torch's operator; None for the runtime's own.
-    schema
-        torch's schema of the name in the plan, which says what its arguments are.
-    """
-
-    operator: str
-    overload: Any
-    schema: Any
+    operator: str  # the plan's name for it
+    overload: Any  # torch's operator; None for the runtime's own
+    schema: Any  # torch's schema of the name in the plan, which says what its arguments are
 
     def run(
         self, plan: Plan, call: KernelCall, values: list[Any], memory: Memory
     ) -> tuple[int, ...]:
-        """Run once; say which values were written.
-
-        Raises
-        ------
-        ExecutionError
-            The operator refuses its arguments.
-        """
-        if self.operator == "executorch_prim::et_view.default":
+        """Run once; say which values were written."""
+        if self.overload is not None:
+            return self._torch(plan, call, values, memory)
+        if self.operator == _VIEW:
             return _view(plan, call, values)
-        if self.operator == "executorch_prim::et_copy_index.tensor":
+        if self.operator == _COPY_INDEX:
             return _copy_index(call, values, memory)
-        if self.overload is None:
-            return self._number(call, values)
-        return self._torch(plan, call, values, memory)
-
-    def _number(self, call: KernelCall, values: list[Any]) -> tuple[int, ...]:
         *given, target = call.args
         values[target] = NUMBERS[self.operator](*(values[index] for index in given))
         return (target,)
@@ -119,26 +102,14 @@ class Kernel:
 
 
 def find_kernel(name: str) -> Kernel:
-    """The operator that a plan calls `name`.
-
-    Raises
-    ------
-    UnsupportedError
-        There is no such operator here.
-    UnavailableError
-        The library that has it cannot be loaded.
-    """
-    if name in NUMBERS or name.startswith("executorch_prim::et_"):
-        if name not in NUMBERS and name.split("::")[1] not in (
-            "et_view.default",
-            "et_copy_index.tensor",
-        ):
-            raise UnsupportedError(f"not supported here: op {name}")
+    """The operator that a plan calls `name`."""
+    if name in NUMBERS or name in (_VIEW, _COPY_INDEX):
         return Kernel(name, None, None)
+    unsupported = UnsupportedError(f"not supported here: op {name}")
     namespace, _, rest = name.partition("::")
     packet_name, _, overload_name = rest.partition(".")
     if namespace not in _REGISTERED_BY or name in _REFUSED:
-        raise UnsupportedError(f"not supported here: op {name}")
+        raise unsupported
     from harness.upstream import quiet
 
     with quiet():
@@ -152,17 +123,13 @@ def find_kernel(name: str) -> Kernel:
                 f"op {name} may be in {module}, which cannot be loaded ({why}); install the "
                 "executorch wheel that pyproject.toml pins"
             )
-        raise UnsupportedError(f"not supported here: op {name}")
+        raise unsupported
     found = getattr(packet, overload_name or "default")
-    schema = found._schema
-    writes = [a for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-    if not writes:
+    if not found._schema.is_mutable:
         raise UnsupportedError(f"not supported here: op {name} writes none of its arguments")
-    overload = found
-    if namespace == "llama" and "default" in packet.overloads():
-        # Their `out` forms want an output of the right size, which only they know.
-        overload = packet.default
-    return Kernel(name, overload, schema)
+    # The `out` forms of `llama` want an output of the right size, which only they know.
+    own_size = namespace == "llama" and "default" in packet.overloads()
+    return Kernel(name, packet.default if own_size else found, found._schema)
 
 
 def _import(module: str) -> str | None:
@@ -216,19 +183,18 @@ def _fresh(plan: Plan, argument: Any, index: int) -> Any:
 def _called(overload: Any, given: Mapping[str, Any]) -> list[Any]:
     """The tensors that an operator makes of arguments given by name."""
     import torch
+    from torch.utils._pytree import tree_leaves
 
-    taken = overload._schema.arguments
+    taken = {argument.name: given[argument.name] for argument in overload._schema.arguments}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        positional = [given[argument.name] for argument in taken if not argument.kwarg_only]
-        named = {a.name: given[a.name] for a in taken if a.kwarg_only}
         try:
-            result = overload(*positional, **named)
+            result = overload(**taken)
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # whatever torch says of arguments that a program gives it
             raise refusal(error) from error
-    return [tensor for tensor in _flattened(result) if isinstance(tensor, torch.Tensor)]
+    return [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
 def _shapes(overload: Any, given: Mapping[str, Any]) -> list[tuple[int, ...]]:
@@ -237,16 +203,13 @@ def _shapes(overload: Any, given: Mapping[str, Any]) -> list[tuple[int, ...]]:
     The runtime refuses an output that does not fit before it computes; torch would allocate it.
     """
     import torch
+    from torch.utils._pytree import tree_map
 
     def without_data(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return torch.empty_strided(
-                value.shape, value.stride(), dtype=value.dtype, device="meta"
-            )
-        return [without_data(item) for item in value] if isinstance(value, list) else value
+        return value.to("meta") if isinstance(value, torch.Tensor) else value
 
     try:
-        made = _called(overload, {name: without_data(value) for name, value in given.items()})
+        made = _called(overload, tree_map(without_data, dict(given)))
     except ExecutionError:
         return []  # it depends on the data, or is wrong: computing it says so
     return [tuple(tensor.shape) for tensor in made]
@@ -272,12 +235,6 @@ def _whole(value: Any) -> int:
     if not isinstance(value, int):
         raise ExecutionError(f"a whole number is expected (got {type(value).__name__})")
     return value
-
-
-def _flattened(result: Any) -> list[Any]:
-    if isinstance(result, (list, tuple)):
-        return [item for part in result for item in _flattened(part)]
-    return [result]
 
 
 def _view(plan: Plan, call: KernelCall, values: list[Any]) -> tuple[int, ...]:

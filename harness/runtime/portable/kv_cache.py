@@ -9,75 +9,39 @@ sliding window, over just as many slots as one step may need.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import ExecutionError, InputError
-from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.ops_shape import LARGEST_BYTES
-from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, mlx_dtype, warn_oddity
+from harness.runtime.portable.tensors import LARGEST_BYTES, mlx_dtype
 
-__all__ = ["OPS", "CacheConfig", "CacheLayer", "SequenceCache"]
+__all__ = ["CacheConfig", "CacheLayer", "SequenceCache"]
 
 FLOAT32 = 6
 
 
 @dataclass(frozen=True)
 class CacheLayer:
-    """One layer of a model.
+    """One layer of a model."""
 
-    Attributes
-    ----------
-    heads
-        Key and value heads.
-    head_dim
-        Width of a head.
-    window
-        Positions that a query attends to, itself included; 0: all of them.
-    """
-
-    heads: int
-    head_dim: int
-    window: int = 0
+    heads: int  # key and value heads
+    head_dim: int  # width of a head
+    window: int = 0  # positions that a query attends to, itself included; 0: all of them
 
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """Sizes of a cache.
+    """Sizes of a cache."""
 
-    Attributes
-    ----------
-    capacity
-        Most positions of the sequence.
-    layers
-        One of each layer.
-    scalar_type
-        ExecuTorch ScalarType that keys and values are kept in (6: float32).
-    max_write
-        Most positions of one step, where a layer has a window; None: as many as the window.
-    """
-
-    capacity: int
-    layers: tuple[CacheLayer, ...]
-    scalar_type: int = FLOAT32
-    max_write: int | None = None
+    capacity: int  # most positions of the sequence
+    layers: tuple[CacheLayer, ...]  # one of each layer
+    scalar_type: int = FLOAT32  # what keys and values are kept in
+    max_write: int | None = None  # positions of a step where there is a window; None: the window
 
     @classmethod
     def parse(cls, text: str) -> CacheConfig:
-        """Read the form that upstream's op tests use: a flat cache of equal layers.
-
-        Parameters
-        ----------
-        text
-            ``capacity,n_layers,n_kv_heads,head_dim[,ScalarType]``.
-
-        Raises
-        ------
-        InputError
-            Another form, or sizes that are not positive.
-        """
+        """Read the form of upstream's op tests, a flat cache of equal layers; else InputError."""
         try:
             capacity, count, heads, width, *scalar = (int(word) for word in text.split(","))
             (scalar_type,) = scalar or (FLOAT32,)
@@ -92,13 +56,7 @@ class CacheConfig:
 
 
 class SequenceCache:
-    """Keys and values of one sequence, all layers.
-
-    Raises
-    ------
-    ExecutionError
-        Sizes that upstream refuses, or an element type that MLX's delegate has not.
-    """
+    """Keys and values of one sequence, all layers."""
 
     def __init__(self, config: CacheConfig) -> None:
         self.config = config
@@ -131,21 +89,7 @@ class SequenceCache:
     def update_and_fetch(
         self, layer: int, position: int, keys: Any, values: Any
     ) -> tuple[Any, Any, Any]:
-        """Write one step and return what its queries attend to.
-
-        Parameters
-        ----------
-        position
-            Of the step's first key.
-        keys, values
-            Of shape (1, heads, steps, head_dim).
-
-        Returns
-        -------
-        keys, values, mask
-            All retained keys and values, oldest first; None, ``"causal"`` or an array for MLX's
-            attention.
-        """
+        """Write one step and return what its queries attend to."""
         if not 0 <= layer < len(self._pools):
             raise ExecutionError(f"layer {layer} of a cache of {len(self._pools)}")
         of = self.config.layers[layer]
@@ -200,40 +144,3 @@ def _band(queries: int, keys: int, window: int) -> Any:
     own = keys - queries
     inside = mx.logical_and(distance <= own, distance > own - window)
     return inside.reshape(1, 1, queries, keys)
-
-
-def _update_and_attend(n: Node, s: Slots) -> Any:
-    if s.cache is None:
-        raise ExecutionError("no KV cache is installed: the host program has to bring one")
-    if n.layer_id is None or n.scale is None:
-        raise ExecutionError("layer_id or scale is not set")
-    q = s.tensor(n.q)
-    keys, values, mask = s.cache.update_and_fetch(
-        n.layer_id, _position(s.tensor(n.position), s.faithful), s.tensor(n.k), s.tensor(n.v)
-    )
-    # The cache's precision may be another than the computation's, which is the query's.
-    out = mx.fast.scaled_dot_product_attention(
-        q, keys.astype(q.dtype), values.astype(q.dtype), scale=s.real(n.scale), mask=mask
-    )
-    return out if n.out_dtype is None else out.astype(mlx_dtype(n.out_dtype))
-
-
-def _position(tensor: Any, faithful: bool) -> int:
-    """The first of the step's positions."""
-    if tensor.dtype not in (mx.int32, mx.int64):
-        raise ExecutionError(f"position must be int32 or int64, got {tensor.dtype}")
-    if tensor.size == 0:
-        raise ExecutionError("position is empty")
-    position = int(tensor.reshape(-1)[0].item())
-    if INT32_MIN <= position <= INT32_MAX:
-        return position
-    if not faithful:
-        raise ExecutionError(
-            f"position {position} does not fit 32 bits: native would silently truncate it"
-        )
-    truncated = (position + 2**31) % 2**32 - 2**31
-    warn_oddity(f"position {position} is truncated to {truncated}")
-    return truncated
-
-
-OPS: dict[str, Callable[[Node, Slots], Any]] = {"UpdateAndAttendNode": _update_and_attend}

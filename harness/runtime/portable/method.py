@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,28 +13,72 @@ from harness.errors import (
     ExecutionError,
     HarnessError,
     InputError,
-    ProgramError,
     UnavailableError,
     UnsupportedError,
 )
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.payload import MLXGraph
-from harness.pte.plan import XNNPACK_BACKEND, DelegateCall, KernelCall, Plan, TensorValue, Value
+from harness.pte.plan import (
+    XNNPACK_BACKEND,
+    DelegateCall,
+    FreeCall,
+    Instruction,
+    KernelCall,
+    MoveCall,
+    Plan,
+    TensorValue,
+    Value,
+)
 from harness.pte.program import Program
+from harness.runtime.portable.blas import mx
 from harness.runtime.portable.delegate import Buffers, MLXDelegate
 from harness.runtime.portable.fp32_weights import Fp32Weights
-from harness.runtime.portable.kernels import find_kernel
-from harness.runtime.portable.memory import Arenas, Memory, in_layout
-from harness.runtime.portable.walk import Call, Code, Observer, is_contiguous, located
-from harness.runtime.protocol import TensorSpec, check_inputs
+from harness.runtime.portable.kernels import Kernel, find_kernel
+from harness.runtime.portable.memory import Arenas, Memory, contents, initial, require_fit
+from harness.runtime.portable.refusals import attributed, prefixed
+from harness.runtime.portable.tensors import mlx_dtype, to_mlx, to_numpy
+from harness.runtime.protocol import SCALAR_KINDS, check_inputs, input_specs
 
-__all__ = ["Method", "State", "input_specs"]
-
-# numpy's names of the scalar kinds that a plan's values can be; bool first, being an int too.
-_SCALAR_KINDS = ((bool, "bool"), (int, "int64"), (float, "float64"))
+__all__ = ["Location", "Method", "Observer", "State"]
 
 _RUNNERS = {XNNPACK_BACKEND: "the executor xnnpack (`--executor xnnpack`)"}
 """Backend → what runs it; ExecuTorch's own runtime where it is built with the backend."""
+
+
+class Location(NamedTuple):
+    """A place in a method's program where something is made."""
+
+    instruction: int  # index in the plan
+    chain: int | None = None  # of a delegate's instruction; None for a kernel
+    node: int | None = None  # index in the chain
+
+
+Observer = Callable[[Location, Any, tuple[Any, ...]], tuple[Any, ...] | None]
+"""Called after each node and kernel with its location, the node or call, and what it made.
+
+MLX arrays in a delegate, numpy arrays from a kernel, or numbers. What it returns, unless None,
+takes the place of what was made; raising `interpreter.Stop` ends the run.
+"""
+
+
+@dataclass
+class Call:
+    """One call of a method, under way."""
+
+    values: list[Any]  # the plan's, so far; None for what was not made yet
+    memory: Memory  # where tensors are put
+    buffers: Mapping[int, Buffers]  # mutable buffers of the delegates; brought up to date
+    observer: Observer | None = None  # shown every step
+    # Instructions whose delegates use nothing that was computed before the call.
+    unaccelerated: Collection[int] = ()
+
+    def write(self, index: int, value: Any) -> None:
+        """Put a value in its place."""
+        if isinstance(value, np.ndarray):
+            target = self.memory.tensor(index, value.shape)
+            np.copyto(target, value)
+            value = target
+        self.values[index] = value
 
 
 @dataclass
@@ -45,46 +89,16 @@ class State:
     arenas: Arenas
 
 
-def input_specs(plan: Plan) -> tuple[TensorSpec, ...]:
-    """Declared inputs of a method; a number has shape ()."""
-    return tuple(_spec(plan, plan.values[index]) for index in plan.inputs)
-
-
-def _spec(plan: Plan, value: Value) -> TensorSpec:
-    if isinstance(value, TensorValue):
-        return TensorSpec(SCALAR_TYPES[value.scalar_type].name, value.sizes, value.dynamic)
-    for kind, name in _SCALAR_KINDS:
-        if isinstance(value, kind):
-            return TensorSpec(name, ())
-    raise ProgramError(
-        f"method {plan.name!r} takes an input that is neither tensor nor number, which is not "
-        "supported here; export it with tensors"
-    )
-
-
 @dataclass
 class Method:
-    """A method that is ready to run.
-
-    Attributes
-    ----------
-    specs
-        Declared inputs.
-    initial
-        The plan's values before a call: constants as read-only arrays, numbers, None for tensors
-        that a call fills in.
-    """
+    """A method that is ready to run."""
 
     plan: Plan
     program: Program
-    code: Code
-    specs: Sequence[TensorSpec]
-    initial: Sequence[Any]
-
-    @property
-    def delegates(self) -> Mapping[int, MLXDelegate]:
-        """By their index in the plan."""
-        return self.code.delegates
+    delegates: Mapping[int, MLXDelegate]  # by their index in the plan
+    kernels: Mapping[str, Kernel]  # operator → what runs it
+    max_turns: int  # how often each jump may go back: loops run over a tensor's first dimension
+    initial: Sequence[Any]  # the plan's values before a call; None for what a call fills in
 
     @classmethod
     def load(
@@ -95,17 +109,7 @@ class Method:
         faithful: bool = False,
         fp32_weights: Mapping[int, Fp32Weights] | None = None,
     ) -> Method:
-        """Read the weights in and run the delegates' init chains; see `MLXDelegate.load`.
-
-        Raises
-        ------
-        UnavailableError
-            The method needs another backend's delegate.
-        UnsupportedError
-            It needs an operator that does not exist here.
-        ProgramError
-            Its weights lie in a `.ptd` that was not given.
-        """
+        """Read the weights in and run the delegates' init chains; see `MLXDelegate.load`."""
         where = f"method {plan.name!r}"
         _refuse_other_backends(plan, graphs)
         kernels = {}
@@ -114,7 +118,7 @@ class Method:
                 try:
                     kernels[call.operator] = find_kernel(call.operator)
                 except HarnessError as error:
-                    raise located(plan, position, error) from error
+                    raise _located(plan, position, error) from error
         tensors = [value for value in plan.values if isinstance(value, TensorValue)]
         copies = fp32_weights or {}
         delegates = {
@@ -122,13 +126,8 @@ class Method:
             for index, graph in graphs.items()
         }
         turns = max((size for tensor in tensors for size in tensor.sizes), default=0)
-        return cls(
-            plan,
-            program,
-            Code(plan, delegates, kernels, turns),
-            input_specs(plan),
-            [_initial(program, plan, value) for value in plan.values],
-        )
+        values = [initial(program, plan, value) for value in plan.values]
+        return cls(plan, program, delegates, kernels, turns, values)
 
     def fresh(self) -> State:
         """What a new state starts from."""
@@ -136,25 +135,17 @@ class Method:
         memory = Memory(self.plan, Memory.fresh_arenas(self.plan))
         for index, value in enumerate(self.plan.values):
             if isinstance(value, TensorValue) and value.place is not None and value.data:
-                np.copyto(memory.tensor(index), _read(self.program, value))
+                np.copyto(memory.tensor(index), contents(self.program, value))
         return State(buffers, memory.arenas)
 
     def call(
         self,
         inputs: Sequence[Array],
         state: State,
-        observer: Observer | None = None,
+        observer: Observer | None = None,  # shown every step
         unaccelerated: Collection[int] = (),
     ) -> list[Array]:
-        """Run once; `state` is brought up to date.
-
-        Parameters
-        ----------
-        observer
-            Shown every step.
-        unaccelerated
-            Plan instructions whose delegates use nothing that was computed before.
-        """
+        """Run once; `state` is brought up to date."""
         memory = Memory(self.plan, state.arenas)
         values = list(self.initial)
         for index, value in enumerate(self.plan.values):
@@ -162,18 +153,18 @@ class Method:
             if isinstance(value, TensorValue) and value.place is not None and not value.dynamic:
                 values[index] = memory.tensor(index)
         self._take(inputs, values, memory)
-        self.code.run(Call(values, memory, state.buffers, observer, unaccelerated))
+        self._walk(Call(values, memory, state.buffers, observer, unaccelerated))
         return [self._result(index, values[index]) for index in self.plan.outputs]
 
     def _take(self, inputs: Sequence[Array], values: list[Any], memory: Memory) -> None:
         """Put the inputs in their places, refused as the ExecuTorch runtime refuses them."""
         name = self.plan.name
-        for i, array in enumerate(check_inputs(name, self.specs, inputs)):
+        for i, array in enumerate(check_inputs(name, input_specs(self.plan), inputs)):
             index = self.plan.inputs[i]
             value = self.plan.values[index]
             if isinstance(value, TensorValue):
                 # A kernel may write to an input; the caller's array stays as it is.
-                if self.code.kernels or value.place is not None or not is_contiguous(value):
+                if self.kernels or value.place is not None or not _is_contiguous(value):
                     values[index] = memory.tensor(index, array.shape)
                     np.copyto(values[index], array)
                 else:
@@ -187,32 +178,144 @@ class Method:
             return np.array(value, order="C")
         if value is None and isinstance(declared, TensorValue):
             raise ExecutionError(f"method {self.plan.name!r}: an output was never written")
-        for kind, name in _SCALAR_KINDS:
-            if isinstance(value, kind):
-                return np.asarray(value, dtype=name)
-        if isinstance(value, (str, tuple)):
-            return np.asarray(value)
+        if isinstance(value, (bool, int, float, str, tuple)):
+            return np.asarray(value, SCALAR_KINDS.get(type(value)))
         raise UnsupportedError(
             f"method {self.plan.name!r} returns a {type(value).__name__}: not supported here"
         )
 
+    def _walk(self, call: Call) -> None:
+        """Walk from the first instruction to behind the last."""
+        instructions = self.plan.instructions
+        turns: dict[int, int] = {}
+        position = 0
+        while position < len(instructions):
+            try:
+                target = self._step(call, position, instructions[position])
+                if target <= position:
+                    turns[position] = turns.get(position, 0) + 1
+                    if turns[position] > self.max_turns:
+                        raise ExecutionError(f"its loop did not end in {self.max_turns} turns")
+            except HarnessError as error:
+                raise _located(self.plan, position, error) from error
+            position = target
 
-def _initial(program: Program, plan: Plan, value: Value) -> Any:
-    if not isinstance(value, TensorValue):
+    def _step(self, call: Call, position: int, instruction: Instruction) -> int:
+        """Do one instruction; give the position of the next."""
+        values = call.values
+        if isinstance(instruction, DelegateCall):
+            self._delegate(call, position, instruction)
+        elif isinstance(instruction, KernelCall):
+            self._kernel(call, position, instruction)
+        elif isinstance(instruction, MoveCall):
+            values[instruction.target] = values[instruction.source]
+        elif isinstance(instruction, FreeCall):
+            values[instruction.value] = None
+        elif not _truth(values[instruction.condition]):
+            return instruction.destination
+        return position + 1
+
+    def _kernel(self, call: Call, position: int, instruction: KernelCall) -> None:
+        """Run an operator, and show what it made."""
+        kernel = self.kernels[instruction.operator]
+        try:
+            written = kernel.run(self.plan, instruction, call.values, call.memory)
+        except HarnessError as error:
+            raise prefixed(f"op {instruction.operator}", error) from error
+        if call.observer is None:
+            return
+        made = tuple(call.values[index] for index in written)
+        instead = call.observer(Location(position), instruction, made)
+        if instead is not None:
+            for index, value in zip(written, instead, strict=True):
+                call.write(index, value)
+
+    def _delegate(self, call: Call, position: int, instruction: DelegateCall) -> None:
+        """Run a delegate, which shows its own steps."""
+        delegate = self.delegates[instruction.delegate]
+        count = len(delegate.graph.inputs)
+        if len(instruction.args) != count + len(delegate.graph.outputs):
+            raise ExecutionError(f"its delegate does not take {len(instruction.args)} arguments")
+        observer = None
+        if call.observer is not None:
+            observed = call.observer
+
+            def observer(chain: int, index: int, node: Any, made: tuple[Any, ...]) -> Any:
+                return observed(Location(position, chain, index), node, made)
+
+        given = [self._argument(call, index) for index in instruction.args[:count]]
+        buffers = call.buffers[instruction.delegate]
+        made = delegate.run(given, buffers, observer, position not in call.unaccelerated)
+        targets = instruction.args[count:]
+        try:
+            outputs = [
+                _output(value, self.plan.values[index])
+                for value, index in zip(made, targets, strict=True)
+            ]
+            del made
+            mx.eval([o for o in outputs if isinstance(o, mx.array)], buffers)
+        except Exception as error:
+            found = attributed(error)
+            if found is None:
+                raise
+            raise found from error
+        for index, output in zip(targets, outputs, strict=True):
+            call.write(index, to_numpy(output) if isinstance(output, mx.array) else output)
+
+    def _argument(self, call: Call, index: int) -> Any:
+        """A value as a delegate takes it."""
+        value, declared = call.values[index], self.plan.values[index]
+        if value is None:
+            raise ExecutionError(f"value {index} is read before it was written")
+        if not isinstance(value, np.ndarray):
+            return value
+        if isinstance(declared, TensorValue):
+            _require_contiguous(declared, "an input of a delegate")
+            mlx_dtype(declared.scalar_type)
+            if value.dtype == SCALAR_TYPES[declared.scalar_type].numpy:
+                return to_mlx(value)
+        raise ExecutionError(f"value {index} is not of the type that the plan declares")
+
+
+def _output(made: Any, declared: Value) -> Any:
+    """What a delegate made, cast to the declared type, if it fits the declared shape."""
+    if not isinstance(made, mx.array):
+        return made
+    if not isinstance(declared, TensorValue):
+        raise ExecutionError("its delegate makes a tensor where the plan has none")
+    _require_contiguous(declared, "an output")
+    require_fit(declared, tuple(made.shape))
+    return mx.contiguous(made).astype(mlx_dtype(declared.scalar_type))
+
+
+def _located(plan: Plan, position: int, error: HarnessError) -> HarnessError:
+    """`error` with its place, unless it says it already."""
+    method = f"method {plan.name!r}, "
+    if str(error).startswith(method):
+        return error
+    return prefixed(f"{method}plan instruction {position}", error)
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, np.ndarray) and value.dtype == bool:
+        return bool(value.all())
+    if isinstance(value, bool):
         return value
-    if value.external is not None and value.data is None:
-        raise ProgramError(
-            f"method {plan.name!r} needs {value.external!r}, which {program.path} keeps in another "
-            "file; give the .ptd that was exported with it"
+    raise ExecutionError("a jump's condition is not a truth value")
+
+
+def _is_contiguous(value: TensorValue) -> bool:
+    """Whether a tensor lies in C order."""
+    return value.dim_order == tuple(range(len(value.sizes)))
+
+
+def _require_contiguous(value: TensorValue, what: str) -> None:
+    """MLX's delegate copies tensors in C order, whatever layout the plan declares."""
+    if not _is_contiguous(value):
+        raise ExecutionError(
+            f"{what} has the memory layout {value.dim_order}, which MLX's delegate ignores; "
+            "export it contiguous"
         )
-    return None if value.data is None or value.place is not None else _read(program, value)
-
-
-def _read(program: Program, value: TensorValue) -> Array:
-    """A tensor's contents in the file, as a read-only view of it."""
-    assert value.data is not None
-    flat = np.frombuffer(program.data(value.data), SCALAR_TYPES[value.scalar_type].numpy)
-    return in_layout(flat, value.sizes, value.dim_order)
 
 
 def _refuse_other_backends(plan: Plan, graphs: Mapping[int, MLXGraph]) -> None:

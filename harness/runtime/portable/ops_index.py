@@ -15,8 +15,9 @@ import numpy as np
 from harness.errors import ExecutionError
 from harness.pte.payload import Node, Tid
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.ops_shape import allocatable, axis_of, window
+from harness.runtime.portable.ops_shape import axis_of, window
 from harness.runtime.portable.slots import Slots, warn_oddity
+from harness.runtime.portable.tensors import allocatable
 
 __all__ = ["OPS", "checked_indices"]
 

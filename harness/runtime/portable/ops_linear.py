@@ -10,7 +10,8 @@ from harness.errors import ExecutionError
 from harness.pte.payload import Node, Vid
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_index import checked_indices
-from harness.runtime.portable.slots import Slots, mlx_dtype
+from harness.runtime.portable.slots import Slots
+from harness.runtime.portable.tensors import mlx_dtype
 
 __all__ = ["OPS"]
 
@@ -206,14 +207,6 @@ def _rope(n: Node, s: Slots) -> Any:
     )
 
 
-def _rms_norm(n: Node, s: Slots) -> Any:
-    return mx.fast.rms_norm(s.tensor(n.x), s.optional(n.weight), n.eps)
-
-
-def _layer_norm(n: Node, s: Slots) -> Any:
-    return mx.fast.layer_norm(s.tensor(n.x), s.optional(n.weight), s.optional(n.bias), n.eps)
-
-
 OPS: dict[str, Callable[[Node, Slots], Any]] = {
     "AddmmNode": _addmm,
     "Conv1DNode": _conv(mx.conv1d, ""),
@@ -225,8 +218,10 @@ OPS: dict[str, Callable[[Node, Slots], Any]] = {
     "DequantizeNode": _dequantize,
     "GatherMmNode": _gather_mm,
     "GatherQmmNode": _gather_qmm,
-    "LayerNormNode": _layer_norm,
+    "LayerNormNode": lambda n, s: mx.fast.layer_norm(
+        s.tensor(n.x), s.optional(n.weight), s.optional(n.bias), n.eps
+    ),
     "QuantizedMatmulNode": _quantized_matmul,
-    "RMSNormNode": _rms_norm,
+    "RMSNormNode": lambda n, s: mx.fast.rms_norm(s.tensor(n.x), s.optional(n.weight), n.eps),
     "RopeNode": _rope,
 }

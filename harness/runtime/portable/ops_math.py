@@ -1,4 +1,4 @@
-"""Element-wise nodes: arithmetic, functions, comparison, logic, casts, and integer values."""
+"""Element-wise nodes, integer values, reductions, scans along an axis, sorting."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.exponentials import MANY, sigmoid
 from harness.runtime.portable.ops_shape import axis_of
-from harness.runtime.portable.slots import (
-    INT32_MAX,
-    INT32_MIN,
-    Slots,
-    mlx_dtype,
-    warn_oddity,
-)
+from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, warn_oddity
+from harness.runtime.portable.tensors import mlx_dtype
 
 __all__ = ["OPS"]
 
@@ -132,6 +127,35 @@ def _sym_size(n: Node, s: Slots) -> int:
     return int(x.shape[axis_of(n.dim, x.ndim)])
 
 
+def _axes(function: Callable[..., Any], *options: str) -> Op:
+    """Over the named axes, or over all if none is named; `options` are fields of the node."""
+
+    def op(n: Node, s: Slots) -> Any:
+        given = {name: getattr(n, name) for name in options}
+        return function(s.tensor(n.x), axis=list(n.axes) or None, keepdims=n.keepdims, **given)
+
+    return op
+
+
+def _axis(function: Callable[..., Any], *options: str) -> Op:
+    """Along one axis."""
+
+    def op(n: Node, s: Slots) -> Any:
+        given = {name: getattr(n, name) for name in options}
+        return function(s.tensor(n.x), axis=n.axis, **given)
+
+    return op
+
+
+def _divide_at(function: Callable[..., Any]) -> Op:
+    return lambda n, s: function(s.tensor(n.x), s.integer(n.kth), axis=n.axis)
+
+
+def _logsumexp(n: Node, s: Slots) -> Any:
+    # Unlike the other reductions, no axes means no reduction: upstream passes the empty list on.
+    return mx.logsumexp(s.tensor(n.x), axis=list(n.axes), keepdims=n.keepdims)
+
+
 _UNARY = {
     "AbsNode": mx.abs, "ArccosNode": mx.arccos, "ArccoshNode": mx.arccosh,
     "ArcsinNode": mx.arcsin, "ArcsinhNode": mx.arcsinh, "ArctanNode": mx.arctan,
@@ -165,7 +189,24 @@ _INTEGER: dict[str, Callable[[int, int], int]] = {
     "ModIntNode": lambda a, b: a % b,
 }
 
+_REDUCTIONS = {
+    "AllNode": mx.all, "AnyNode": mx.any, "MaxNode": mx.max, "MeanNode": mx.mean,
+    "MedianNode": mx.median, "MinNode": mx.min, "ProdNode": mx.prod, "SumNode": mx.sum,
+}  # fmt: skip
+
 OPS: dict[str, Op] = {
+    **{name: _axes(function) for name, function in _REDUCTIONS.items()},
+    "ArgPartitionNode": _divide_at(mx.argpartition),
+    "ArgmaxNode": _axis(mx.argmax, "keepdims"),
+    "ArgminNode": _axis(mx.argmin, "keepdims"),
+    "ArgsortNode": _axis(mx.argsort),
+    "CumsumNode": _axis(mx.cumsum, "reverse", "inclusive"),
+    "LogSumExpNode": _logsumexp,
+    "PartitionNode": _divide_at(mx.partition),
+    "SoftmaxNode": _axis(mx.softmax, "precise"),
+    "SortNode": _axis(mx.sort),
+    "StdNode": _axes(mx.std, "ddof"),
+    "VarNode": _axes(mx.var, "ddof"),
     **{name: _unary(function) for name, function in _UNARY.items()},
     **{name: _binary(function) for name, function in _BINARY.items()},
     **{name: _integer(function) for name, function in _INTEGER.items()},

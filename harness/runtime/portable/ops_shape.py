@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import isfinite, prod
+from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
-from harness.errors import ExecutionError, MachineError
+from harness.errors import ExecutionError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.random_bits import random_bits
-from harness.runtime.portable.slots import Slots, mlx_dtype
+from harness.runtime.portable.slots import Slots
+from harness.runtime.portable.tensors import affordable, allocatable, mlx_dtype
 
-__all__ = ["LARGEST_BYTES", "OPS", "allocatable", "axis_of", "window"]
-
-# Upstream's runtime makes no tensor larger than this from a program's numbers.
-LARGEST_BYTES = 4 * 1024**3
-
-
-def allocatable(shape: Sequence[int], dtype: Any) -> tuple[int, ...]:
-    """`shape`, if upstream would make a tensor of it."""
-    if any(size <= 0 for size in shape):
-        raise ExecutionError(f"shape {tuple(shape)} has a dimension that is not positive")
-    if prod(shape) * dtype.size > LARGEST_BYTES:
-        raise ExecutionError(f"shape {tuple(shape)} takes more than 4 GB, which native refuses")
-    return tuple(shape)
-
-
-def affordable(shape: Sequence[int], dtype: Any) -> tuple[int, ...]:
-    """`shape`, if memory may hold it; unlike `allocatable`, it may be empty."""
-    if prod(shape) * dtype.size > LARGEST_BYTES:
-        raise MachineError(f"shape {tuple(shape)} takes more than 4 GB")
-    return tuple(shape)
+__all__ = ["OPS", "axis_of", "window"]
 
 
 def axis_of(axis: int, rank: int) -> int:

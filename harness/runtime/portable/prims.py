@@ -50,33 +50,33 @@ def _size(tensor: Any, axis: int) -> int:
 
 _Function = Callable[..., Any]
 
+# fmt: off
+_SCALARS: dict[str, dict[str, _Function]] = {
+    "nn": {
+        "add": operator.add, "sub": operator.sub, "mul": operator.mul,
+        "truediv": operator.truediv, "floordiv": _floordiv, "sym_max": max, "sym_min": min,
+        "eq": operator.eq, "gt": operator.gt, "lt": operator.lt, "ge": operator.ge,
+        "le": operator.le,
+    },
+    "n": {
+        "sym_float": float, "sym_int": int, "neg": operator.neg, "sym_not": operator.not_,
+        "ceil": math.ceil, "round": round, "trunc": math.trunc,
+    },
+    "ii": {"mod": _truncating_mod},
+    "nnn": {"sym_ite": lambda condition, a, b: a if condition else b},
+}
+# fmt: on
 _FUNCTIONS: dict[str, tuple[str, _Function]] = {
     "aten::sym_size.int": ("ti", _size),
     "aten::_local_scalar_dense": ("t", _item),
     "aten::sym_numel": ("t", lambda tensor: int(tensor.size)),
-    "executorch_prim::sym_max.Scalar": ("nn", max),
-    "executorch_prim::sym_min.Scalar": ("nn", min),
-    "executorch_prim::add.Scalar": ("nn", operator.add),
-    "executorch_prim::sub.Scalar": ("nn", operator.sub),
-    "executorch_prim::mul.Scalar": ("nn", operator.mul),
-    "executorch_prim::floordiv.Scalar": ("nn", _floordiv),
     "executorch_prim::floordiv.int": ("ii", _truncating_div),
-    "executorch_prim::truediv.Scalar": ("nn", operator.truediv),
-    "executorch_prim::mod.Scalar": ("ii", _truncating_mod),
     "executorch_prim::mod.int": ("ii", _truncating_mod),
-    "executorch_prim::sym_float.Scalar": ("n", float),
-    "executorch_prim::sym_int.Scalar": ("n", int),
-    "executorch_prim::eq.Scalar": ("nn", operator.eq),
-    "executorch_prim::gt.Scalar": ("nn", operator.gt),
-    "executorch_prim::lt.Scalar": ("nn", operator.lt),
-    "executorch_prim::ge.Scalar": ("nn", operator.ge),
-    "executorch_prim::le.Scalar": ("nn", operator.le),
-    "executorch_prim::neg.Scalar": ("n", operator.neg),
-    "executorch_prim::sym_not.Scalar": ("n", operator.not_),
-    "executorch_prim::sym_ite.Scalar": ("nnn", lambda condition, a, b: a if condition else b),
-    "executorch_prim::ceil.Scalar": ("n", math.ceil),
-    "executorch_prim::round.Scalar": ("n", round),
-    "executorch_prim::trunc.Scalar": ("n", math.trunc),
+    **{
+        f"executorch_prim::{name}.Scalar": (kinds, function)
+        for kinds, functions in _SCALARS.items()
+        for name, function in functions.items()
+    },
 }
 """Operator → the kinds of its arguments (tensor, number, integer), and what it makes of them."""
 

@@ -10,10 +10,10 @@ A *step* is a node of a delegate or a kernel between delegates, where something 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +23,8 @@ from harness.pte.names import Origin, StepNames
 from harness.pte.plan import DelegateCall, KernelCall
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import Stop
-from harness.runtime.portable.method import Method
-from harness.runtime.portable.slots import to_mlx, to_numpy
-from harness.runtime.portable.walk import Location
-
-if TYPE_CHECKING:
-    from harness.runtime.portable.executor import PortableExecutor
+from harness.runtime.portable.method import Location, Method
+from harness.runtime.portable.tensors import to_mlx, to_numpy
 
 __all__ = ["Probe", "Run", "Step"]
 
@@ -38,24 +34,12 @@ At = int | str
 
 @dataclass(frozen=True)
 class Step:
-    """Where something is made.
-
-    Attributes
-    ----------
-    index
-        Counts the steps of a method in the order of its program, inner chains after their node's.
-    location
-        Where that is in the plan, and in a delegate.
-    op
-        Node type (``AddmmNode``) or operator (``aten::index_put.out``).
-    origin
-        What it was exported from, where the export kept names.
-    """
+    """Where something is made."""
 
     index: int
-    location: Location
-    op: str
-    origin: Origin | None
+    location: Location  # where that is in the plan, and in a delegate
+    op: str  # node type (``AddmmNode``) or operator (``aten::index_put.out``)
+    origin: Origin | None  # what it was exported from, where the export kept names
 
     def __str__(self) -> str:
         name = f" ({self.origin.node or self.origin.edge})" if self.origin else ""
@@ -64,31 +48,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Run:
-    """One run.
+    """One run."""
 
-    Attributes
-    ----------
-    outputs
-        What the method returned; None if the run ended before.
-    values
-        What the wanted steps made, as the caller named them; in loops, the last time.
-    """
-
-    outputs: list[Array] | None
+    outputs: list[Array] | None  # what the method returned; None if the run ended before
     values: dict[At, Array]
 
 
 class Probe:
-    """Looks into one method of a loaded program; made by `PortableExecutor.probe`.
+    """Looks into one method of a loaded program; made by `PortableExecutor.probe`."""
 
-    Attributes
-    ----------
-    steps
-        All of the method's, in order.
-    """
-
-    def __init__(self, executor: PortableExecutor, method: Method, names: StepNames) -> None:
-        self._executor = executor
+    def __init__(self, run: Callable[..., list[Array]], method: Method, names: StepNames) -> None:
+        self._run = run
         self._method = method
         self._names = names
         self.steps = tuple(
@@ -102,13 +72,7 @@ class Probe:
         return tuple(sorted(self._names.values, key=lambda name: self._find(name)[0].index))
 
     def step(self, at: At) -> Step:
-        """The step with a number, or that makes the value of a named node.
-
-        Raises
-        ------
-        InputError
-            There is none; the message names near ones.
-        """
+        """The step with a number, or that makes the value of a named node."""
         return self._find(at)[0]
 
     def values(
@@ -119,38 +83,23 @@ class Probe:
             return self.run(inputs, at=at, state=state).values
         everything: dict[At, tuple[Step, int]] = {step.index: (step, 0) for step in self.steps}
         recorder = _Recorder(self._by_location, everything, {}, None)
-        self._executor.run(self._method.plan.name, inputs, state=state, observer=recorder)
+        self._run(inputs, state=state, observer=recorder)
         return recorder.values
 
     def run(
         self,
         inputs: Sequence[Array],
         *,
-        at: Iterable[At] = (),
+        at: Iterable[At] = (),  # steps whose values are wanted
         until: At | None = None,
         replace: Mapping[At, Any] | None = None,
-        state: str = "default",
+        state: str = "default",  # as in `PortableExecutor.call`
     ) -> Run:
-        """Run once.
+        """Run once; to the step `until`, if given, whose value is kept too.
 
-        Parameters
-        ----------
-        at
-            Steps whose values are wanted.
-        until
-            The run ends after this step, whose value is kept too. Buffers keep what was
-            written so far.
-        replace
-            Step → what takes the place of its value: an array of the same shape and dtype, a
-            number, or a function from the value to such an array.
-        state
-            As in `PortableExecutor.call`.
-
-        Raises
-        ------
-        InputError
-            A step that does not exist, a replacement of another shape or dtype, or a wanted step
-            that this run did not reach.
+        `replace` gives a step another value: an array of the same shape and dtype, a number, or
+        a function from the value to such an array. InputError for a step that does not exist, a
+        replacement that does not fit, or a wanted step that this run did not reach.
         """
         wanted = {key: self._find(key) for key in (*at, *(() if until is None else (until,)))}
         put = {self._find(key): (key, value) for key, value in (replace or {}).items()}
@@ -159,8 +108,7 @@ class Probe:
         )
         outputs: list[Array] | None
         try:
-            outputs = self._executor.run(
-                self._method.plan.name,
+            outputs = self._run(
                 inputs,
                 state=state,
                 observer=recorder,
@@ -261,11 +209,8 @@ def _locations(method: Method) -> Iterable[tuple[Location, str]]:
             yield Location(position), call.operator
         elif isinstance(call, DelegateCall):
             graph = method.delegates[call.delegate].graph
-            for chain in (graph.main, *_inner(graph)):
+            # Chains that scans and branches run follow; each may be run from several places.
+            inner = [i for i in range(len(graph.chains)) if i not in (graph.main, graph.init)]
+            for chain in (graph.main, *inner):
                 for index, node in enumerate(graph.chains[chain]):
                     yield Location(position, chain, index), type(node).__name__
-
-
-def _inner(graph: Any) -> Collection[int]:
-    """Chains that scans and branches run; each may be run from several places."""
-    return [i for i in range(len(graph.chains)) if i not in (graph.main, graph.init)]

@@ -27,20 +27,7 @@ _Words = NDArray[np.uint32]
 
 
 def random_bits(shape: tuple[int, ...], width: int, seed: int | None) -> Any:
-    """Uniform unsigned integers.
-
-    Parameters
-    ----------
-    width
-        Bytes of an element: 1, 2 or 4.
-    seed
-        32-bit seed, the same numbers for the same seed; None for numbers of no seed, as
-        upstream draws them from MLX's global sequence.
-
-    Returns
-    -------
-    mx.array [shape=shape], uint8, uint16 or uint32
-    """
+    """Uniform unsigned integers of `width` bytes; no `seed`: numbers of no sequence."""
     if width not in (1, 2, 4):
         raise ExecutionError(f"random elements must have 1, 2 or 4 bytes (got {width})")
     key = secrets.randbits(64) if seed is None else seed % 2**64

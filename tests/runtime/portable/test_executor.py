@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import ExecutionError, InputError
 from harness.runtime.portable import PortableExecutor
+from harness.runtime.portable.method import Location
 from harness.runtime.protocol import TensorSpec
 
 
@@ -205,11 +206,14 @@ def test_a_changed_weight_changes_the_answer(exported: Any, tmp_path: Path) -> N
     assert difference(executor.call(method, inputs)[0], expected) > 1e-3
 
 
-def test_trace_sees_every_node(load: Any) -> None:
+def test_an_observer_sees_every_node(load: Any) -> None:
     executor, [(method, inputs, expected)] = load("linear")
     seen = []
-    executor.trace = lambda index, node, made: seen.append((index, type(node).__name__, made))
-    executor.call(method, inputs)
+
+    def observer(where: Location, node: Any, made: tuple[Any, ...]) -> None:
+        seen.append((where.node, type(node).__name__, made))
+
+    executor.call(method, inputs, observer=observer)
     assert [(i, name) for i, name, _ in seen] == [
         (0, "TransposeNode"),
         (1, "AddmmNode"),

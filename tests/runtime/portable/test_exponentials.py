@@ -11,7 +11,7 @@ from harness.arrays import BFLOAT16
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.exponentials import MANY, sigmoid, softmax
 from harness.runtime.portable.fp32_weights import Fp32Weights
-from harness.runtime.portable.slots import to_mlx, to_numpy
+from harness.runtime.portable.tensors import to_mlx, to_numpy
 
 X = np.random.default_rng(5).uniform(-30, 30, 2 * MANY).astype(np.float32)
 

@@ -147,7 +147,7 @@ def test_no_bit_changes(exported: Callable[[str], Any], case: str, faithful: boo
         executor.load(exported(case).path)
         answers.append(
             [
-                executor.run(method, inputs, unaccelerated=unaccelerated)[0].tobytes()
+                executor.call(method, inputs, unaccelerated=unaccelerated)[0].tobytes()
                 for method, inputs, _ in exported(case).calls
             ]
         )

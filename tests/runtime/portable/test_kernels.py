@@ -24,8 +24,7 @@ from harness.pte.plan import (
 from harness.pte.program import read_program
 from harness.runtime.portable import PortableExecutor, kernels
 from harness.runtime.portable.kernels import find_kernel
-from harness.runtime.portable.method import Method, input_specs
-from harness.runtime.portable.walk import Code
+from harness.runtime.portable.method import Method
 
 
 def difference(got: np.ndarray, expected: np.ndarray) -> float:
@@ -214,8 +213,7 @@ def test_an_output_that_will_not_fit_is_refused_before_it_is_computed(
 
 
 def ready(plan: Plan, initial: list[Any]) -> Method:
-    code = Code(plan, {}, {"aten::neg.out": find_kernel("aten::neg.out")}, 2)
-    return Method(plan, Any, code, input_specs(plan), initial)
+    return Method(plan, Any, {}, {"aten::neg.out": find_kernel("aten::neg.out")}, 2, initial)
 
 
 def by_hand(*instructions: Any) -> Method:

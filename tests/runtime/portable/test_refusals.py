@@ -20,9 +20,8 @@ from harness.runtime.portable import PortableExecutor
 from harness.runtime.portable import interpreter as interpreter_module
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.kernels import Kernel
-from harness.runtime.portable.method import Method, input_specs
+from harness.runtime.portable.method import Method
 from harness.runtime.portable.refusals import attributed, refusal, short
-from harness.runtime.portable.walk import Code
 
 OURS = [
     TypeError("unsupported operand"),
@@ -138,8 +137,7 @@ def kernel_of(call: Callable[..., Any]) -> Method:
             return call()
 
     kernel = Staged("aten::neg.out", None, None)
-    code = Code(plan, {}, {"aten::neg.out": kernel}, 2)
-    return Method(plan, Any, code, input_specs(plan), [None, None])
+    return Method(plan, Any, {}, {"aten::neg.out": kernel}, 2, [None, None])
 
 
 @pytest.mark.parametrize("error", OURS, ids=repr)
@@ -175,7 +173,7 @@ def test_an_output_in_another_memory_layout_is_refused(exported: Callable[[str],
             plan.arenas,
         )  # fmt: skip
         ready = executor.prepare(method)
-        code = Code(turned, ready.delegates, {}, 2)
-        moved = Method(turned, ready.program, code, input_specs(turned), [None] * len(values))
+        initial = [None] * len(values)
+        moved = Method(turned, ready.program, ready.delegates, {}, 2, initial)
         with pytest.raises(ExecutionError, match=f"{what} has the memory layout .*contiguous"):
             moved.call(inputs, moved.fresh())

@@ -13,9 +13,9 @@ from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.mapped_file import MappedFile
 from harness.pte.plan import Span
 from harness.pte.program import Program
-from harness.runtime.portable import weights
+from harness.runtime.portable import tensors
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.slots import to_numpy
+from harness.runtime.portable.tensors import to_numpy
 
 OFFSET = 4099
 
@@ -31,13 +31,13 @@ def test_a_tensor_is_the_bytes_of_its_file(
     octets = np.random.default_rng(1).integers(0, 2, dtype.itemsize * int(np.prod(shape)), np.uint8)
     path = tmp_path / "weights.pte"
     path.write_bytes(b"\1" * OFFSET + octets.tobytes() + b"\2" * 50)
-    monkeypatch.setattr(weights, "_LARGE", large)
+    monkeypatch.setattr(tensors, "_LARGE", large)
     file = MappedFile(path, ".pte")
     program = Program(path, {}, {}, (file,))
     path.unlink()
     path.write_bytes(b"\3" * 10)  # what takes its place is another file
 
-    array = weights.read_tensor(program, Span(OFFSET, octets.size), scalar, shape)
+    array = tensors.read_tensor(program, Span(OFFSET, octets.size), scalar, shape)
     program.close()
 
     assert array.shape == shape
@@ -47,10 +47,10 @@ def test_a_tensor_is_the_bytes_of_its_file(
 
 def test_a_file_that_was_cut_short_is_named(tmp_path: Path) -> None:
     path = tmp_path / "weights.pte"
-    path.write_bytes(b"\0" * (weights._LARGE + 5))
+    path.write_bytes(b"\0" * (tensors._LARGE + 5))
     program = Program(path, {}, {}, (MappedFile(path, ".pte"),))
     with path.open("r+b") as file:
-        file.truncate(weights._LARGE)
+        file.truncate(tensors._LARGE)
 
     with pytest.raises(ProgramError, match=r"weights\.pte was cut short"):
-        weights.read_tensor(program, Span(5, weights._LARGE), SCALAR_TYPES[0], (weights._LARGE,))
+        tensors.read_tensor(program, Span(5, tensors._LARGE), SCALAR_TYPES[0], (tensors._LARGE,))
