@@ -48,7 +48,8 @@ def word_errors(said: Sequence[str], heard: Sequence[str]) -> Errors:
             ways = ((above[j - 1], (wrong, wrong, 0, 0)), (above[j], (1, 0, 1, 0)),
                     (row[j - 1], (1, 0, 0, 1)))  # fmt: skip
             row.append(min(tuple(map(sum, zip(*way, strict=True))) for way in ways))
-    return Errors(*row[-1][1:], len(said))
+    _, substituted, missing, extra = row[-1]
+    return Errors(substituted, missing, extra, len(said))
 
 
 def speaks(x: Array, sample_rate: int) -> bool:

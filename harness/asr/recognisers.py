@@ -43,8 +43,12 @@ def recogniser(engine: str, command: str | None = None) -> Recogniser:
     """
     if (engine == "command") != (command is not None):
         raise InputError("--asr command and --asr-command go together; give both or neither")
-    engines = {"apple": _apple, "pocketsphinx": _pocketsphinx, "whisper": _whisper,
-               "command": partial(_command, command or "")}  # fmt: skip
+    engines: dict[str, Callable[[], Recogniser]] = {
+        "apple": _apple,
+        "pocketsphinx": _pocketsphinx,
+        "whisper": _whisper,
+        "command": partial(_command, command or ""),
+    }
     if engine not in engines:
         raise InputError(f"asr must be one of {', '.join(engines)} (got {engine!r})")
     return engines[engine]()

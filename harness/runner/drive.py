@@ -132,7 +132,7 @@ def check_program(program: Path) -> None:
         raise _not_started(program, "it is not executable (chmod +x)")
 
 
-def _not_started(program: Path, why: str) -> UnavailableError:
+def _not_started(program: Path, why: object) -> UnavailableError:
     return UnavailableError(f"the runner {program} cannot be started: {why}")
 
 
