@@ -39,28 +39,16 @@ def bench_speaking(
 ) -> Benchmark:
     """Time every executor `runs` times; all take their turn before any speaks again.
 
-    Parameters
-    ----------
-    contestants
-        What each executor says, and with what, by the executor's name as `synth` takes it.
-    runs
-        How often each speaks.
-    progress
-        Called with one line a run.
-
-    Raises
-    ------
-    HarnessError
-        Something cannot be made; `ExecutionError` if a run failed.
+    `contestants` is by the executor's name as `synth` takes it. Raises a `HarnessError` where
+    something cannot be made; an `ExecutionError` if a run failed.
     """
     works = [_ready(*contestant, progress) for contestant in contestants.items()]
     told: list[list[tuple[str, Timing]]] = [[] for _ in works]
     for number in range(runs):
         # Who goes first changes, so that what one leaves behind falls to each alike.
-        order = list(range(len(works)))[:: -1 if number % 2 else 1]
-        for index in order:
-            executor, run = works[index]()
-            told[index].append((executor, run))
+        for work, runs_of_it in list(zip(works, told, strict=True))[:: -1 if number % 2 else 1]:
+            executor, run = work()
+            runs_of_it.append((executor, run))
             progress(
                 f"run {number + 1} of {runs} on {executor}: {run.audio_seconds:.2f} s of audio in "
                 f"{run.generate_ms:.0f} ms"
@@ -73,17 +61,8 @@ def bench_speaking(
 def contestants(executors: Sequence[str], request: Request) -> dict[str, Request]:
     """What each executor speaks with, by its name as `synth` takes it.
 
-    Parameters
-    ----------
-    executors
-        Their names.
-    request
-        What all of them say; its runner is for the one of that name.
-
-    Raises
-    ------
-    InputError
-        An unknown name, or the runner without its path or the reverse.
+    All say what `request` says; its runner is for the executor of that name. Raises `InputError`
+    for an unknown name, or the runner without its path or the reverse.
     """
     known = (*NAMES, EAGER, RUNNER)
     for name in executors:
@@ -123,11 +102,7 @@ def _ready(name: str, request: Request, progress: Callable[[str], None]) -> Work
         return lambda: _in_a_process(name, flags)
     speaker.prepare()
     if name == RUNNER:
-
-        def say() -> tuple[str, Timing]:
-            return RUNNER, speaker.say(request.utterance).timing
-
-        return say
+        return lambda: (RUNNER, speaker.say(request.utterance).timing)
     speaker.close()
     return lambda: _in_a_process(name, flags)
 
