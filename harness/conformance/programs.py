@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cache import digest_of, fetch, find, maker
-from harness.conformance.cases import Case
-from harness.conformance.trial import FILES, Mode
+from harness.conformance.cases import Case, Mode
+from harness.conformance.trial import FILES
 
 __all__ = ["keep", "kept"]
 

@@ -18,37 +18,22 @@ from harness.errors import HarnessError, MachineError
 
 __all__ = ["Done", "Task", "Workers"]
 
-# Exporting leaves memory behind; a fresh worker costs some ten seconds of imports.
 _TASKS_OF_A_WORKER = 200
+"""Exporting leaves memory behind; a fresh worker costs some ten seconds of imports."""
 
-# Seconds that a worker may take to start, which is no part of its first task.
-_START = 120.0
+_START, _LEAVE = 120.0, 5.0
+"""Seconds that a worker may take to start, which is no part of its first task, and an idle one to
+end."""
 
-# Seconds that an idle worker may take to end.
-_LEAVE = 5.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """A call of an importable function with arguments that can be pickled."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+"""An importable function and its arguments, which can be pickled."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a task.
+    """Of task `number`: what the function returned, or why it did not return.
 
-    Attributes
-    ----------
-    number
-        Which task.
-    result
-        What the function returned; None if it did not.
-    fault
-        Why it did not: ``crashed (signal 11)``, ``took too long …``, or an exception's
-        type and text.
+    A `fault` is ``crashed (signal 11)``, ``took too long …``, or an exception's type and text.
     """
 
     number: int
@@ -66,27 +51,14 @@ class _Worker:
 
 
 class Workers:
-    """Processes that do tasks; a context that ends them.
-
-    Parameters
-    ----------
-    jobs
-        How many at most; each starts when there is something for it to do.
-    """
+    """Processes that do tasks, at most so many; a context that ends them."""
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self._workers: list[_Worker] = []
 
     def do(self, tasks: Sequence[Task], timeout: float) -> Iterator[Done]:
-        """Do the tasks, in order; what is done comes as it is done.
-
-        Parameters
-        ----------
-        tasks
-            What to do.
-        timeout
-            Seconds that a task may take.
+        """Do the tasks, in order, of which each may take `timeout` seconds; yield as they are done.
 
         Raises
         ------
@@ -101,7 +73,10 @@ class Workers:
                 if not idle:
                     idle.append(_start())
                     workers.append(idle[0])
-                _give(idle.pop(), waiting.pop(), tasks, timeout)
+                worker, number = idle.pop(), waiting.pop()
+                worker.number, worker.deadline = number, time.monotonic() + timeout
+                worker.left -= 1
+                worker.pipe.send(tasks[number])
             yield from _finished(workers)
 
     def __enter__(self) -> Workers:
@@ -128,12 +103,6 @@ def _start() -> _Worker:
     return _Worker(process, ours)
 
 
-def _give(worker: _Worker, number: int, tasks: Sequence[Task], timeout: float) -> None:
-    worker.number, worker.deadline = number, time.monotonic() + timeout
-    worker.left -= 1
-    worker.pipe.send(tasks[number])
-
-
 def _finished(workers: list[_Worker]) -> Iterator[Done]:
     """What the busy workers report next; those that are used up or dead leave the list."""
     busy = [worker for worker in workers if worker.number >= 0]
@@ -146,8 +115,9 @@ def _finished(workers: list[_Worker]) -> Iterator[Done]:
                 fault, result = worker.pipe.recv()
             except (EOFError, OSError):
                 worker.process.join()
-                fault, result = _death(worker.process.exitcode), None
-                worker.left = 0
+                code = worker.process.exitcode or 0
+                fault = f"crashed (signal {-code})" if code < 0 else f"died (exit {code})"
+                result, worker.left = None, 0
             if isinstance(result, HarnessError):
                 raise result
         elif time.monotonic() >= worker.deadline:
@@ -161,10 +131,6 @@ def _finished(workers: list[_Worker]) -> Iterator[Done]:
             workers.remove(worker)
             _end(worker)
         yield Done(number, result, fault)
-
-
-def _death(code: int | None) -> str:
-    return f"crashed (signal {-code})" if code is not None and code < 0 else f"died (exit {code})"
 
 
 def _end(worker: _Worker) -> None:
@@ -182,11 +148,11 @@ def _work(pipe: Connection) -> None:
     pipe.send("started")
     while True:
         try:
-            task = pipe.recv()
+            function, arguments = pipe.recv()
         except EOFError:
             return
         try:
-            answer: tuple[str, Any] = "", task.function(*task.arguments)
+            answer: tuple[str, Any] = "", function(*arguments)
         except HarnessError as error:
             answer = "", error
         except Exception as error:
