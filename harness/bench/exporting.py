@@ -11,6 +11,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,8 @@ def bench_export(
                     program = PROGRAMS[method.name](model, sizes)
                 lower_to_mlx({method.entry: program}, {}, path)
 
-            def stock(method: Method = method) -> None:
-                lower_stock(method, model, sizes, path)
-
             progress(f"exporting {method.name} of {opened.name}, {2 * (rounds + 1)} times")
+            stock = partial(lower_stock, method, model, sizes, path)
             taken = alternate({"ours": ours, "stock": stock}, rounds)
             note = _NOTES.get(method.name, "")
             yield ExportTiming(opened.name, method.name, taken["ours"], taken["stock"], note)
@@ -123,5 +122,4 @@ def lower_stock(method: Method, model: Any, sizes: Dimensions, path: Path) -> No
             compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
         )
         lowered = edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
-    with path.open("wb") as file:
-        lowered.write_to_file(file)
+    path.write_bytes(lowered.buffer)

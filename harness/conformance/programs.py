@@ -20,7 +20,6 @@ from harness.conformance.trial import FILES
 
 __all__ = ["keep", "kept"]
 
-_KIND = "conformance"
 _STACK = ("torch", "executorch", "torchao", "transformers", "gguf")
 _UPSTREAM = (
     "exir",
@@ -40,7 +39,7 @@ _RUNNING = ("harness.compare", "harness.pte", "harness.runtime")
 
 def kept(group: Sequence[Case], mode: Mode) -> Path | None:
     """Where the lowered programs of a whole class are, if they are; a folder by each index."""
-    return find(_KIND, _name(group), _facts(group, mode))
+    return find("conformance", _name(group), _facts(group, mode))
 
 
 def keep(group: Sequence[Case], mode: Mode, folders: Mapping[Case, Path]) -> None:
@@ -56,7 +55,7 @@ def keep(group: Sequence[Case], mode: Mode, folders: Mapping[Case, Path]) -> Non
                 shutil.move(folders[case] / name, target / name)
 
     brief = f"{len(group)} programs, {'corrected' if mode.corrected else 'stock'} lowering"
-    fetch(_KIND, _name(group), _facts(group, mode), move, brief=brief, fresh=True)
+    fetch("conformance", _name(group), _facts(group, mode), move, brief=brief, fresh=True)
 
 
 def _name(group: Sequence[Case]) -> str:

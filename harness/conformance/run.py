@@ -14,7 +14,7 @@ from harness.conformance.cases import FAILED, Case, Mode, Outcome, select
 from harness.conformance.programs import keep, kept
 from harness.conformance.report import Report
 from harness.conformance.trial import listed, tried
-from harness.conformance.workers import Task, Workers
+from harness.conformance.workers import Do, Task, workers
 from harness.errors import HarnessError, InputError
 
 __all__ = ["Request", "available", "run"]
@@ -46,8 +46,8 @@ class Request:
 
 def available() -> list[Case]:
     """Every case of the installed executorch; `UnavailableError` if it has no MLX test suite."""
-    with Workers(1) as workers:
-        return _listed(workers, Mode())
+    with workers(1) as do:
+        return _listed(do, Mode())
 
 
 def run(request: Request, progress: Callable[[str], None] = lambda text: None) -> Report:
@@ -69,9 +69,9 @@ def run(request: Request, progress: Callable[[str], None] = lambda text: None) -
     progress("opening upstream's test suites")
     with (
         tempfile.TemporaryDirectory(prefix="conformance-") as scratch,
-        Workers(request.jobs) as workers,
+        workers(request.jobs) as do,
     ):
-        everything = _listed(workers, request.mode)
+        everything = _listed(do, request.mode)
         chosen = select(everything, request.words)
         groups: dict[tuple[str, str], list[Case]] = {}
         for case in everything:
@@ -86,7 +86,7 @@ def run(request: Request, progress: Callable[[str], None] = lambda text: None) -
         outcomes: dict[Case, Outcome] = {}
         told = 0.0
         progress(f"{len(chosen)} cases in {request.jobs} processes")
-        for done in workers.do(tasks, request.timeout):
+        for done in do(tasks, request.timeout):
             case = chosen[done.number]
             outcome = Outcome(case, FAILED, done.fault) if done.fault else done.result
             outcomes[case] = outcome
@@ -107,8 +107,8 @@ def run(request: Request, progress: Callable[[str], None] = lambda text: None) -
     )
 
 
-def _listed(workers: Workers, mode: Mode) -> list[Case]:
-    (done,) = workers.do([(listed, (mode,))], _LISTING_TIMEOUT)
+def _listed(do: Do, mode: Mode) -> list[Case]:
+    (done,) = do([(listed, (mode,))], _LISTING_TIMEOUT)
     if done.fault:
         raise HarnessError(f"upstream's test suite could not be opened: {done.fault}")
     cases: list[Case] = done.result

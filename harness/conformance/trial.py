@@ -61,10 +61,12 @@ def tried(case: Case, folder: str, kept: str | None, mode: Mode) -> Outcome:
                     path.symlink_to(Path(kept) / path.name)
                 test.generate_test_files = lambda verbose=False: paths
             utils.run_cpp_test_runner = _runner(utils, mode)
-            if test.run_test():
-                reason = _uncompared(words.getvalue())
+            passed, said = test.run_test(), words.getvalue()
+            if passed:  # perhaps with a note that it left the comparison out
+                reason = _shortened(_from("Output comparison skipped", said).partition("\n")[0])
             else:
-                status, reason = FAILED, _complaint(words.getvalue())
+                status = FAILED
+                reason = _shortened(_from("✗ FAILED", said) or said[-_MOST_WORDS:])
     except UnsupportedError as error:
         status, reason = UNSUPPORTED, str(error)
         need = METAL if "Metal kernel" in reason else ""
@@ -169,16 +171,10 @@ def _runner(utils: Any, mode: Mode) -> Any:
     return run
 
 
-def _complaint(words: str) -> str:
-    """Upstream's own account of a failure: from its cross mark on."""
-    start = words.find("✗ FAILED")
-    return _shortened(words[start:] if start >= 0 else words[-_MOST_WORDS:])
-
-
-def _uncompared(words: str) -> str:
-    """Upstream's note that it left the comparison out, if it did."""
-    start = words.find("Output comparison skipped")
-    return "" if start < 0 else _shortened(words[start:].splitlines()[0])
+def _from(mark: str, words: str) -> str:
+    """What upstream printed from a mark on; empty without it."""
+    start = words.find(mark)
+    return words[start:] if start >= 0 else ""
 
 
 def _shortened(text: str) -> str:

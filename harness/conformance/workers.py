@@ -9,14 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from harness.errors import HarnessError, MachineError
 
-__all__ = ["Done", "Task", "Workers"]
+__all__ = ["Do", "Done", "Task", "workers"]
 
 _TASKS_OF_A_WORKER = 200
 """Exporting leaves memory behind; a fresh worker costs some ten seconds of imports."""
@@ -41,50 +43,47 @@ class Done:
     fault: str = ""
 
 
+Do = Callable[[Sequence[Task], float], Iterator[Done]]
+"""Does tasks, in order, of which each may take so many seconds, and yields as they are done.
+
+Raises the `HarnessError` that a task raised: it is about the machine, and no other task would do
+better.
+"""
+
+
 @dataclass
 class _Worker:
     process: BaseProcess
     pipe: Connection
     number: int = -1
-    deadline: float = field(default=float("inf"))
+    deadline: float = float("inf")
     left: int = _TASKS_OF_A_WORKER
 
 
-class Workers:
-    """Processes that do tasks, at most so many; a context that ends them."""
-
-    def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
-        self._workers: list[_Worker] = []
-
-    def do(self, tasks: Sequence[Task], timeout: float) -> Iterator[Done]:
-        """Do the tasks, in order, of which each may take `timeout` seconds; yield as they are done.
-
-        Raises
-        ------
-        HarnessError
-            A task raised one: it is about the machine, and no other task would do better.
-        """
-        waiting = list(range(len(tasks)))[::-1]
-        workers = self._workers
-        while waiting or any(worker.number >= 0 for worker in workers):
-            idle = [worker for worker in workers if worker.number < 0]
-            while waiting and (idle or len(workers) < self._jobs):
-                if not idle:
-                    idle.append(_start())
-                    workers.append(idle[0])
-                worker, number = idle.pop(), waiting.pop()
-                worker.number, worker.deadline = number, time.monotonic() + timeout
-                worker.left -= 1
-                worker.pipe.send(tasks[number])
-            yield from _finished(workers)
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for worker in self._workers:
+@contextmanager
+def workers(jobs: int) -> Iterator[Do]:
+    """What does tasks in at most `jobs` processes, which end with the block."""
+    alive: list[_Worker] = []
+    try:
+        yield partial(_do, alive, jobs)
+    finally:
+        for worker in alive:
             _end(worker)
+
+
+def _do(alive: list[_Worker], jobs: int, tasks: Sequence[Task], timeout: float) -> Iterator[Done]:
+    waiting = list(range(len(tasks)))[::-1]
+    while waiting or any(worker.number >= 0 for worker in alive):
+        idle = [worker for worker in alive if worker.number < 0]
+        while waiting and (idle or len(alive) < jobs):
+            if not idle:
+                idle.append(_start())
+                alive.append(idle[0])
+            worker, number = idle.pop(), waiting.pop()
+            worker.number, worker.deadline = number, time.monotonic() + timeout
+            worker.left -= 1
+            worker.pipe.send(tasks[number])
+        yield from _finished(alive)
 
 
 def _start() -> _Worker:
@@ -103,9 +102,9 @@ def _start() -> _Worker:
     return _Worker(process, ours)
 
 
-def _finished(workers: list[_Worker]) -> Iterator[Done]:
+def _finished(alive: list[_Worker]) -> Iterator[Done]:
     """What the busy workers report next; those that are used up or dead leave the list."""
-    busy = [worker for worker in workers if worker.number >= 0]
+    busy = [worker for worker in alive if worker.number >= 0]
     patience = min(worker.deadline for worker in busy) - time.monotonic()
     ready = wait([worker.pipe for worker in busy], timeout=max(0.0, patience))
     for worker in busy:
@@ -128,7 +127,7 @@ def _finished(workers: list[_Worker]) -> Iterator[Done]:
             continue
         worker.number, worker.deadline = -1, float("inf")
         if worker.left <= 0:
-            workers.remove(worker)
+            alive.remove(worker)
             _end(worker)
         yield Done(number, result, fault)
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from harness.compare.pcm import cast_fault
 from harness.errors import ExecutionError, InputError, MachineError, UnavailableError
+from harness.process import flags
 from harness.runtime.native.child import DEFAULTS
 from harness.synthesis import Utterance
 from harness.synthesis.dump import DUMP_VARIABLE, read_codes
@@ -44,21 +45,21 @@ class RunnerArgs:
     def flags(self, output: Path) -> list[str]:
         """The command line after the program's name."""
         said = self.utterance
-        values = {
-            "model": self.model,
-            "codec": self.codec,
-            "tokenizer": self.tokenizer,
-            "text": said.text,
-            "output": output,
-            "seed": np.int32(np.uint32(said.seed)),  # its flag is signed, and cast back
-            "temperature": said.temperature,
-            "max_new_tokens": said.max_new_tokens,
-        }
-        if said.voice is not None:
-            values["voice"] = said.voice
-        switches = {"streaming": said.streaming, "speaker": self.speaker}
-        return [*(f"--{name}={value}" for name, value in values.items()),
-                *(f"--{name}" for name, given in switches.items() if given)]  # fmt: skip
+        return flags(
+            {
+                "model": self.model,
+                "codec": self.codec,
+                "tokenizer": self.tokenizer,
+                "text": said.text,
+                "output": output,
+                "seed": np.int32(np.uint32(said.seed)),  # its flag is signed, and cast back
+                "temperature": said.temperature,
+                "max_new_tokens": said.max_new_tokens,
+                "voice": said.voice,
+                "streaming": said.streaming,
+                "speaker": self.speaker,
+            }
+        )
 
 
 _GENERATED = re.compile(

@@ -9,13 +9,13 @@ import time
 import pytest
 
 from harness.conformance.cases import select
-from harness.conformance.workers import Done, Task, Workers
+from harness.conformance.workers import Done, Task, workers
 from harness.errors import InputError
 
 
 def done(tasks: list[Task], jobs: int = 2, timeout: float = 60.0) -> list[Done]:
-    with Workers(jobs) as workers:
-        return sorted(workers.do(tasks, timeout), key=lambda item: item.number)
+    with workers(jobs) as do:
+        return sorted(do(tasks, timeout), key=lambda item: item.number)
 
 
 def test_every_task_is_done_once() -> None:
@@ -24,9 +24,9 @@ def test_every_task_is_done_once() -> None:
 
 
 def test_a_worker_is_used_again() -> None:
-    with Workers(2) as workers:
-        pids = [item.result for item in workers.do([(os.getpid, ())], 60.0)]
-        pids += [item.result for item in workers.do([(os.getpid, ())], 60.0)]
+    with workers(2) as do:
+        pids = [item.result for item in do([(os.getpid, ())], 60.0)]
+        pids += [item.result for item in do([(os.getpid, ())], 60.0)]
     assert len(set(pids)) == 1
 
 
