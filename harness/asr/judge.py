@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from harness.asr.normalise import normalise
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.compare.waveforms import signal_of
 
-__all__ = ["Errors", "judge_words", "speaks", "word_errors"]
+__all__ = ["judge_words", "speaks", "word_errors"]
 
 _FRAME_SECONDS = 0.02
 _AUDIBLE_DBFS = -50.0
@@ -22,23 +21,8 @@ _LEAST_SPREAD_DB = 3.0
 """Between loud and soft frames: syllables make far more, a tone or steady noise less."""
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Words that are other ones, that were not heard, that nobody said; and words of the text."""
-
-    substituted: int
-    missing: int
-    extra: int
-    words: int
-
-    @property
-    def rate(self) -> float:
-        """Word error rate; may exceed 1."""
-        return (self.substituted + self.missing + self.extra) / self.words
-
-
-def word_errors(said: Sequence[str], heard: Sequence[str]) -> Errors:
-    """The fewest errors that turn `said` into `heard`."""
+def word_errors(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int, int]:
+    """Words that are others, were not heard, or nobody said: the fewest that explain `heard`."""
     # Each cell: (errors, substituted, missing, extra) of a prefix of both.
     row: list[tuple[int, ...]] = [(j, 0, 0, j) for j in range(len(heard) + 1)]
     for i, word in enumerate(said, 1):
@@ -49,7 +33,7 @@ def word_errors(said: Sequence[str], heard: Sequence[str]) -> Errors:
                     (row[j - 1], (1, 0, 0, 1)))  # fmt: skip
             row.append(min(tuple(map(sum, zip(*way, strict=True))) for way in ways))
     _, substituted, missing, extra = row[-1]
-    return Errors(substituted, missing, extra, len(said))
+    return substituted, missing, extra
 
 
 def speaks(x: Array, sample_rate: int) -> bool:
@@ -87,22 +71,18 @@ def judge_words(
     if not said:
         summary = f"{text!r} has no words to listen for"
         return Verdict("speech", case, "words", Status.UNJUDGED, summary, metrics)
-    errors = word_errors(said, heard)
-    metrics |= {
-        "transcript": " ".join(heard),
-        "substituted": errors.substituted,
-        "missing": errors.missing,
-        "extra": errors.extra,
-    }
-    gate = Gate("word error rate", errors.rate, allowed)
+    errors = dict(zip(("substituted", "missing", "extra"), word_errors(said, heard), strict=True))
+    metrics |= {"transcript": " ".join(heard), **errors}
+    rate = sum(errors.values()) / len(said)  # may exceed 1
+    gate = Gate("word error rate", rate, allowed)
     if transcript is None:
         summary = "no speech: the sound is too short, too soft or too steady for any"
     elif not heard:
         summary = "no speech was recognised"
     else:
+        told = ", ".join(f"{count} {kind}" for kind, count in errors.items())
         summary = (
-            f"heard {' '.join(heard)!r}: {errors.substituted} substituted, {errors.missing} "
-            f"missing, {errors.extra} extra of {errors.words} words, {errors.rate:.2f} of "
+            f"heard {' '.join(heard)!r}: {told} of {len(said)} words, {rate:.2f} of "
             f"{allowed:.2f} allowed"
         )
     status = Status.PASS if gate.passed and heard else Status.FAIL

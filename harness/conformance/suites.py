@@ -13,6 +13,7 @@ import importlib.util
 import sys
 import types
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -96,21 +97,21 @@ def _classes(suite: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
 class _Unit:
     """A unittest method of upstream's that starts the runner, in the shape of its op tests.
 
     It lowers into a directory of its own, so that there is nothing to keep.
     """
 
-    def __init__(self, kind: Any, method: str) -> None:
-        self.name = method
-        self._kind = kind
+    kind: Any
+    name: str
 
     def run_test(self) -> bool:
-        module = sys.modules[self._kind.__module__]
+        module = sys.modules[self.kind.__module__]
         # The module holds the function under a name of its own.
         module.run_cpp_test_runner = open_utils().run_cpp_test_runner  # type: ignore[attr-defined]
-        self._kind(self.name).debug()  # raises what a test runner would note
+        self.kind(self.name).debug()  # raises what a test runner would note
         return True
 
 
