@@ -93,8 +93,14 @@ def decode(data: Any, kind: Any, arrays: Callable[[str], Array] | None = None) -
         return {key: decode(entry, arguments[1], arrays) for key, entry in data.items()}
     if dataclasses.is_dataclass(kind):
         build: Any = kind
-        known = _types(build)
-        return build(**{name: _field(name, entry, known, arrays) for name, entry in data.items()})
+        known, fields = _types(build), {}
+        for name, entry in data.items():
+            inner = known[name]
+            try:
+                fields[name] = decode(entry, inner, arrays)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}: {error}") from None
+        return build(**fields)
     if kind is Any:
         return data
     if kind is float:
@@ -104,14 +110,6 @@ def decode(data: Any, kind: Any, arrays: Callable[[str], Array] | None = None) -
     if type(data) is not kind:
         raise TypeError(f"expected {kind.__name__}, got {data!r:.80}")
     return data
-
-
-def _field(name: str, data: Any, known: dict[str, Any], arrays: Mapping[str, Array] | None) -> Any:
-    kind = known[name]
-    try:
-        return decode(data, kind, arrays)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
 
 
 def number(data: Any) -> float:

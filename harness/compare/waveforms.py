@@ -18,7 +18,16 @@ from harness.compare.tensors import Allowance, judge
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.errors import InputError
 
-__all__ = ["Levels", "dbfs", "judge_waveform", "levels", "rms", "signal_of", "to_pcm16"]
+__all__ = [
+    "Levels",
+    "dbfs",
+    "judge_waveform",
+    "levels",
+    "longest_run",
+    "rms",
+    "signal_of",
+    "to_pcm16",
+]
 
 PCM16_FULL_SCALE = 32767
 """The code that upstream's `wav_writer.cpp` gives to ±1.0; −32768 is never written."""
