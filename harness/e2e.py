@@ -7,11 +7,9 @@ everything in one directory. Each step is a command of its own, as a user would 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -21,131 +19,79 @@ from rich.table import Table
 from harness.errors import HarnessError
 from harness.parity.request import RUNNER, Request
 from harness.parity.speaking import with_room_for_chunks
-from harness.process import call_self
+from harness.process import call_self, flags
 from harness.synthesis import TEXT
 
-__all__ = ["Step", "main", "run", "steps", "worst"]
+__all__ = ["main"]
 
-Call = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+Step = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""What it is for, its command, and the files that it leaves."""
 
 _MEANING = {0: "passed", 1: "a mismatch", 2: "could not be judged"}
 
 
-@dataclass(frozen=True)
-class Step:
-    """One command: what it is for, its arguments, and the files that it leaves."""
-
-    name: str
-    arguments: tuple[str, ...]
-    leaves: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a step ended: its exit code (None: it was not run) and its seconds."""
-
-    step: Step
-    code: int | None
-    seconds: float = 0.0
-
-
-def steps(options: argparse.Namespace) -> list[Step]:
+def _steps(options: argparse.Namespace) -> list[Step]:
     """The steps, the export first: no other runs without it."""
     where: Path = options.output_dir
-    weights = ("--checkpoint", options.checkpoint)
-    speaks = (*weights, "--precision", options.precision, "--artifacts", str(where))
-    executor = _given(executor=options.executor, require=options.require)
-    program: tuple[str, ...] = ()
-    if options.runner_path:
-        program = ("--executor", RUNNER, "--runner-path", str(options.runner_path))
-    listen = _given(asr=options.asr, asr_command=options.asr_command)
+    weights = {"checkpoint": options.checkpoint, "precision": options.precision}
+    speaks = {**weights, "artifacts": where}
+    executor = {"executor": options.executor, "require": options.require}
+    path = options.runner_path
+    program = {"executor": RUNNER, "runner-path": path} if path else {}
+    listen = {"asr": options.asr, "asr-command": options.asr_command}
     # Room to stream: the usual codec of `tiny` decodes fewer frames than a chunk with its context.
     room = with_room_for_chunks(Request(checkpoint=options.checkpoint))
-    sizes = _given(max_codec_frames=room.max_codec_frames)
+    sizes = {"max-codec-frames": room.max_codec_frames, "output-dir": where}
 
-    def step(name: str, command: Sequence[str], *leaves: str) -> Step:
-        return Step(name, tuple(command), leaves)
+    def speech(how: str) -> Step:
+        wav, told = f"{how}.wav", f"{how}.json"
+        written = {"streaming": how == "streaming", "output": where / wav, "json": where / told}
+        said = flags({"text": TEXT, **speaks, **executor, **listen, **written})
+        return f"speak, {how}", ("synth", *said), (wav, told)
 
-    def speech(name: str, *flags: str) -> Step:
-        files = (f"{name}.wav", f"{name}.json")
-        written = ("--output", str(where / files[0]), "--json", str(where / files[1]))
-        said = ("synth", "--text", TEXT, *speaks, *executor, *flags, *listen, *written)
-        return step(f"speak, {name}", said, *files)
+    def judged(name: str, by: Mapping[str, object], file: str) -> Step:
+        return name, ("check", *flags({**speaks, **by, **listen, "json": where / file})), (file,)
 
-    def judged(name: str, by: Sequence[str], file: str) -> Step:
-        return step(name, ("check", *speaks, *by, *listen, "--json", str(where / file)), file)
-
-    exported = ("export", *weights, "--precision", options.precision, *sizes)
-    found = [
-        step("export", (*exported, "--output-dir", str(where)), "model.pte", "codec_decoder.pte"),
+    runner = [judged("judge the runner", program, "runner-report.json")] if program else []
+    timed = {"runs": options.runs, **speaks, "executor": options.executor}
+    timed["json"] = where / "bench.json"
+    return [
+        ("export", ("export", *flags({**weights, **sizes})), ("model.pte", "codec_decoder.pte")),
         speech("offline"),
-        speech("streaming", "--streaming"),
+        speech("streaming"),
         judged("judge", executor, "report.json"),
+        *runner,
+        ("time", ("bench", "speech", *flags(timed), *flags(program)), ("bench.json",)),
     ]
-    if program:
-        found.append(judged("judge the runner", program, "runner-report.json"))
-    runs = ("--runs", str(options.runs))
-    timed = ("bench", "speech", *runs, *speaks, "--executor", options.executor)
-    file = "bench.json"
-    found.append(step("time", (*timed, *program, "--json", str(where / file)), file))
-    return found
 
 
-def _given(**options: object) -> tuple[str, ...]:
-    """Flags of the options that are something."""
-    return tuple(
-        word
-        for name, value in options.items()
-        if value is not None
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    )
+def _run(steps: Sequence[Step], where: Path) -> tuple[Table, int]:
+    """Run the steps in order: how each ended and what it left, and the exit code of all.
 
-
-def run(plan: Sequence[Step], where: Path, call: Call) -> list[Outcome]:
-    """Run the steps in order; what an earlier shot left under their names goes first."""
-    for step in plan:
-        for name in step.leaves:
-            (where / name).unlink(missing_ok=True)
-    outcomes: list[Outcome] = []
-    for step in plan:
-        if outcomes and outcomes[0].code != 0:
-            outcomes.append(Outcome(step, None))
-            continue
-        print(f"\n== {step.name}: voxtral-parity {' '.join(step.arguments)}", flush=True)
-        started = time.monotonic()
-        code = call(step.arguments).returncode
-        # Death by a signal says as little of the voice as any other end without a judgement.
-        outcomes.append(Outcome(step, code if code in (0, 1) else 2, time.monotonic() - started))
-    return outcomes
-
-
-def worst(outcomes: Sequence[Outcome]) -> int:
-    """Exit code of all: 1 if any found a mismatch, else 2 if any could not be judged, else 0."""
-    codes = {outcome.code for outcome in outcomes}
-    return 1 if 1 in codes else 0 if codes == {0} else 2
-
-
-def show(outcomes: Sequence[Outcome], where: Path, console: Console) -> None:
-    """Print how each step ended and what it left."""
+    What an earlier shot left under their names goes first. The code is 1 if any found a mismatch,
+    else 2 if any could not be judged, else 0.
+    """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
     for header in ("step", "exit code", "", "took", f"in {where}"):
         table.add_column(header)
-    for outcome in outcomes:
-        left = [name for name in outcome.step.leaves if (where / name).is_file()]
-        if outcome.code is None:
-            table.add_row(outcome.step.name, "", "not run: there is no export", "", "")
-        else:
-            table.add_row(
-                outcome.step.name,
-                str(outcome.code),
-                _MEANING[outcome.code],
-                f"{outcome.seconds:.1f} s",
-                ", ".join(left) or "nothing",
-            )
-    console.print()
-    console.print(table)
-    code = worst(outcomes)
-    console.print(f"exit code {code}, {_MEANING[code]}", highlight=False)
+    for _, _, leaves in steps:
+        for name in leaves:
+            (where / name).unlink(missing_ok=True)
+    codes: list[int] = []
+    for name, command, leaves in steps:
+        if codes and codes[0]:
+            table.add_row(name, "", "not run: there is no export")
+            continue
+        print(f"\n== {name}: voxtral-parity {' '.join(command)}", flush=True)
+        started = time.monotonic()
+        code = call_self(command, quietly=False).returncode
+        # Death by a signal says as little of the voice as any other end without a judgement.
+        codes.append(code if code in _MEANING else 2)
+        left = [file for file in leaves if (where / file).is_file()]
+        took = f"{time.monotonic() - started:.1f} s"
+        told = (str(codes[-1]), _MEANING[codes[-1]], took, ", ".join(left) or "nothing")
+        table.add_row(name, *told)
+    return table, 1 if 1 in codes else max(codes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,14 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output-dir", type=Path, default=Path("build/e2e"))
     options = parser.parse_args(arguments)
     try:
-        plan = steps(options)
+        steps = _steps(options)
         options.output_dir.mkdir(parents=True, exist_ok=True)
     except (HarnessError, OSError) as error:
         print(f"e2e: {error}", file=sys.stderr)
         return 2
-    outcomes = run(plan, options.output_dir, lambda command: call_self(command, quietly=False))
-    show(outcomes, options.output_dir, Console(width=120) if not sys.stdout.isatty() else Console())
-    return worst(outcomes)
+    table, code = _run(steps, options.output_dir)
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console.print()
+    console.print(table)
+    console.print(f"exit code {code}, {_MEANING[code]}", highlight=False)
+    return code
 
 
 if __name__ == "__main__":

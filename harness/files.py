@@ -30,6 +30,7 @@ __all__ = [
     "read_json",
     "replace_directory",
     "replace_file",
+    "write_json",
 ]
 
 _MAX_TEXT = 64 << 20
@@ -145,6 +146,13 @@ def replace_file(target: Path) -> Iterator[Path]:
         finally:
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write what strict JSON has to `path` in UTF-8, by `replace_file`."""
+    with replace_file(path) as scratch:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+        scratch.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import harness
 
-__all__ = ["call_self", "complaint", "environment"]
+__all__ = ["call_self", "complaint", "environment", "flags"]
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -36,6 +36,15 @@ def call_self(
         env=environment(**changes),
         check=False,
     )
+
+
+def flags(options: Mapping[str, object]) -> list[str]:
+    """A word for each option that is given: ``--name=value`` (a text may begin with a dash)."""
+    return [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in options.items()
+        if value is not None and value is not False
+    ]
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:

@@ -93,8 +93,14 @@ def decode(data: Any, kind: Any, arrays: Callable[[str], Array] | None = None) -
         return {key: decode(entry, arguments[1], arrays) for key, entry in data.items()}
     if dataclasses.is_dataclass(kind):
         build: Any = kind
-        known = _types(build)
-        return build(**{name: decode(entry, known[name], arrays) for name, entry in data.items()})
+        known, fields = _types(build), {}
+        for name, entry in data.items():
+            inner = known[name]
+            try:
+                fields[name] = decode(entry, inner, arrays)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}: {error}") from None
+        return build(**fields)
     if kind is Any:
         return data
     if kind is float:

@@ -21,6 +21,7 @@ from harness.files import (
     read_json,
     replace_directory,
     replace_file,
+    write_json,
 )
 
 
@@ -43,6 +44,14 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
         assert target.read_text() == "old"
     assert target.read_text() == "new"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_json_is_strict_and_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"text": "é", "runs": [1.5]})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"text": "é", "runs": [1.5]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "b.json", [float("nan")])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -6,19 +6,15 @@
 `recognisers`  Apple's, PocketSphinx, Whisper, or any command
 """
 
-from harness.asr.judge import Errors, judge_words, speaks, word_errors
-from harness.asr.normalise import normalise
-from harness.asr.recognisers import ENGINES, Recogniser, recogniser
+from harness.asr.judge import judge_words, speaks, word_errors
+from harness.asr.recognisers import Recogniser, recogniser
 from harness.asr.transcriber import SYNTHETIC, Transcriber
 
 __all__ = [
-    "ENGINES",
     "SYNTHETIC",
-    "Errors",
     "Recogniser",
     "Transcriber",
     "judge_words",
-    "normalise",
     "recogniser",
     "speaks",
     "word_errors",

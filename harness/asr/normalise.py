@@ -8,14 +8,11 @@ import unicodedata
 __all__ = ["normalise", "spell"]
 
 _ONES = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
-    *("eighteen", "nineteen"),
-)
-_TENS = (
-    *("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty"),
-    "ninety",
-)
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
+         "ninety")  # fmt: skip
 _SCALES = ((10**9, "billion"), (10**6, "million"), (10**3, "thousand"), (100, "hundred"))
 _LARGEST = 10**12
 
@@ -65,13 +62,8 @@ def _spelt(found: re.Match[str]) -> str:
     words = spell(number)
     if ordinal and not fraction:
         *front, last = words.split()
-        return " ".join([*front, _ordinal(last)])
+        plain = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
+        return " ".join([*front, _ORDINALS.get(last, plain)])
     if fraction:
         words += " point " + " ".join(_ONES[int(digit)] for digit in fraction)
     return words
-
-
-def _ordinal(word: str) -> str:
-    if word in _ORDINALS:
-        return _ORDINALS[word]
-    return f"{word[:-1]}ieth" if word.endswith("y") else f"{word}th"

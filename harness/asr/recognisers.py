@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,27 +19,20 @@ import numpy as np
 from harness.errors import InputError, MachineError, UnavailableError
 from harness.synthesis.wav import read_audio
 
-__all__ = ["ENGINES", "Recogniser", "recogniser"]
+__all__ = ["Recogniser", "recogniser"]
 
 Recogniser = Callable[[Path], str]
 """Takes the path of a mono WAV or FLAC file, gives what it heard."""
-
-ENGINES = ("apple", "pocketsphinx", "whisper", "command")
 
 _SECONDS = 300
 """How long a recogniser may take."""
 
 
 def recogniser(engine: str, command: str | None = None) -> Recogniser:
-    """The recogniser called `engine`.
+    """The recogniser called `engine`: apple, pocketsphinx, whisper or command.
 
-    Parameters
-    ----------
-    engine
-        One of `ENGINES`.
-    command
-        With ``"command"``: what to run; the WAV's path takes the place of ``{}``, or comes last.
-        Its standard output is the transcript.
+    `command` is what the last one runs; the WAV's path takes the place of ``{}``, or comes last,
+    and the standard output is the transcript.
 
     Raises
     ------
@@ -49,11 +43,15 @@ def recogniser(engine: str, command: str | None = None) -> Recogniser:
     """
     if (engine == "command") != (command is not None):
         raise InputError("--asr command and --asr-command go together; give both or neither")
-    if engine not in ENGINES:
-        raise InputError(f"asr must be one of {', '.join(ENGINES)} (got {engine!r})")
-    if engine == "command":
-        return _command(command or "")
-    return {"apple": _apple, "pocketsphinx": _pocketsphinx, "whisper": _whisper}[engine]()
+    engines: dict[str, Callable[[], Recogniser]] = {
+        "apple": _apple,
+        "pocketsphinx": _pocketsphinx,
+        "whisper": _whisper,
+        "command": partial(_command, command or ""),
+    }
+    if engine not in engines:
+        raise InputError(f"asr must be one of {', '.join(engines)} (got {engine!r})")
+    return engines[engine]()
 
 
 def _pocketsphinx() -> Recogniser:

@@ -32,13 +32,7 @@ class Transcriber:
 
     @classmethod
     def of(cls, engine: str | None, command: str | None = None) -> Transcriber | None:
-        """The one that ``--asr`` and ``--asr-command`` name; None if they name none.
-
-        Raises
-        ------
-        InputError, UnavailableError
-            See `recogniser`.
-        """
+        """The one that ``--asr`` and ``--asr-command`` name, by `recogniser`; None if none."""
         if engine is None and command is None:
             return None
         return cls(engine or "command", recogniser(engine or "", command))
@@ -53,19 +47,10 @@ class Transcriber:
             return self.judge_file(path, text, synthetic=synthetic)
 
     def judge_file(self, path: Path, text: str, *, synthetic: bool = False) -> Verdict:
-        """Judge what is heard in an audio file against `text`.
+        """Judge what is heard in a mono WAV or FLAC file against `text`.
 
         What cannot be speech is not given to the recogniser, which would make words of silence
-        and of hum.
-
-        Parameters
-        ----------
-        path
-            Mono WAV or FLAC.
-        text
-            What should have been said.
-        synthetic
-            Whether random weights spoke; a failed verdict then says so.
+        and of hum. Where random weights spoke (`synthetic`), a failed verdict says so.
 
         Raises
         ------
@@ -77,10 +62,7 @@ class Transcriber:
         samples, rate = read_audio(path)
         transcript = self.recognise(path) if speaks(samples, rate) else None
         verdict = judge_words(text, transcript, self.engine)
-        metrics = {} if transcript is None else {"heard": transcript.strip()}
-        notes = (SYNTHETIC[0].upper() + SYNTHETIC[1:] + ".",)
-        return dataclasses.replace(
-            verdict,
-            metrics={**verdict.metrics, **metrics},
-            notes=verdict.notes + (notes if synthetic and verdict.status is Status.FAIL else ()),
-        )
+        heard = {} if transcript is None else {"heard": transcript.strip()}
+        told = synthetic and verdict.status is Status.FAIL
+        notes = (f"T{SYNTHETIC[1:]}.",) if told else ()
+        return dataclasses.replace(verdict, metrics={**verdict.metrics, **heard}, notes=notes)

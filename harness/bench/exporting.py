@@ -11,6 +11,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from harness.checkpoint import open_checkpoint
 from harness.methods import METHODS, Dimensions, Method
 from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES
 from harness.upstream import quiet
+from harness.values import encode
 
-__all__ = ["LIMIT", "NOTES", "ExportTiming", "bench_export", "lower_stock"]
+__all__ = ["LIMIT", "ExportTiming", "bench_export", "lower_stock"]
 
 LIMIT = 1.2
 """Export may take a fifth more than upstream's own lowering of the same module."""
 
-NOTES: Mapping[str, str] = {
+_NOTES: Mapping[str, str] = {
     "text_decoder": "our module on both sides: upstream's own leaves its attention undelegated",
     "semantic_head": "stock's file lowers whole and cannot run",
     "codec": "native convolutions on both sides: upstream's own form stays half undelegated",
@@ -35,28 +37,21 @@ NOTES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ExportTiming:
-    """How long exports of one method took.
+    """Seconds of each export of one method, in the order in which they ran.
 
-    Attributes
-    ----------
-    checkpoint, method
-        What was exported.
-    ours, stock
-        Seconds of each repeat, in the order in which they ran.
-    note
-        What is compared, where that is not obvious.
+    `note` says what is compared, where that is not obvious.
     """
 
     checkpoint: str
     method: str
-    ours: tuple[float, ...]
-    stock: tuple[float, ...]
+    ours_seconds: tuple[float, ...]
+    stock_seconds: tuple[float, ...]
     note: str = ""
 
     @property
     def ratio(self) -> float:
         """Median of ours over median of stock."""
-        return statistics.median(self.ours) / statistics.median(self.stock)
+        return statistics.median(self.ours_seconds) / statistics.median(self.stock_seconds)
 
     @property
     def met(self) -> bool:
@@ -65,16 +60,7 @@ class ExportTiming:
 
     def as_json(self) -> dict[str, Any]:
         """Everything, in JSON's types."""
-        return {
-            "checkpoint": self.checkpoint,
-            "method": self.method,
-            "ours_seconds": list(self.ours),
-            "stock_seconds": list(self.stock),
-            "ratio": self.ratio,
-            "limit": LIMIT,
-            "met": self.met,
-            "note": self.note,
-        }
+        return {**encode(self), "ratio": self.ratio, "limit": LIMIT, "met": self.met}
 
 
 def bench_export(
@@ -84,19 +70,7 @@ def bench_export(
     methods: tuple[Method, ...] = METHODS,
     rounds: int = 5,
 ) -> Iterator[ExportTiming]:
-    """Time each method's export in fp32, ours and stock in turn.
-
-    Parameters
-    ----------
-    checkpoint
-        Preset name or directory.
-    progress
-        Called with one line a method.
-    methods
-        Which of the six.
-    rounds
-        Exports of each side; the medians count.
-    """
+    """Time each method's export in fp32, ours and stock in turn; the medians of `rounds` count."""
     from harness.checkpoint.loading import load_model
     from harness.export.lower import lower_to_mlx
     from harness.export.programs import PROGRAMS
@@ -115,12 +89,10 @@ def bench_export(
                     program = PROGRAMS[method.name](model, sizes)
                 lower_to_mlx({method.entry: program}, {}, path)
 
-            def stock(method: Method = method) -> None:
-                lower_stock(method, model, sizes, path)
-
             progress(f"exporting {method.name} of {opened.name}, {2 * (rounds + 1)} times")
+            stock = partial(lower_stock, method, model, sizes, path)
             taken = alternate({"ours": ours, "stock": stock}, rounds)
-            note = NOTES.get(method.name, "")
+            note = _NOTES.get(method.name, "")
             yield ExportTiming(opened.name, method.name, taken["ours"], taken["stock"], note)
 
 
@@ -150,5 +122,4 @@ def lower_stock(method: Method, model: Any, sizes: Dimensions, path: Path) -> No
             compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
         )
         lowered = edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
-    with path.open("wb") as file:
-        lowered.write_to_file(file)
+    path.write_bytes(lowered.buffer)

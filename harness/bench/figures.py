@@ -6,7 +6,6 @@ docs/speech-schema.md describes every field.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +16,12 @@ from typing import Any
 
 from harness.compare import Verdict
 from harness.errors import InputError, brief, in_a_sentence
-from harness.files import read_json, replace_file
+from harness.files import read_json, write_json
 from harness.synthesis import Utterance
 from harness.synthesis.timing import Timing
+from harness.values import decode, encode
 
 __all__ = [
-    "SCHEMA",
     "Benchmark",
     "Contender",
     "Subject",
@@ -41,14 +40,7 @@ SCHEMA = "1"
 class Subject:
     """What was said, with which weights: figures of other subjects are not comparable.
 
-    Attributes
-    ----------
-    utterance
-        What was said, and how.
-    checkpoint, digest
-        Name of the checkpoint and sha256 of its contents.
-    precision
-        In which it was exported.
+    `digest` is the sha256 of the checkpoint's contents, `precision` that of the export.
     """
 
     utterance: Utterance
@@ -58,14 +50,8 @@ class Subject:
 
     def as_json(self) -> dict[str, Any]:
         """Every field by its name, the utterance's too."""
-        fields = dataclasses.asdict(self)
+        fields: dict[str, Any] = encode(self)
         return {**fields.pop("utterance"), **fields}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Subject:
-        """What `as_json` gave."""
-        said = {field.name: data[field.name] for field in dataclasses.fields(Utterance)}
-        return cls(Utterance(**said), data["checkpoint"], data["digest"], data["precision"])
 
 
 @dataclass(frozen=True)
@@ -88,30 +74,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a benchmark found.
-
-    Attributes
-    ----------
-    subject
-        What every run said.
-    device
-        Machine and system.
-    contenders
-        In the order in which they were named.
-    """
+    """What a benchmark found: of what, on which machine and system, by executor in order."""
 
     subject: Subject
     device: str
     contenders: tuple[Contender, ...]
 
     def check_same(self, subject: Subject) -> None:
-        """Refuse to be compared with a benchmark of something else.
-
-        Raises
-        ------
-        InputError
-            It said another text, with another checkpoint, in another precision, ….
-        """
+        """Refuse to be compared with a benchmark of something else, as an `InputError`."""
         theirs, ours = self.subject.as_json(), subject.as_json()
         for name, value in ours.items():
             if theirs[name] != value:
@@ -123,13 +93,9 @@ class Benchmark:
 
 def figures(run: Timing) -> dict[str, float | None]:
     """The figures of a run that can be averaged, by name."""
-    return {
-        "audio_seconds": run.audio_seconds,
-        "generate_ms": run.generate_ms,
-        "rtf": run.rtf,
-        "first_audio_ms": run.first_audio_ms,
-        "wall_ms": run.wall_ms,
-    }
+    told: dict[str, float | None] = encode(run)
+    del told["frames"], told["ended"]
+    return {**told, "rtf": run.rtf}
 
 
 def _means(runs: Sequence[Timing]) -> dict[str, float]:
@@ -146,10 +112,10 @@ def write_speech(
 ) -> None:
     """Write the figures of one speech, and what was heard in it, whole or not at all."""
     data = {"schema": SCHEMA, "subject": subject.as_json(), "executor": executor}
-    data["run"] = _run_json(run)
+    data["run"] = _told(run)
     if words is not None:
         data["words"] = {"status": str(words.status), "summary": words.summary, **words.metrics}
-    _write(path, data)
+    write_json(path, data)
 
 
 def read_speech(path: Path) -> tuple[str, Timing]:
@@ -163,14 +129,14 @@ def write_benchmark(path: Path, benchmark: Benchmark) -> None:
     contenders = [
         {
             "executor": contender.executor,
-            "runs": [_run_json(run) for run in contender.runs],
+            "runs": [_told(run) for run in contender.runs],
             "average": contender.average,
             "warm": contender.warm,
         }
         for contender in benchmark.contenders
     ]
     data = {"schema": SCHEMA, "subject": benchmark.subject.as_json()}
-    _write(path, {**data, "device": benchmark.device, "contenders": contenders})
+    write_json(path, {**data, "device": benchmark.device, "contenders": contenders})
 
 
 def read_benchmark(path: Path) -> Benchmark:
@@ -188,25 +154,26 @@ def read_benchmark(path: Path) -> Benchmark:
         )
         if not contenders or not all(contender.runs for contender in contenders):
             raise ValueError("no run in it")
-        return Benchmark(Subject.from_json(data["subject"]), str(data["device"]), contenders)
+        said = _decoded(data["subject"], Utterance)
+        subject = _decoded({**data["subject"], "utterance": encode(said)}, Subject)
+        return Benchmark(subject, str(data["device"]), contenders)
 
 
-def _run_json(run: Timing) -> dict[str, Any]:
-    return {"frames": run.frames, "ended": run.ended, **figures(run)}
+def _told(run: Timing) -> dict[str, Any]:
+    return {**encode(run), "rtf": run.rtf}
 
 
 def _run(data: Mapping[str, Any]) -> Timing:
-    run = Timing(**{field.name: data[field.name] for field in dataclasses.fields(Timing)})
-    times = [time for name, time in figures(run).items() if name != "wall_ms" or time is not None]
-    if not all(time is not None and math.isfinite(time) and time >= 0 for time in times):
+    run: Timing = _decoded(data, Timing)
+    times = [time for time in figures(run).values() if time is not None]
+    if not all(math.isfinite(time) and time >= 0 for time in times):
         raise ValueError(f"a run of {brief(data)}")
     return run
 
 
-def _write(path: Path, data: Mapping[str, Any]) -> None:
-    with replace_file(path) as scratch:
-        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-        scratch.write_text(text + "\n", encoding="utf-8")
+def _decoded(data: Mapping[str, Any], kind: Any) -> Any:
+    """The `kind` in an object that has other fields too."""
+    return decode({field.name: data[field.name] for field in dataclasses.fields(kind)}, kind)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.errors import MachineError
 from harness.memory import peak_memory
 from harness.process import complaint, environment
+from harness.values import encode
 
 __all__ = ["Loading", "measure_loading"]
 
@@ -20,14 +21,8 @@ __all__ = ["Loading", "measure_loading"]
 class Loading:
     """What loading took.
 
-    Attributes
-    ----------
-    gigabytes
-        Size of the file, in 10⁹ bytes.
-    seconds
-        Until the weights of every method are in memory.
-    grown
-        Growth of the process's peak memory, in 10⁹ bytes.
+    Size of the file and growth of the process's peak memory in 10⁹ bytes, and the seconds until
+    the weights of every method were in memory.
     """
 
     gigabytes: float
@@ -61,12 +56,8 @@ def _main(path: Path) -> None:
     for method in executor.methods():
         executor.prepare(method)
     seconds = time.perf_counter() - started
-    report = {
-        "gigabytes": path.stat().st_size / 1e9,
-        "seconds": seconds,
-        "grown": ((peak_memory() or 0) - before) / 1e9,
-    }
-    print(json.dumps(report))
+    grown = ((peak_memory() or 0) - before) / 1e9
+    print(json.dumps(encode(Loading(path.stat().st_size / 1e9, seconds, grown))))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from harness.arrays import Array, as_array
 from harness.bench.loading import measure_loading
 from harness.bench.rounds import Work, alternate
-from harness.bench.stock import StockMLX
+from harness.bench.stock import stock_mlx
 from harness.bench.subjects import CODEC_FRAMES, DECODERS, ONE_LAYER, POSITIONS, Subjects
 
 __all__ = ["Row", "bench_kernels"]
@@ -24,15 +25,10 @@ _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "4-bit": "bfloat16"}
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the result.
+    """One line of the result: what was measured, and the figure as text with its unit.
 
-    Attributes
-    ----------
-    subject, figure
-        What was measured, and the figure as text with its unit.
-    ratio, target
-        The figure over eager's (or over nothing, if it is its own measure), and the most that
-        it should be; None where there is no target.
+    `ratio` is the figure over eager's (or over nothing, if it is its own measure), `target` the
+    most that it should be; None where there is no target.
     """
 
     subject: str
@@ -46,10 +42,6 @@ class Row:
         if self.ratio is None or self.target is None:
             return None
         return self.ratio <= self.target
-
-
-def _best(contenders: Mapping[str, Work], rounds: int) -> dict[str, float]:
-    return {name: min(seconds) for name, seconds in alternate(contenders, rounds).items()}
 
 
 def bench_kernels(
@@ -73,54 +65,53 @@ def bench_kernels(
     codec = subjects.codec()
     eager = EagerModel(subjects.model())
     progress("timing the decoder layer")
-    yield from _decoder(eager, files, rounds, stock)
+    for length, start in ((_PREFILL, 0), (1, _PREFILL)):
+        steps = {precision: _step(_DTYPES[precision], length, start) for precision in files}
+        what = f"decoder layer, {length} token{'s' * (length > 1)} at position {start}"
+        yield from _compared(what, "text_decoder", eager, files, steps, rounds, stock)
     progress("timing the codec")
-    yield from _codec(eager, codec, max(1, rounds // 3), stock)
+    given, codecs = {"fp32": [_codes()]}, {"fp32": codec}
+    what = f"codec, {CODEC_FRAMES} frames"
+    yield from _compared(what, "codec", eager, codecs, given, max(1, rounds // 3), stock)
     progress("timing interpreter and loading")
     yield _overhead(codec)
     yield from _loading(codec)
 
 
-def _decoder(eager: Any, files: Mapping[str, Path], rounds: int, stock: bool) -> Iterator[Row]:
-    for length, start in ((_PREFILL, 0), (1, _PREFILL)):
-        given = {precision: _step(_DTYPES[precision], length, start) for precision in files}
-        targets = {
-            f"portable {precision}": 1.5 if precision == "fp32" else 2.0 for precision in files
-        }
-        with ExitStack() as processes:
-            contenders = {"eager fp32": _once(eager, "text_decoder", given["fp32"])}
-            for precision, path in files.items():
-                inputs = given[precision]
-                contenders[f"portable {precision}"] = _once(_executor(path), "text_decoder", inputs)
-                if stock:
-                    process = StockMLX(path, "text_decoder", inputs)
-                    contenders[f"stock MLX {precision}"] = processes.enter_context(process)
-            what = f"decoder layer, {length} token{'s' * (length > 1)} at position {start}"
-            yield from _rows(what, _best(contenders, rounds), targets)
-
-
-def _codec(eager: Any, path: Path, rounds: int, stock: bool) -> Iterator[Row]:
-    draw = np.random.default_rng(1)
-    shape = (1, 1, CODEC_FRAMES)
-    semantic = draw.integers(2, ONE_LAYER.semantic_size, shape)
-    codes = np.concatenate([semantic, draw.integers(2, 23, (1, 36, CODEC_FRAMES))], axis=1)
+def _compared(
+    what: str,
+    method: str,
+    eager: Any,
+    files: Mapping[str, Path],
+    given: Mapping[str, list[Array]],
+    rounds: int,
+    stock: bool,
+) -> Iterator[Row]:
+    """A method of eager in fp32 beside files of it, both by precision."""
     with ExitStack() as processes:
-        contenders: dict[str, Work] = {
-            "eager fp32": _once(eager, "codec", [codes]),
-            "portable fp32": _once(_executor(path), "codec", [codes]),
-        }
-        if stock:
-            process = StockMLX(path, "codec", [codes])
-            contenders["stock MLX fp32"] = processes.enter_context(process)
+        contenders: dict[str, Work] = {"eager fp32": partial(eager.call, method, given["fp32"])}
+        for precision, path in files.items():
+            executor = _executor(path)
+            contenders[f"portable {precision}"] = partial(executor.call, method, given[precision])
+            if stock:
+                process = stock_mlx(path, method, given[precision])
+                contenders[f"stock MLX {precision}"] = processes.enter_context(process)
         best = _best(contenders, rounds)
-    yield from _rows(f"codec, {CODEC_FRAMES} frames", best, {"portable fp32": 1.5})
-
-
-def _rows(what: str, best: Mapping[str, float], targets: Mapping[str, float]) -> Iterator[Row]:
-    reference = best["eager fp32"]
     for name, seconds in best.items():
+        who, precision = name.rsplit(" ", 1)
+        target = (1.5 if precision == "fp32" else 2.0) if who == "portable" else None
         figure = f"{seconds * 1e3:.1f} ms"
-        yield Row(f"{what}: {name}", figure, seconds / reference, targets.get(name))
+        yield Row(f"{what}: {name}", figure, seconds / best["eager fp32"], target)
+
+
+def _best(contenders: Mapping[str, Work], rounds: int) -> dict[str, float]:
+    return {name: min(seconds) for name, seconds in alternate(contenders, rounds).items()}
+
+
+def _codes() -> Array:
+    draw = np.random.default_rng(1)
+    semantic = draw.integers(2, ONE_LAYER.semantic_size, (1, 1, CODEC_FRAMES))
+    return np.concatenate([semantic, draw.integers(2, 23, (1, 36, CODEC_FRAMES))], axis=1)
 
 
 def _overhead(path: Path) -> Row:
@@ -161,10 +152,6 @@ def _step(dtype: str, length: int, start: int) -> list[Array]:
     positions = np.arange(start, start + length, dtype=np.int64)
     assert start + length <= POSITIONS
     return [as_array(embeds, dtype), positions]
-
-
-def _once(executor: Any, method: str, given: Sequence[Array]) -> Work:
-    return lambda: executor.call(method, list(given))
 
 
 def _executor(path: Path) -> Any:

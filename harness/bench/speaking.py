@@ -18,7 +18,7 @@ from harness.errors import ExecutionError, InputError
 from harness.parity.plan import Plan
 from harness.parity.request import RUNNER, Request
 from harness.parity.speaking import EAGER, open_speaker, with_room_for_chunks
-from harness.process import call_self, complaint
+from harness.process import call_self, complaint, flags
 from harness.runtime.select import NAMES
 from harness.synthesis import Utterance
 from harness.synthesis.timing import Timing
@@ -39,28 +39,16 @@ def bench_speaking(
 ) -> Benchmark:
     """Time every executor `runs` times; all take their turn before any speaks again.
 
-    Parameters
-    ----------
-    contestants
-        What each executor says, and with what, by the executor's name as `synth` takes it.
-    runs
-        How often each speaks.
-    progress
-        Called with one line a run.
-
-    Raises
-    ------
-    HarnessError
-        Something cannot be made; `ExecutionError` if a run failed.
+    `contestants` is by the executor's name as `synth` takes it. Raises a `HarnessError` where
+    something cannot be made; an `ExecutionError` if a run failed.
     """
     works = [_ready(*contestant, progress) for contestant in contestants.items()]
     told: list[list[tuple[str, Timing]]] = [[] for _ in works]
     for number in range(runs):
         # Who goes first changes, so that what one leaves behind falls to each alike.
-        order = list(range(len(works)))[:: -1 if number % 2 else 1]
-        for index in order:
-            executor, run = works[index]()
-            told[index].append((executor, run))
+        for work, runs_of_it in list(zip(works, told, strict=True))[:: -1 if number % 2 else 1]:
+            executor, run = work()
+            runs_of_it.append((executor, run))
             progress(
                 f"run {number + 1} of {runs} on {executor}: {run.audio_seconds:.2f} s of audio in "
                 f"{run.generate_ms:.0f} ms"
@@ -73,17 +61,8 @@ def bench_speaking(
 def contestants(executors: Sequence[str], request: Request) -> dict[str, Request]:
     """What each executor speaks with, by its name as `synth` takes it.
 
-    Parameters
-    ----------
-    executors
-        Their names.
-    request
-        What all of them say; its runner is for the one of that name.
-
-    Raises
-    ------
-    InputError
-        An unknown name, or the runner without its path or the reverse.
+    All say what `request` says; its runner is for the executor of that name. Raises `InputError`
+    for an unknown name, or the runner without its path or the reverse.
     """
     known = (*NAMES, EAGER, RUNNER)
     for name in executors:
@@ -115,48 +94,44 @@ def subject_of(plan: Plan, utterance: Utterance) -> Subject:
 
 def _ready(name: str, request: Request, progress: Callable[[str], None]) -> Work:
     """Make what the runs need, so that none of them exports, and say how one is run."""
-    flags = _flags(name, request)
+    words = _flags(name, request)
     if request.utterance.streaming:
         request = with_room_for_chunks(request)
     speaker = open_speaker(request, eager=name == EAGER, progress=progress)
     if name == EAGER:
-        return lambda: _in_a_process(name, flags)
+        return lambda: _in_a_process(name, words)
     speaker.prepare()
     if name == RUNNER:
-
-        def say() -> tuple[str, Timing]:
-            return RUNNER, speaker.say(request.utterance).timing
-
-        return say
+        return lambda: (RUNNER, speaker.say(request.utterance).timing)
     speaker.close()
-    return lambda: _in_a_process(name, flags)
+    return lambda: _in_a_process(name, words)
 
 
 def _flags(name: str, request: Request) -> list[str]:
     utterance = request.utterance
-    told: dict[str, object] = {
-        "text": utterance.text,
-        "voice": utterance.voice,
-        "seed": utterance.seed,
-        "temperature": utterance.temperature,
-        "max-new-tokens": utterance.max_new_tokens,
-        "checkpoint": request.checkpoint,
-        "precision": request.precision,
-        "executor": name,
-        "artifacts": request.artifacts,
-        "max-seq-len": request.max_seq_len,
-        "max-codec-frames": request.max_codec_frames,
-    }
-    # One word each: a text may begin with a dash.
-    flags = [f"--{flag}={value}" for flag, value in told.items() if value is not None]
-    return [*flags, *(["--streaming"] if utterance.streaming else [])]
+    return flags(
+        {
+            "text": utterance.text,
+            "voice": utterance.voice,
+            "seed": utterance.seed,
+            "temperature": utterance.temperature,
+            "max-new-tokens": utterance.max_new_tokens,
+            "checkpoint": request.checkpoint,
+            "precision": request.precision,
+            "executor": name,
+            "artifacts": request.artifacts,
+            "max-seq-len": request.max_seq_len,
+            "max-codec-frames": request.max_codec_frames,
+            "streaming": utterance.streaming,
+        }
+    )
 
 
-def _in_a_process(name: str, flags: list[str]) -> tuple[str, Timing]:
+def _in_a_process(name: str, words: list[str]) -> tuple[str, Timing]:
     with tempfile.TemporaryDirectory(prefix="voxtral-parity-") as directory:
         wav, figures = Path(directory) / "speech.wav", Path(directory) / "speech.json"
         started = time.perf_counter()
-        done = call_self(["synth", *flags, "--output", wav, "--json", figures])
+        done = call_self(["synth", *words, "--output", wav, "--json", figures])
         wall = (time.perf_counter() - started) * 1e3
         if done.returncode:
             raise ExecutionError(f"the {name} executor did not speak: {complaint(done)}")

@@ -9,62 +9,56 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
-
-from harness.arrays import Array, from_bits, to_bits
+from harness.arrays import Array
+from harness.bench.rounds import Work
 from harness.errors import MachineError
+from harness.parity.archive import load, save
 from harness.process import environment
 
-__all__ = ["StockMLX"]
+__all__ = ["stock_mlx"]
 
 
-class StockMLX:
-    """One method of a `.pte` on stock MLX; a context that ends its process."""
+@contextmanager
+def stock_mlx(path: Path, method: str, inputs: Sequence[Array]) -> Iterator[Work]:
+    """What calls `method` of a `.pte` with `inputs` on stock MLX; its process ends with the block.
 
-    def __init__(self, path: Path, method: str, inputs: Sequence[Array]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="voxtral-stock-")
-        given = Path(self._folder.name) / "inputs.npz"
-        np.savez(given, *map(to_bits, inputs))
-        types = ",".join(x.dtype.name for x in inputs)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.bench.stock", str(path), method, str(given), types],
+    A call raises `MachineError` if the process has ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="voxtral-stock-") as folder:
+        given = Path(folder) / "inputs.npz"
+        save(given, tuple(inputs))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.bench.stock", str(path), method, str(given)],
             env=environment(VOXTRAL_PARITY_STOCK_BLAS="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
 
-    def __call__(self) -> None:
-        """Call the method once."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(b"\n")
-            self._process.stdin.flush()
-        if not self._process.stdout.readline():
-            raise MachineError(
-                f"stock MLX ended with exit code {self._process.wait()}; what it said is above"
-            )
+        def call() -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+            if not process.stdout.readline():
+                code = process.wait()
+                raise MachineError(f"stock MLX ended with exit code {code}; what it said is above")
 
-    def __enter__(self) -> StockMLX:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._folder.cleanup()
+        try:
+            yield call
+        finally:
+            process.kill()
+            process.communicate()
 
 
-def _main(path: Path, method: str, given: Path, types: str) -> None:
+def _main(path: Path, method: str, given: Path) -> None:
     from harness.runtime.portable import PortableExecutor
 
-    with np.load(given) as arrays:
-        inputs = [
-            from_bits(arrays[key], name) for key, name in zip(arrays, types.split(","), strict=True)
-        ]
+    inputs = load(given, tuple[Array, ...])
     executor = PortableExecutor(fast=False)
     executor.load(path)
     while sys.stdin.readline():
@@ -73,4 +67,4 @@ def _main(path: Path, method: str, given: Path, types: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4])
+    _main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

@@ -38,13 +38,7 @@ DECODERS = ("fp32", "bf16", "4-bit")
 
 
 class Subjects:
-    """The eager model and the exported files, made on first use and kept in the cache.
-
-    Parameters
-    ----------
-    progress
-        Called with one line a step.
-    """
+    """The eager model and the exported files, made on first use and kept in the cache."""
 
     def __init__(self, progress: Callable[[str], None]) -> None:
         self._progress = progress
@@ -86,11 +80,9 @@ class Subjects:
         return self._fetch(file, _facts(), export) / file
 
     def _checkpoint(self) -> Checkpoint:
-        facts = {"recipe": recipe_digest(ONE_LAYER)}
-        made = self._fetch(
-            "checkpoint", facts, lambda scratch: synthesize(ONE_LAYER, scratch / "checkpoint")
-        )
-        return open_checkpoint(made / "checkpoint")
+        name, facts = "checkpoint", {"recipe": recipe_digest(ONE_LAYER)}
+        made = self._fetch(name, facts, lambda scratch: synthesize(ONE_LAYER, scratch / name))
+        return open_checkpoint(made / name)
 
     def _fetch(self, name: str, facts: Facts, make: Callable[[Path], None]) -> Path:
         return fetch(Recipe("bench", name, facts), make, progress=self._progress).path

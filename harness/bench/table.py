@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich import box
@@ -36,8 +35,8 @@ def print_benchmark(
     title = f"{subject.checkpoint}, {subject.precision}, {how}: {subject.utterance.text[:60]!r}"
     console.print(title, markup=False, soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for header in ("executor", "run"):
-        table.add_column(header)
+    table.add_column("executor")
+    table.add_column("run")
     for header, _ in _COLUMNS.values():
         table.add_column(header, justify="right")
     for contender in benchmark.contenders:
@@ -46,7 +45,9 @@ def print_benchmark(
         if contender.warm is not None:
             rows.append(("warm average", dict(contender.warm)))
         for number, (label, row) in enumerate(rows):
-            table.add_row("" if number else contender.executor, label, *_cells(row))
+            cells = ("" if row.get(column) is None else form.format(row[column])
+                     for column, (_, form) in _COLUMNS.items())  # fmt: skip
+            table.add_row("" if number else contender.executor, label, *cells)
         table.add_section()
     console.print(table)
     for line in _comparisons(benchmark, saved, source):
@@ -58,14 +59,6 @@ def over(contender: Contender, other: Contender) -> float:
     if contender.warm is not None and other.warm is not None:
         return contender.warm["rtf"] / other.warm["rtf"]
     return contender.average["rtf"] / other.average["rtf"]
-
-
-def _cells(row: Mapping[str, float | None]) -> list[str]:
-    values = {name: row.get(name) for name in _COLUMNS}
-    return [
-        "" if value is None else form.format(value)
-        for value, (_, form) in zip(values.values(), _COLUMNS.values(), strict=True)
-    ]
 
 
 def _comparisons(benchmark: Benchmark, saved: Benchmark | None, source: Path | None) -> list[str]:

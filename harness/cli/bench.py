@@ -67,13 +67,12 @@ def export(
 
     Exit code 1 if an export takes longer than a fifth more.
     """
-    import json
     from statistics import median
 
     from rich.table import Table
 
     from harness.bench.exporting import LIMIT, bench_export
-    from harness.files import check_targets, replace_file
+    from harness.files import check_targets, write_json
     from harness.methods import select_methods
 
     check_targets(json_file)
@@ -87,16 +86,15 @@ def export(
                 table.add_row(
                     timing.checkpoint,
                     timing.method,
-                    f"{median(timing.ours):.2f} s",
-                    f"{median(timing.stock):.2f} s",
+                    f"{median(timing.ours_seconds):.2f} s",
+                    f"{median(timing.stock_seconds):.2f} s",
                     f"{timing.ratio:.2f}",
                     "yes" if timing.met else "no",
                     timing.note or "the same module",
                 )
     console.stdout().print(table)
     if json_file is not None:
-        with replace_file(json_file) as scratch:
-            scratch.write_text(json.dumps([timing.as_json() for timing in timings], indent=1))
+        write_json(json_file, [timing.as_json() for timing in timings])
     if not all(timing.met for timing in timings):
         raise typer.Exit(1)
 

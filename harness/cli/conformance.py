@@ -12,7 +12,7 @@ from rich.markup import escape
 from harness.cli import console
 
 if TYPE_CHECKING:
-    from harness.conformance import Report
+    from harness.conformance.report import Report
 
 __all__ = ["conformance"]
 
@@ -42,7 +42,9 @@ def conformance(
     stands where upstream starts its C++ runner. Exit code 1 if a case failed, 2 if fewer were
     judged than expected.
     """
-    from harness.conformance import Mode, Request, available, run, select, write_json
+    from harness.conformance.cases import Mode, select
+    from harness.conformance.report import write_json
+    from harness.conformance.run import Request, available, run
     from harness.files import check_targets
 
     if listing:
@@ -62,7 +64,7 @@ def conformance(
 def _show(report: Report, say: Callable[..., None]) -> None:
     from rich.table import Table
 
-    from harness.conformance import FAILED, UNSUPPORTED
+    from harness.conformance.cases import FAILED
 
     suites = Table("suite", "cases", "passed", "failed", "not supported here")
     for column in suites.columns[1:]:
@@ -77,7 +79,7 @@ def _show(report: Report, say: Callable[..., None]) -> None:
             reasons.add_row(case.group, case.name, FAILED, escape(outcome.reason))
     for (group, reason), names in report.unsupported.items():
         which = names[0] if len(names) == 1 else f"{len(names)} cases"
-        reasons.add_row(group, which, UNSUPPORTED, escape(reason))
+        reasons.add_row(group, which, "not supported here", escape(reason))
     if reasons.row_count:
         say(reasons)
     for sentence in report.unjudged:
@@ -90,7 +92,7 @@ def _summary(report: Report) -> str:
     only = f"; {report.uncompared} of the passed only ran" if report.uncompared else ""
     return (
         f"{len(report.outcomes)} cases: {counts}{only} "
-        f"({'corrected' if report.corrected else 'stock'} lowering, "
+        f"({'corrected' if report.mode.corrected else 'stock'} lowering, "
         f"{report.cached} from the cache; {report.seconds:.0f} s with {report.jobs} processes, "
         f"{report.cpu_seconds:.0f} s of CPU time)"
     )

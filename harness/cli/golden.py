@@ -69,7 +69,8 @@ def golden_bless(
 @app.command("list")
 def golden_list() -> None:
     """List the goldens that are kept, with the reason each was blessed for."""
-    from harness.golden import default_root, list_goldens, read
+    from harness.golden import default_root, read
+    from harness.golden.store import list_goldens
 
     root = default_root()
     console = stdout()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from harness.compare.tensors import Allowance
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.compare.waveforms import PCM16_FULL_SCALE, levels, rms, to_pcm16
 
-__all__ = ["judge_pcm", "judge_pcm_of"]
+__all__ = ["cast_fault", "judge_pcm"]
 
 
 def judge_pcm(
@@ -44,29 +45,30 @@ def judge_pcm(
         *fail* where lengths differ or a gate is missed, *unjudged* where the reference is empty
         or constant: silence would look like any other silence.
     """
-    verdict = Verdict(subject, case, "pcm", Status.UNJUDGED, "nothing was compared: no samples")
     metrics: dict[str, Metric] = {"sample_rate": sample_rate}
     for name, codes in (("candidate", candidate), ("reference", reference)):
         if codes.size:
             told = dataclasses.asdict(levels(codes))
             metrics |= {f"{name}.pcm16.{key}": value for key, value in told.items()}
-    verdict = dataclasses.replace(verdict, metrics=metrics)
+
+    def verdict(status: Status, summary: str, *gates: Gate, **rest: Any) -> Verdict:
+        return Verdict(subject, case, "pcm", status, summary, metrics, gates, **rest)
+
     if candidate.size != reference.size:
-        gate = Gate("samples", abs(candidate.size - reference.size), 0, "samples")
         summary = f"{candidate.size:,} samples, the reference {reference.size:,}"
-        return dataclasses.replace(verdict, status=Status.FAIL, summary=summary, gates=(gate,))
+        gate = Gate("samples", abs(candidate.size - reference.size), 0, "samples")
+        return verdict(Status.FAIL, summary, gate)
     if not reference.size:
-        return verdict
+        return verdict(Status.UNJUDGED, "nothing was compared: no samples")
     if reference.min() == reference.max():
         summary = f"the reference is constant ({int(reference[0])} in all {reference.size:,} codes)"
-        return dataclasses.replace(verdict, summary=summary)
+        return verdict(Status.UNJUDGED, summary)
     ours, theirs = candidate.astype(np.float64), reference.astype(np.float64)
     error = ours - theirs
-    level = rms(theirs)
-    greatest = np.abs(error).max()
+    level, greatest = rms(theirs), float(np.abs(error).max())
     clipped = (np.abs(codes) >= PCM16_FULL_SCALE for codes in (ours, theirs))
     gates = (
-        Gate("16-bit codes", float(greatest),
+        Gate("16-bit codes", greatest,
              math.floor(allowance.max_abs * float(np.abs(theirs).max())) + 1, "LSB"),
         Gate("RMS error", rms(error), allowance.rms * level + 1, "LSB"),
         Gate("gain error", abs(float(ours @ theirs) / float(theirs @ theirs) - 1),
@@ -79,76 +81,35 @@ def judge_pcm(
     missed = [gate for gate in gates if not gate.passed]
     summary = (
         f"{differing:,} of {words.count(error.size, 'code')} differ, by at most "
-        f"{words.number(float(greatest))} LSB{where}"
+        f"{words.number(greatest)} LSB{where}"
     ) + "".join(
         f"; {gate.name} {words.number(gate.value)}, up to {words.number(gate.allowed)} allowed"
         for gate in missed
     )
-    return dataclasses.replace(
-        verdict,
-        status=Status.FAIL if missed else Status.PASS,
-        summary=summary,
-        metrics=metrics,
-        gates=gates,
-        elements=int(reference.size),
-        notes=(f"Allowances: {allowance.source}; and one step for the cast.",) if missed else (),
-    )
+    notes = (f"Allowances: {allowance.source}; and one step for the cast.",) if missed else ()
+    status = Status.FAIL if missed else Status.PASS
+    return verdict(status, summary, *gates, elements=int(reference.size), notes=notes)
 
 
-def judge_pcm_of(
-    waveform: Array,
-    pcm: NDArray[np.int16],
-    subject: str = "speech",
-    case: str = "WAV of its floats",
-) -> Verdict:
-    """Judge the codes of a WAV file against the floats that they were cast from, bit for bit.
+def cast_fault(waveform: Array, pcm: NDArray[np.int16]) -> str:
+    """How 16-bit codes differ from those that upstream makes of the floats; empty: in nothing.
 
-    Parameters
-    ----------
-    waveform
-        Float with full scale ±1, of any shape.
-    pcm
-        Codes of the WAV file.
-    subject, case
-        For the verdict.
-
-    Returns
-    -------
-    Verdict
-        *fail* where lengths or any code differ from upstream's rule (`to_pcm16`: clamp to ±1,
-        times 32767, towards zero), with the rule that explains all codes where one of the usual
-        mistakes does; *unjudged* without samples.
+    Upstream's rule is `to_pcm16`: clamp to ±1, times 32767, towards zero. Where one of the usual
+    mistakes explains every code, it is named.
     """
-    verdict = Verdict(subject, case, "pcm", Status.UNJUDGED, "nothing was compared: no samples")
     samples = np.asarray(waveform).astype(np.float32).reshape(-1)
     broken = int(np.isnan(samples).sum())
     if broken or samples.size != pcm.size:
-        gates = (
-            Gate("samples", abs(samples.size - pcm.size), 0, "samples"),
-            Gate("NaN", broken, 0, "samples"),
-        )
-        summary = f"{pcm.size:,} codes of {samples.size:,} floats, {broken:,} of them NaN"
-        return dataclasses.replace(verdict, status=Status.FAIL, summary=summary, gates=gates)
-    if not samples.size:
-        return verdict
+        return f"{pcm.size:,} codes of {samples.size:,} floats, {broken:,} of them NaN"
     error = pcm.astype(np.int32) - to_pcm16(samples)
-    differing, greatest = int((error != 0).sum()), int(np.abs(error).max())
-    summary = f"all {words.count(pcm.size, 'code')} as upstream casts the floats"
-    if differing:
-        first = int((error != 0).argmax())
-        why = [name for name, cast in _MISTAKES.items() if np.array_equal(cast(samples), pcm)]
-        summary = (
-            f"{differing:,} of {words.count(pcm.size, 'code')} are not as upstream casts the "
-            f"floats, by at most {greatest:,} LSB, first at sample {first:,} "
-            f"({samples[first]:.7g} → {pcm[first]})" + (f": {why[0]}" if why else "")
-        )
-    return dataclasses.replace(
-        verdict,
-        status=Status.FAIL if differing else Status.PASS,
-        summary=summary,
-        metrics={"differing": differing},
-        gates=(Gate("16-bit codes", greatest, 0, "LSB"),),
-        elements=pcm.size,
+    wrong = np.flatnonzero(error)
+    if not wrong.size:
+        return ""
+    why = [name for name, cast in _MISTAKES.items() if np.array_equal(cast(samples), pcm)]
+    return (
+        f"{wrong.size:,} of {words.count(pcm.size, 'code')} are not as upstream casts the floats, "
+        f"by at most {np.abs(error).max():,} LSB, first at sample {wrong[0]:,} "
+        f"({samples[wrong[0]]:.7g} → {pcm[wrong[0]]})" + "".join(f": {name}" for name in why[:1])
     )
 
 

@@ -13,17 +13,7 @@ from numpy.typing import NDArray
 from harness.arrays import Array
 from harness.compare.waveforms import dbfs, levels, longest_run, rms, signal_of, to_pcm16
 
-__all__ = [
-    "BAND_EDGES_HZ",
-    "ENVELOPE_FLOOR_DBFS",
-    "ENVELOPE_SECONDS",
-    "WaveformStatistics",
-    "longest_gap",
-    "seam_step",
-    "spectral_tilt",
-    "spectrum",
-    "statistics",
-]
+__all__ = ["BAND_EDGES_HZ", "ENVELOPE_SECONDS", "WaveformStatistics", "statistics"]
 
 ENVELOPE_FLOOR_DBFS = -100.0
 """Least level told: ten dB below one 16-bit step (−90.3), which no WAV can show."""
@@ -50,12 +40,8 @@ class WaveformStatistics:
 
     Attributes
     ----------
-    sample_rate
-        In Hz.
-    frames
-        Codec frames that made it.
-    samples, duration
-        Length in samples and in seconds.
+    sample_rate, frames, samples, duration
+        In Hz; codec frames that made it; length in samples and in seconds.
     nonfinite
         Samples of the float signal that are NaN or infinite; below they count as silence.
     float_peak, would_clip
@@ -65,18 +51,15 @@ class WaveformStatistics:
         As in `Levels`.
     crest_db
         Peak over RMS in dB; NaN for silence.
-    leading_dbfs, trailing_dbfs
-        RMS of the first and of the last 20 ms in dBFS.
+    leading_dbfs, trailing_dbfs, envelope_dbfs
+        RMS in dBFS of the first and of the last 20 ms, and of each 100 ms (the last may be
+        shorter).
     longest_gap
         Longest stretch below −60 dBFS, in seconds.
-    tilt_db_per_octave
-        See `spectral_tilt`.
-    seam_step_db
-        See `seam_step`.
+    tilt_db_per_octave, seam_step_db
+        See `spectral_tilt`, `seam_step`.
     band_dbfs
         Power in each of the bands of `BAND_EDGES_HZ`, in dB of full scale.
-    envelope_dbfs
-        RMS of each 100 ms (the last may be shorter) in dBFS.
     pcm_sha256
         Of the 16-bit codes, little-endian.
     """
@@ -119,13 +102,14 @@ def statistics(x: Array, sample_rate: int, frames: int) -> WaveformStatistics:
     """
     x = np.asarray(x).reshape(-1)
     broken = np.zeros(x.shape, bool) if x.dtype.kind in "iu" else ~np.isfinite(x.astype(np.float64))
-    heard = levels(np.where(broken, 0, x).astype(x.dtype))
-    pcm = x if x.dtype == np.int16 else to_pcm16(np.where(broken, 0, x))
-    signal = signal_of(pcm)
-    level = levels(pcm)
+    x = np.where(broken, 0, x).astype(x.dtype)
+    heard = levels(x)
+    pcm = x if x.dtype == np.int16 else to_pcm16(x)
+    signal, level = signal_of(pcm), levels(pcm)
     frequency, density = spectrum(signal, sample_rate)
     window, edge = round(ENVELOPE_SECONDS * sample_rate), round(EDGE_SECONDS * sample_rate)
     starts = range(0, signal.size, window)
+    same = ("peak", "clipped", "longest_clip_run", "rms_dbfs", "dc")
     return WaveformStatistics(
         sample_rate=sample_rate,
         frames=frames,
@@ -134,11 +118,6 @@ def statistics(x: Array, sample_rate: int, frames: int) -> WaveformStatistics:
         nonfinite=int(broken.sum()),
         float_peak=heard.peak,
         would_clip=heard.clipped,
-        peak=level.peak,
-        clipped=level.clipped,
-        longest_clip_run=level.longest_clip_run,
-        rms_dbfs=level.rms_dbfs,
-        dc=level.dc,
         crest_db=level.peak_dbfs - level.rms_dbfs if level.peak else math.nan,
         leading_dbfs=_level(signal[:edge]),
         trailing_dbfs=_level(signal[-edge:]),
@@ -148,6 +127,7 @@ def statistics(x: Array, sample_rate: int, frames: int) -> WaveformStatistics:
         band_dbfs=_bands(frequency, density, sample_rate / min(_WELCH_SEGMENT, signal.size)),
         envelope_dbfs=tuple(_level(signal[start : start + window]) for start in starts),
         pcm_sha256=hashlib.sha256(pcm.astype("<i2").tobytes()).hexdigest(),
+        **{name: getattr(level, name) for name in same},
     )
 
 

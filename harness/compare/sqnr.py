@@ -10,7 +10,7 @@ import numpy as np
 from harness.compare import words
 from harness.compare.metrics import reduce_call, total
 from harness.compare.tensors import Pair
-from harness.compare.verdict import Gate, Status, Verdict
+from harness.compare.verdict import Gate, Metric, Status, Verdict
 
 __all__ = ["judge_sqnr"]
 
@@ -22,8 +22,6 @@ def judge_sqnr(
 
     Parameters
     ----------
-    subject, case
-        Method and what is compared, for the verdict.
     pairs
         (narrow, wide) outputs in call order, equally shaped; their types differ by design.
     floor_db
@@ -56,24 +54,16 @@ def judge_sqnr(
     summary = f"SQNR {_decibels(metrics.snr_db)}, {asked}; worst call {_decibels(worst)}"
     if broken:
         summary += f"; {words.count(broken, 'element')} finite on one side only"
-    return Verdict(
-        subject=subject,
-        case=case,
-        kind="sqnr",
-        status=Status.PASS if passed else Status.FAIL,
-        summary=summary,
-        metrics={
-            "sqnr_db": metrics.snr_db,
-            "worst_call_db": worst,
-            "floor_db": floor_db,
-            "gain": metrics.gain,
-            "calls": metrics.calls,
-            "floor": source,
-        },
-        gates=gates,
-        elements=metrics.elements,
-        notes=() if passed else (f"Floor: {source}.",),
-    )
+    told: dict[str, Metric] = {
+        "sqnr_db": metrics.snr_db,
+        "worst_call_db": worst,
+        "floor_db": floor_db,
+        "gain": metrics.gain,
+        "calls": metrics.calls,
+        "floor": source,
+    }
+    status, notes = (Status.PASS, ()) if passed else (Status.FAIL, (f"Floor: {source}.",))
+    return Verdict(subject, case, "sqnr", status, summary, told, gates, metrics.elements, notes)
 
 
 def _decibels(value: float) -> str:

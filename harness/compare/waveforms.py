@@ -35,20 +35,16 @@ PCM16_FULL_SCALE = 32767
 
 @dataclass(frozen=True)
 class Levels:
-    """How loud a signal is.
+    """How loud a signal is, linear with full scale 1 and in dBFS.
 
     Attributes
     ----------
-    peak, peak_dbfs
-        Greatest magnitude, linear (full scale 1) and in dBFS.
-    clipped
-        Samples at or beyond full scale.
-    longest_clip_run
-        Most such samples in a row.
+    clipped, longest_clip_run
+        Samples at or beyond full scale, and most of them in a row.
     rms_dbfs
-        Root mean square in dBFS; a full-scale square wave has 0.
+        Root mean square; a full-scale square wave has 0.
     dc, dc_dbfs
-        Mean, linear and its magnitude in dBFS.
+        Mean, and its magnitude.
     """
 
     peak: float
@@ -87,13 +83,7 @@ def to_pcm16(x: Array) -> NDArray[np.int16]:
 
 
 def levels(x: Array) -> Levels:
-    """Levels of a mono waveform of any shape: float with full scale ±1, or int16 codes.
-
-    Raises
-    ------
-    InputError
-        `x` is empty or holds NaN or infinities.
-    """
+    """Levels of a mono waveform of any shape; `x` and errors as of `signal_of`."""
     signal = signal_of(x)
     magnitude = np.abs(signal)
     clipped = magnitude >= 1.0
@@ -139,25 +129,24 @@ def judge_waveform(
         metrics as ``candidate.float.peak_dbfs`` and so on.
     """
     verdict = judge(subject, case, candidate, reference, allowance)
-    candidate, reference = np.asarray(candidate), np.asarray(reference)
+    sides = {"candidate": np.asarray(candidate), "reference": np.asarray(reference)}
     metrics: dict[str, Metric] = {**verdict.metrics, "sample_rate": sample_rate}
-    gates = [
-        *verdict.gates,
-        Gate("samples", abs(candidate.size - reference.size), 0, "samples"),
-    ]
-    sides = {"candidate": candidate, "reference": reference}
-    sound = {name: x for name, x in sides.items() if x.size and np.isfinite(as_float64(x)).all()}
-    found: dict[str, Levels] = {}
-    for name, x in sound.items():
-        found[f"{name}.float"], found[f"{name}.pcm16"] = levels(x), levels(to_pcm16(x))
-    for name, level in found.items():
-        metrics |= {f"{name}.{key}": value for key, value in dataclasses.asdict(level).items()}
-    if len(sound) == 2:
-        clips = found["candidate.float"].clipped - found["reference.float"].clipped
-        gates.append(Gate("clipped samples", abs(clips), 0, "samples"))
-    if len(sound) == 2 and candidate.size == reference.size:
-        codes = (to_pcm16(x).astype(np.int32).ravel() for x in (candidate, reference))
-        steps = int(np.abs(np.subtract(*codes)).max())
+    differ = abs(sides["candidate"].size - sides["reference"].size)
+    gates = [*verdict.gates, Gate("samples", differ, 0, "samples")]
+    clipped, codes = [], []
+    for name, x in sides.items():
+        if not x.size or not np.isfinite(as_float64(x)).all():
+            continue
+        codes.append(to_pcm16(x).ravel())
+        told = {"float": levels(x), "pcm16": levels(codes[-1])}
+        clipped.append(told["float"].clipped)
+        for form, level in told.items():
+            fields = dataclasses.asdict(level)
+            metrics |= {f"{name}.{form}.{key}": value for key, value in fields.items()}
+    if len(clipped) == 2:
+        gates.append(Gate("clipped samples", abs(clipped[0] - clipped[1]), 0, "samples"))
+    if len(codes) == 2 and not differ:
+        steps = int(np.abs(codes[0].astype(np.int32) - codes[1]).max())
         gates.append(Gate("16-bit codes", steps, pcm_lsb, "LSB"))
     missed = [gate for gate in gates if not gate.passed]
     status, summary = verdict.status, verdict.summary
@@ -167,18 +156,18 @@ def judge_waveform(
             f"; {gate.name} differ by {gate.value:g}, up to {gate.allowed:g} allowed"
             for gate in missed
         )
-    return dataclasses.replace(
-        verdict,
-        kind="waveform",
-        status=status,
-        summary=summary,
-        metrics=metrics,
-        gates=tuple(gates),
-    )
+    return dataclasses.replace(verdict, kind="waveform", status=status, summary=summary,
+                               metrics=metrics, gates=tuple(gates))  # fmt: skip
 
 
 def signal_of(x: Array) -> NDArray[np.float64]:
-    """`x` flat in float64 with full scale 1, checked."""
+    """A waveform flat in float64 with full scale 1: of floats (±1), or of int16 codes.
+
+    Raises
+    ------
+    InputError
+        `x` is empty, of another type, or holds NaN or infinities.
+    """
     x = np.asarray(x)
     signal = as_float64(x)
     if x.dtype.kind in "iu":

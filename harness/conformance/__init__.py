@@ -14,25 +14,3 @@ upstream's code; only the run in the middle is ours, so what is judged is the in
 `expected`  how many cases must be judged
 `report`    what came out, for people and as JSON
 """
-
-from __future__ import annotations
-
-from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Outcome, select
-from harness.conformance.report import Report, write_json
-from harness.conformance.run import Request, available, run
-from harness.conformance.trial import Mode
-
-__all__ = [
-    "FAILED",
-    "PASSED",
-    "UNSUPPORTED",
-    "Case",
-    "Mode",
-    "Outcome",
-    "Report",
-    "Request",
-    "available",
-    "run",
-    "select",
-    "write_json",
-]

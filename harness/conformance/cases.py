@@ -7,9 +7,25 @@ from dataclasses import dataclass
 
 from harness.errors import InputError
 
-__all__ = ["FAILED", "PASSED", "UNSUPPORTED", "Case", "Outcome", "select"]
+__all__ = ["FAILED", "PASSED", "UNSUPPORTED", "Case", "Mode", "Outcome", "select"]
 
-PASSED, FAILED, UNSUPPORTED = "passed", "failed", "not supported here"
+PASSED, FAILED, UNSUPPORTED = "passed", "failed", "unsupported"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How cases are lowered and run.
+
+    Attributes
+    ----------
+    faithful
+        Run with the bits of upstream's interpreter on the CPU (`PortableExecutor.faithful`).
+    corrected
+        Lower with this project's corrections instead of upstream's stock handlers.
+    """
+
+    faithful: bool = False
+    corrected: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -20,10 +36,8 @@ class Case:
     ----------
     suite
         ``ops``, or the custom kernels' module: ``gated_delta_rule``, ``gguf.linear``, …
-    group
-        Upstream's name of the class, e.g. ``conv1d``.
-    index
-        Which of the class's configurations.
+    group, index
+        Upstream's name of the class, e.g. ``conv1d``, and which of its configurations.
     name
         Upstream's name of the configuration; where two have the same, ``#2`` makes it another.
     """
@@ -40,16 +54,12 @@ class Outcome:
 
     Attributes
     ----------
-    status
-        `PASSED`, `FAILED` or `UNSUPPORTED`.
     reason
         Why it did not pass; if it did, empty, or upstream's word that it compares nothing here.
     need
         What it takes to run an unsupported case: ``"Metal"``, or a package; empty if unknown.
-    seconds
-        Wall time, lowering included where there was any.
-    cpu_seconds
-        User and system time of the same, of what the case started too.
+    seconds, cpu_seconds
+        Wall time, and user and system time, of what the case started too; with lowering.
     cached
         Whether the lowered program came from the cache.
     """

@@ -31,24 +31,17 @@ def unjudged(
     whole: bool,
     expectations: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """What should have been judged and was not, a sentence each.
+    """What should have been judged by this version of executorch and was not, a sentence each.
 
-    Parameters
-    ----------
-    outcomes
-        Of the cases that were chosen.
-    version
-        Of executorch.
-    whole
-        Whether these are all cases; then every suite must have judged as many as expected.
-    expectations
-        Instead of the committed ones.
+    Where these are all cases (`whole`), every suite must have judged as many as expected;
+    `expectations` stand in for the committed ones.
     """
-    found = []
-    for outcome in outcomes:
-        missing = outcome.need == METAL or outcome.need in _absent()
-        if outcome.status == UNSUPPORTED and not missing:
-            found.append(f"{outcome.case.name} was not judged: {outcome.reason}")
+    absent = _absent()
+    found = [
+        f"{outcome.case.name} was not judged: {outcome.reason}"
+        for outcome in outcomes
+        if outcome.status == UNSUPPORTED and outcome.need not in absent
+    ]
     if not whole:
         return found
     suites = (expectations or read_json(_FILE, "expectations")).get(version)
@@ -56,11 +49,7 @@ def unjudged(
         return [*found, f"{_FILE.name} says nothing of executorch {version}; add its counts to it"]
     for suite, expected in suites.items():
         judged = sum(o.case.suite == suite and o.status in (PASSED, FAILED) for o in outcomes)
-        allowed = sum(
-            count
-            for need, count in expected["unsupported"].items()
-            if need == METAL or need in _absent()
-        )
+        allowed = sum(n for need, n in expected["unsupported"].items() if need in absent)
         least = expected["cases"] - allowed
         if judged < least:
             found.append(f"{suite}: {judged:,} cases were judged, at least {least:,} expected")
@@ -68,4 +57,5 @@ def unjudged(
 
 
 def _absent() -> set[str]:
-    return {name for name in PACKAGES if importlib.util.find_spec(name) is None}
+    """What some cases need and this machine, or the portable executor, does not have."""
+    return {METAL, *(name for name in PACKAGES if importlib.util.find_spec(name) is None)}

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Outcome
+from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Mode, Outcome
 from harness.conformance.expected import unjudged
-from harness.files import replace_file
+from harness.files import write_json as write
+from harness.values import encode
 
-__all__ = ["SCHEMA", "Report", "to_json", "write_json"]
-
-SCHEMA = "1"
-
-_UNSUPPORTED = f"{UNSUPPORTED}: "
+__all__ = ["Report", "as_json", "write_json"]
 
 _STACK = ("executorch", "torch", "torchao", "mlx")
 
 
 @dataclass(frozen=True)
 class Report:
-    """A run of the suite.
+    """A run of the suite: an outcome for each chosen case, in upstream's order.
 
-    Attributes
-    ----------
-    outcomes
-        One for each chosen case, in upstream's order.
-    whole
-        Whether every case was chosen.
-    faithful, corrected
-        See `harness.conformance.trial.Mode`.
-    seconds
-        Wall time of the run.
+    `whole` says whether every case was chosen; `seconds` is the wall time.
     """
 
     outcomes: tuple[Outcome, ...]
     whole: bool
-    faithful: bool
-    corrected: bool
+    mode: Mode
     jobs: int
     started: str
     seconds: float
@@ -50,8 +37,7 @@ class Report:
     @property
     def counts(self) -> dict[str, int]:
         """Cases by status."""
-        found = Counter(outcome.status for outcome in self.outcomes)
-        return {status: found[status] for status in (PASSED, FAILED, UNSUPPORTED)}
+        return _counted(self.outcomes)
 
     @property
     def cached(self) -> int:
@@ -84,13 +70,8 @@ class Report:
     @property
     def suites(self) -> dict[str, dict[str, int]]:
         """Counts of each suite, by status."""
-        found: dict[str, Counter[str]] = {}
-        for outcome in self.outcomes:
-            found.setdefault(outcome.case.suite, Counter())[outcome.status] += 1
-        return {
-            suite: {status: counts[status] for status in (PASSED, FAILED, UNSUPPORTED)}
-            for suite, counts in found.items()
-        }
+        names = dict.fromkeys(outcome.case.suite for outcome in self.outcomes)
+        return {name: _counted(o for o in self.outcomes if o.case.suite == name) for name in names}
 
     @property
     def unsupported(self) -> dict[tuple[str, str], list[str]]:
@@ -98,15 +79,22 @@ class Report:
         found: dict[tuple[str, str], list[str]] = {}
         for outcome in self.outcomes:
             if outcome.status == UNSUPPORTED:
-                reason = outcome.reason.split(_UNSUPPORTED, 1)[-1]  # without the place in the graph
+                # Without the place in the graph.
+                reason = outcome.reason.split("not supported here: ", 1)[-1]
                 found.setdefault((outcome.case.group, reason), []).append(outcome.case.name)
         return found
 
 
-def to_json(report: Report, command: str) -> str:
-    """The report as a JSON document."""
-    data: dict[str, Any] = {
-        "schema": SCHEMA,
+def as_json(report: Report, command: str) -> dict[str, Any]:
+    """The report in JSON's types."""
+    cases = []
+    for outcome in report.outcomes:
+        told = encode(outcome)
+        case = told.pop("case")
+        del told["need"]
+        cases.append({"suite": case["suite"], "class": case["group"], "name": case["name"], **told})
+    return {
+        "schema": "1",
         "tool_version": importlib.metadata.version("voxtral-parity"),
         "command": command,
         "started": report.started,
@@ -115,38 +103,21 @@ def to_json(report: Report, command: str) -> str:
         "jobs": report.jobs,
         "exit_code": report.exit_code,
         "whole": report.whole,
-        "executor": "portable:faithful" if report.faithful else "portable",
-        "lowering": "corrected" if report.corrected else "stock",
+        "executor": "portable:faithful" if report.mode.faithful else "portable",
+        "lowering": "corrected" if report.mode.corrected else "stock",
         "versions": {name: importlib.metadata.version(name) for name in _STACK},
-        "counts": _keys(report.counts),
+        "counts": report.counts,
         "unjudged": report.unjudged,
-        "suites": {suite: _keys(counts) for suite, counts in report.suites.items()},
-        "cases": [
-            {
-                "suite": outcome.case.suite,
-                "class": outcome.case.group,
-                "name": outcome.case.name,
-                "status": _key(outcome.status),
-                "reason": outcome.reason,
-                "seconds": outcome.seconds,
-                "cpu_seconds": outcome.cpu_seconds,
-                "cached": outcome.cached,
-            }
-            for outcome in report.outcomes
-        ],
+        "suites": report.suites,
+        "cases": cases,
     }
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(report: Report, command: str, path: Path) -> None:
     """Write the report to `path`, whole or not at all."""
-    with replace_file(path) as scratch:
-        scratch.write_text(to_json(report, command), encoding="utf-8")
+    write(path, as_json(report, command))
 
 
-def _key(status: str) -> str:
-    return "unsupported" if status == UNSUPPORTED else status
-
-
-def _keys(counts: dict[str, int]) -> dict[str, int]:
-    return {_key(status): count for status, count in counts.items()}
+def _counted(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    found = Counter(outcome.status for outcome in outcomes)
+    return {status: found[status] for status in (PASSED, FAILED, UNSUPPORTED)}

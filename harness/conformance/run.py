@@ -6,23 +6,21 @@ import datetime
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.conformance.cases import FAILED, Case, Outcome, select
+from harness.conformance.cases import FAILED, Case, Mode, Outcome, select
 from harness.conformance.programs import keep, kept
 from harness.conformance.report import Report
-from harness.conformance.trial import Mode, listed, tried
-from harness.conformance.workers import Done, Task, Workers
+from harness.conformance.trial import listed, tried
+from harness.conformance.workers import Do, Task, workers
 from harness.errors import HarnessError, InputError
 
 __all__ = ["Request", "available", "run"]
 
 _LISTING_TIMEOUT = 600.0
 _PROGRESS_EVERY = 2.0
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,8 @@ class Request:
     ----------
     words
         Names that choose cases (`select`); none: all.
-    jobs
-        Worker processes.
-    timeout
-        Seconds that one case may take.
+    jobs, timeout
+        Worker processes, and seconds that one case may take.
     fresh
         Lower again what the cache has.
     """
@@ -49,18 +45,12 @@ class Request:
 
 
 def available() -> list[Case]:
-    """Every case of the installed executorch.
-
-    Raises
-    ------
-    UnavailableError
-        It has no MLX test suite.
-    """
-    with Workers(1) as workers:
-        return _listed(workers, Mode())
+    """Every case of the installed executorch; `UnavailableError` if it has no MLX test suite."""
+    with workers(1) as do:
+        return _listed(do, Mode())
 
 
-def run(request: Request, progress: Progress = lambda text: None) -> Report:
+def run(request: Request, progress: Callable[[str], None] = lambda text: None) -> Report:
     """Run the chosen cases.
 
     Raises
@@ -70,77 +60,56 @@ def run(request: Request, progress: Progress = lambda text: None) -> Report:
     UnavailableError
         executorch or its tests are not installed.
     """
-    started, clock = _now(), time.perf_counter()
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     limit = 2 * (os.cpu_count() or 1)
     if not 1 <= request.jobs <= limit:
         raise InputError(
             f"--jobs must be at most {limit}, twice this machine's processors (got {request.jobs})"
         )
     progress("opening upstream's test suites")
-    folders: dict[Case, Path] = {}
     with (
         tempfile.TemporaryDirectory(prefix="conformance-") as scratch,
-        Workers(request.jobs) as workers,
+        workers(request.jobs) as do,
     ):
-        everything = _listed(workers, request.mode)
+        everything = _listed(do, request.mode)
         chosen = select(everything, request.words)
-        groups = _groups(everything)
-        tasks, owners = [], []
-        for number, case in enumerate(chosen):
-            entry = None if request.fresh else kept(groups[case], request.mode)
-            folders[case] = Path(scratch) / str(number)
-            folders[case].mkdir()
+        groups: dict[tuple[str, str], list[Case]] = {}
+        for case in everything:
+            groups.setdefault((case.suite, case.group), []).append(case)
+        folders = {case: Path(scratch) / str(number) for number, case in enumerate(chosen)}
+        tasks: list[Task] = []
+        for case, folder in folders.items():
+            folder.mkdir()
+            entry = None if request.fresh else kept(groups[case.suite, case.group], request.mode)
             place = None if entry is None else str(entry / str(case.index))
-            arguments = (case, str(folders[case]), place, request.mode)
-            tasks.append(Task(tried, arguments))
-            owners.append(case)
+            tasks.append((tried, (case, str(folder), place, request.mode)))
         outcomes: dict[Case, Outcome] = {}
         told = 0.0
         progress(f"{len(chosen)} cases in {request.jobs} processes")
-        for done in workers.do(tasks, request.timeout):
-            case = owners[done.number]
-            outcomes[case] = _outcome(case, done)
-            group = groups[case]
-            if not outcomes[case].cached and all(member in outcomes for member in group):
+        for done in do(tasks, request.timeout):
+            case = chosen[done.number]
+            outcome = Outcome(case, FAILED, done.fault) if done.fault else done.result
+            outcomes[case] = outcome
+            group = groups[case.suite, case.group]
+            if not outcome.cached and all(member in outcomes for member in group):
                 keep(group, request.mode, folders)
-            if time.perf_counter() - told > _PROGRESS_EVERY or outcomes[case].status == FAILED:
+            if time.perf_counter() - told > _PROGRESS_EVERY or outcome.status == FAILED:
                 told = time.perf_counter()
                 count = f"{len(outcomes)} of {len(chosen)}"
-                progress(f"{count}: {case.name} {outcomes[case].status}")
+                progress(f"{count}: {case.name} {outcome.status}")
     return Report(
         outcomes=tuple(outcomes[case] for case in chosen),
         whole=len(chosen) == len(everything),
-        faithful=request.mode.faithful,
-        corrected=request.mode.corrected,
+        mode=request.mode,
         jobs=request.jobs,
-        started=started,
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         seconds=time.perf_counter() - clock,
     )
 
 
-def _listed(workers: Workers, mode: Mode) -> list[Case]:
-    (done,) = workers.do([Task(listed, (mode,))], _LISTING_TIMEOUT)
+def _listed(do: Do, mode: Mode) -> list[Case]:
+    (done,) = do([(listed, (mode,))], _LISTING_TIMEOUT)
     if done.fault:
         raise HarnessError(f"upstream's test suite could not be opened: {done.fault}")
     cases: list[Case] = done.result
     return cases
-
-
-def _groups(cases: Sequence[Case]) -> dict[Case, list[Case]]:
-    """Each case's class: all its configurations."""
-    groups: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
-        groups.setdefault((case.suite, case.group), []).append(case)
-    return {case: groups[case.suite, case.group] for case in cases}
-
-
-def _outcome(case: Case, done: Done) -> Outcome:
-    if done.fault:
-        return Outcome(case, FAILED, done.fault)
-    outcome: Outcome = done.result
-    return outcome
-
-
-def _now() -> str:
-    now = datetime.datetime.now(datetime.UTC)
-    return now.isoformat(timespec="seconds").replace("+00:00", "Z")

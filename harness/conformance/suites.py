@@ -13,6 +13,7 @@ import importlib.util
 import sys
 import types
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -42,13 +43,7 @@ _SAMPLE = "TestSampleEndToEnd"
 
 @cache
 def open_utils() -> Any:
-    """Upstream's `test_utils`, with every suite imported.
-
-    Raises
-    ------
-    UnavailableError
-        executorch is not installed, or its wheel carries no tests.
-    """
+    """Upstream's `test_utils`, with every suite imported; `UnavailableError` without them."""
     enable_mlx_exporter()
     _step_over_torchtune()
     _stand_in_for_transformers()
@@ -91,7 +86,9 @@ def _classes(suite: str) -> dict[str, Any]:
         return dict(utils._TEST_REGISTRY)
     module = sys.modules[_MODULES[suite]]
     if suite == "sample":
-        return {_SAMPLE: _units(getattr(module, _SAMPLE))}
+        units: Any = getattr(module, _SAMPLE)
+        tests = [_Unit(units, name) for name in vars(units) if name.startswith("test_")]
+        return {_SAMPLE: types.SimpleNamespace(get_test_configs=lambda: tests)}
     defined: list[Any] = [kind for kind in vars(module).values() if isinstance(kind, type)]
     return {
         kind.name: kind
@@ -100,36 +97,22 @@ def _classes(suite: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
 class _Unit:
     """A unittest method of upstream's that starts the runner, in the shape of its op tests.
 
     It lowers into a directory of its own, so that there is nothing to keep.
     """
 
-    def __init__(self, kind: Any, method: str) -> None:
-        self.name = method
-        self._kind = kind
+    kind: Any
+    name: str
 
     def run_test(self) -> bool:
-        module = sys.modules[self._kind.__module__]
+        module = sys.modules[self.kind.__module__]
         # The module holds the function under a name of its own.
         module.run_cpp_test_runner = open_utils().run_cpp_test_runner  # type: ignore[attr-defined]
-        self._kind(self.name).debug()  # raises what a test runner would note
+        self.kind(self.name).debug()  # raises what a test runner would note
         return True
-
-
-def _units(kind: Any) -> Any:
-    """A test class of one configuration for each method of a unittest class."""
-    methods = [name for name in vars(kind) if name.startswith("test_")]
-
-    class Units:
-        name = kind.__name__
-
-        @staticmethod
-        def get_test_configs() -> list[Any]:
-            return [_Unit(kind, method) for method in methods]
-
-    return Units
 
 
 def _configurations(kind: Any) -> list[Any]:

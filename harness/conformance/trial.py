@@ -9,38 +9,21 @@ import contextlib
 import io
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.arrays import from_torch, to_torch
-from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Outcome
+from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Mode, Outcome
 from harness.conformance.expected import METAL, PACKAGES
 from harness.errors import MachineError, UnavailableError, UnsupportedError, in_a_sentence
 from harness.upstream import flatc, quiet
 
-__all__ = ["FILES", "Mode", "listed", "tried"]
+__all__ = ["FILES", "listed", "tried"]
 
 FILES = ("model.pte", "input.bin", "expected_output.bin")
 """What upstream lowers a case to."""
 
 _MOST_WORDS = 600
-
-
-@dataclass(frozen=True)
-class Mode:
-    """How cases are lowered and run.
-
-    Attributes
-    ----------
-    faithful
-        Run with the bits of upstream's interpreter on the CPU (`PortableExecutor.faithful`).
-    corrected
-        Lower with this project's corrections instead of upstream's stock handlers.
-    """
-
-    faithful: bool = False
-    corrected: bool = False
 
 
 def listed(mode: Mode) -> list[Case]:
@@ -54,31 +37,36 @@ def listed(mode: Mode) -> list[Case]:
 def tried(case: Case, folder: str, kept: str | None, mode: Mode) -> Outcome:
     """Run a case as upstream's `OpTestCase.run_test` does.
 
-    Parameters
-    ----------
-    folder
-        Empty directory; receives `FILES` and the output.
-    kept
-        Directory with `FILES` of an earlier lowering; None lowers the case.
+    The empty directory `folder` receives `FILES` and the output. `kept` is a directory with
+    `FILES` of an earlier lowering; None lowers the case.
     """
+    import torch
+
     from harness.conformance import suites
 
     utils = _prepare(mode)
-    started, cpu = time.perf_counter(), _cpu_seconds()
+    from harness.runtime.portable.blas import mx
+
+    started, cpu = time.perf_counter(), sum(os.times()[:4])  # the programs it runs, too
     words = io.StringIO()
     status, reason, need = PASSED, "", ""
     try:
-        with contextlib.redirect_stdout(words), quiet(), _lowering(mode):
+        lowering = _corrected() if mode.corrected else contextlib.nullcontext()
+        with contextlib.redirect_stdout(words), quiet(), lowering:
             test = suites.instance(case)
             test.get_test_dir = lambda: Path(folder)
             if kept is not None:
-                paths = tuple(_linked(Path(kept) / name, Path(folder)) for name in FILES)
+                paths = tuple(Path(folder) / name for name in FILES)
+                for path in paths:
+                    path.symlink_to(Path(kept) / path.name)
                 test.generate_test_files = lambda verbose=False: paths
             utils.run_cpp_test_runner = _runner(utils, mode)
-            if test.run_test():
-                reason = _uncompared(words.getvalue())
+            passed, said = test.run_test(), words.getvalue()
+            if passed:  # perhaps with a note that it left the comparison out
+                reason = _shortened(_from("Output comparison skipped", said).partition("\n")[0])
             else:
-                status, reason = FAILED, _complaint(words.getvalue())
+                status = FAILED
+                reason = _shortened(_from("✗ FAILED", said) or said[-_MOST_WORDS:])
     except UnsupportedError as error:
         status, reason = UNSUPPORTED, str(error)
         need = METAL if "Metal kernel" in reason else ""
@@ -93,15 +81,16 @@ def tried(case: Case, folder: str, kept: str | None, mode: Mode) -> Outcome:
             reason = f"it needs {package}: python -m pip install --group conformance"
         else:
             status, reason = FAILED, _shortened(f"{type(error).__name__}: {error}")
-    finally:
-        _forget()
+    finally:  # what compiling and running a case left in this process
+        torch._dynamo.reset()
+        mx.clear_cache()
     return Outcome(
         case=case,
         status=status,
         reason=reason,
         need=need,
         seconds=round(time.perf_counter() - started, 3),
-        cpu_seconds=round(_cpu_seconds() - cpu, 3),
+        cpu_seconds=round(sum(os.times()[:4]) - cpu, 3),
         cached=kept is not None,
     )
 
@@ -148,9 +137,7 @@ def _scan_operators_once() -> None:
     utils._materialize_cpp_cia_ops = walk_if_new
 
 
-def _lowering(mode: Mode) -> contextlib.AbstractContextManager[None]:
-    if not mode.corrected:
-        return contextlib.nullcontext()
+def _corrected() -> contextlib.AbstractContextManager[None]:
     from harness.export.corrections import applied
 
     return applied()
@@ -166,13 +153,9 @@ def _runner(utils: Any, mode: Mode) -> Any:
         require_own()
 
     def run(
-        pte_path: Path,
-        input_path: Path,
-        output_path: Path,
-        verbose: bool = False,
-        timeout: int | None = None,
-        kv_cache: str | None = None,
-    ) -> bool:
+        pte_path: Path, input_path: Path, output_path: Path, *_: Any, kv_cache: str | None = None,
+        **__: Any,
+    ) -> bool:  # fmt: skip
         executor = PortableExecutor(faithful=mode.faithful)
         executor.load(Path(pte_path))
         try:
@@ -188,39 +171,12 @@ def _runner(utils: Any, mode: Mode) -> Any:
     return run
 
 
-def _linked(file: Path, folder: Path) -> Path:
-    link = folder / file.name
-    link.symlink_to(file)
-    return link
-
-
-def _complaint(words: str) -> str:
-    """Upstream's own account of a failure: from its cross mark on."""
-    start = words.find("✗ FAILED")
-    return _shortened(words[start:] if start >= 0 else words[-_MOST_WORDS:])
-
-
-def _uncompared(words: str) -> str:
-    """Upstream's note that it left the comparison out, if it did."""
-    start = words.find("Output comparison skipped")
-    return "" if start < 0 else _shortened(words[start:].splitlines()[0])
+def _from(mark: str, words: str) -> str:
+    """What upstream printed from a mark on; empty without it."""
+    start = words.find(mark)
+    return words[start:] if start >= 0 else ""
 
 
 def _shortened(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} …"
-
-
-def _cpu_seconds() -> float:
-    """Of this process and of the programs it has run."""
-    return sum(os.times()[:4])
-
-
-def _forget() -> None:
-    """Drop what compiling and running a case left in this process."""
-    import torch
-
-    from harness.runtime.portable.blas import mx
-
-    torch._dynamo.reset()
-    mx.clear_cache()

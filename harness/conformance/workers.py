@@ -9,46 +9,33 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from harness.errors import HarnessError, MachineError
 
-__all__ = ["Done", "Task", "Workers"]
+__all__ = ["Do", "Done", "Task", "workers"]
 
-# Exporting leaves memory behind; a fresh worker costs some ten seconds of imports.
 _TASKS_OF_A_WORKER = 200
+"""Exporting leaves memory behind; a fresh worker costs some ten seconds of imports."""
 
-# Seconds that a worker may take to start, which is no part of its first task.
-_START = 120.0
+_START, _LEAVE = 120.0, 5.0
+"""Seconds that a worker may take to start, which is no part of its first task, and an idle one to
+end."""
 
-# Seconds that an idle worker may take to end.
-_LEAVE = 5.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """A call of an importable function with arguments that can be pickled."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+"""An importable function and its arguments, which can be pickled."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a task.
+    """Of task `number`: what the function returned, or why it did not return.
 
-    Attributes
-    ----------
-    number
-        Which task.
-    result
-        What the function returned; None if it did not.
-    fault
-        Why it did not: ``crashed (signal 11)``, ``took too long …``, or an exception's
-        type and text.
+    A `fault` is ``crashed (signal 11)``, ``took too long …``, or an exception's type and text.
     """
 
     number: int
@@ -56,60 +43,47 @@ class Done:
     fault: str = ""
 
 
+Do = Callable[[Sequence[Task], float], Iterator[Done]]
+"""Does tasks, in order, of which each may take so many seconds, and yields as they are done.
+
+Raises the `HarnessError` that a task raised: it is about the machine, and no other task would do
+better.
+"""
+
+
 @dataclass
 class _Worker:
     process: BaseProcess
     pipe: Connection
     number: int = -1
-    deadline: float = field(default=float("inf"))
+    deadline: float = float("inf")
     left: int = _TASKS_OF_A_WORKER
 
 
-class Workers:
-    """Processes that do tasks; a context that ends them.
-
-    Parameters
-    ----------
-    jobs
-        How many at most; each starts when there is something for it to do.
-    """
-
-    def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
-        self._workers: list[_Worker] = []
-
-    def do(self, tasks: Sequence[Task], timeout: float) -> Iterator[Done]:
-        """Do the tasks, in order; what is done comes as it is done.
-
-        Parameters
-        ----------
-        tasks
-            What to do.
-        timeout
-            Seconds that a task may take.
-
-        Raises
-        ------
-        HarnessError
-            A task raised one: it is about the machine, and no other task would do better.
-        """
-        waiting = list(range(len(tasks)))[::-1]
-        workers = self._workers
-        while waiting or any(worker.number >= 0 for worker in workers):
-            idle = [worker for worker in workers if worker.number < 0]
-            while waiting and (idle or len(workers) < self._jobs):
-                if not idle:
-                    idle.append(_start())
-                    workers.append(idle[0])
-                _give(idle.pop(), waiting.pop(), tasks, timeout)
-            yield from _finished(workers)
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for worker in self._workers:
+@contextmanager
+def workers(jobs: int) -> Iterator[Do]:
+    """What does tasks in at most `jobs` processes, which end with the block."""
+    alive: list[_Worker] = []
+    try:
+        yield partial(_do, alive, jobs)
+    finally:
+        for worker in alive:
             _end(worker)
+
+
+def _do(alive: list[_Worker], jobs: int, tasks: Sequence[Task], timeout: float) -> Iterator[Done]:
+    waiting = list(range(len(tasks)))[::-1]
+    while waiting or any(worker.number >= 0 for worker in alive):
+        idle = [worker for worker in alive if worker.number < 0]
+        while waiting and (idle or len(alive) < jobs):
+            if not idle:
+                idle.append(_start())
+                alive.append(idle[0])
+            worker, number = idle.pop(), waiting.pop()
+            worker.number, worker.deadline = number, time.monotonic() + timeout
+            worker.left -= 1
+            worker.pipe.send(tasks[number])
+        yield from _finished(alive)
 
 
 def _start() -> _Worker:
@@ -128,15 +102,9 @@ def _start() -> _Worker:
     return _Worker(process, ours)
 
 
-def _give(worker: _Worker, number: int, tasks: Sequence[Task], timeout: float) -> None:
-    worker.number, worker.deadline = number, time.monotonic() + timeout
-    worker.left -= 1
-    worker.pipe.send(tasks[number])
-
-
-def _finished(workers: list[_Worker]) -> Iterator[Done]:
+def _finished(alive: list[_Worker]) -> Iterator[Done]:
     """What the busy workers report next; those that are used up or dead leave the list."""
-    busy = [worker for worker in workers if worker.number >= 0]
+    busy = [worker for worker in alive if worker.number >= 0]
     patience = min(worker.deadline for worker in busy) - time.monotonic()
     ready = wait([worker.pipe for worker in busy], timeout=max(0.0, patience))
     for worker in busy:
@@ -146,8 +114,9 @@ def _finished(workers: list[_Worker]) -> Iterator[Done]:
                 fault, result = worker.pipe.recv()
             except (EOFError, OSError):
                 worker.process.join()
-                fault, result = _death(worker.process.exitcode), None
-                worker.left = 0
+                code = worker.process.exitcode or 0
+                fault = f"crashed (signal {-code})" if code < 0 else f"died (exit {code})"
+                result, worker.left = None, 0
             if isinstance(result, HarnessError):
                 raise result
         elif time.monotonic() >= worker.deadline:
@@ -158,13 +127,9 @@ def _finished(workers: list[_Worker]) -> Iterator[Done]:
             continue
         worker.number, worker.deadline = -1, float("inf")
         if worker.left <= 0:
-            workers.remove(worker)
+            alive.remove(worker)
             _end(worker)
         yield Done(number, result, fault)
-
-
-def _death(code: int | None) -> str:
-    return f"crashed (signal {-code})" if code is not None and code < 0 else f"died (exit {code})"
 
 
 def _end(worker: _Worker) -> None:
@@ -182,11 +147,11 @@ def _work(pipe: Connection) -> None:
     pipe.send("started")
     while True:
         try:
-            task = pipe.recv()
+            function, arguments = pipe.recv()
         except EOFError:
             return
         try:
-            answer: tuple[str, Any] = "", task.function(*task.arguments)
+            answer: tuple[str, Any] = "", function(*arguments)
         except HarnessError as error:
             answer = "", error
         except Exception as error:

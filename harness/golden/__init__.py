@@ -10,29 +10,7 @@ The files live at the repository's top level as
 """
 
 from harness.golden.bless import bless
-from harness.golden.judge import DRIFT, Change, changes, judge, missing
-from harness.golden.store import (
-    Golden,
-    GoldenKey,
-    as_codes,
-    default_root,
-    list_goldens,
-    read,
-    unused,
-)
+from harness.golden.judge import judge, missing
+from harness.golden.store import Golden, GoldenKey, as_codes, default_root, read
 
-__all__ = [
-    "DRIFT",
-    "Change",
-    "Golden",
-    "GoldenKey",
-    "as_codes",
-    "bless",
-    "changes",
-    "default_root",
-    "judge",
-    "list_goldens",
-    "missing",
-    "read",
-    "unused",
-]
+__all__ = ["Golden", "GoldenKey", "as_codes", "bless", "default_root", "judge", "missing", "read"]

@@ -18,6 +18,7 @@ from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.errors import InputError, in_a_sentence
 from harness.files import read_json
 from harness.golden.store import EXTERNAL
+from harness.values import decode
 
 __all__ = ["Anchor", "find_anchor", "judge_anchor", "read_anchors"]
 
@@ -27,12 +28,10 @@ _JUDGED = {"duration": "s", "peak": "of full scale", "clipped": "samples"}
 
 @dataclass(frozen=True)
 class Anchor:
-    """Published figures of one sentence.
+    """Published figures of one sentence: of which model (`name`), and by whom (`source`).
 
     Attributes
     ----------
-    name, source
-        Of which model, and who published them.
     params
         Entries of `params.json`, by dotted path, that the checkpoint has.
     voices
@@ -41,10 +40,8 @@ class Anchor:
         What was said: ``text``, ``seed`` and so on.
     figures
         What came out: ``duration``, ``peak``, ``clipped``, ``transcript``, ``rtf``, ``warm_rtf``.
-    allowed
-        How far a run may be from some of them.
-    reason
-        Why as far as that.
+    allowed, reason
+        How far a run may be from some of them, and why as far as that.
     """
 
     name: str
@@ -58,21 +55,14 @@ class Anchor:
 
 
 def read_anchors(root: Path) -> list[Anchor]:
-    """Every anchor below `root`, the goldens' directory.
-
-    Raises
-    ------
-    InputError
-        A file is damaged.
-    """
+    """Every anchor below `root`, the goldens' directory; `InputError` if one is damaged."""
     found = []
     for path in sorted((root / EXTERNAL).glob("*.json")):
-        data = read_json(path, "anchor")
         try:
-            anchor = Anchor(**{**data, "voices": tuple(data["voices"])})
+            anchor: Anchor = decode(read_json(path, "anchor"), Anchor)
             for name in _JUDGED:
                 float(anchor.figures[name]), float(anchor.allowed[name])
-            anchor.figures["transcript"], anchor.figures["rtf"], anchor.params.items()
+            anchor.figures["transcript"], anchor.figures["rtf"]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
                 f"anchor {path.name} is damaged ({in_a_sentence(error)}); restore it from version "
@@ -102,23 +92,16 @@ def judge_anchor(
 ) -> Verdict:
     """Compare a run with the published figures; speed is told, not judged: it is the machine's.
 
-    Parameters
-    ----------
-    statistics
-        Of the sentence's waveform.
-    transcript
-        What a recogniser made of it, normalised; None if nobody listened.
-    rtf
-        Real-time factor of the run.
+    `statistics` are of the sentence's waveform, `transcript` is what a recogniser made of it,
+    normalised (None if nobody listened), and `rtf` the run's real-time factor.
     """
     figures, allowed = anchor.figures, anchor.allowed
-    gates = [
-        Gate(name, abs(getattr(statistics, name) - figures[name]), allowed[name], unit)
-        for name, unit in _JUDGED.items()
-    ]
+    gates: list[Gate] = []
     metrics: dict[str, Metric] = {}
-    for name in _JUDGED:
-        metrics |= {f"{name}.old": figures[name], f"{name}.new": getattr(statistics, name)}
+    for name, unit in _JUDGED.items():
+        old, new = figures[name], getattr(statistics, name)
+        gates.append(Gate(name, abs(new - old), allowed[name], unit))
+        metrics |= {f"{name}.old": old, f"{name}.new": new}
     if transcript is not None:
         same = transcript.split() == str(figures["transcript"]).lower().split()
         gates.append(Gate("transcript", 0 if same else 1, 0, "sentences"))
@@ -133,17 +116,10 @@ def judge_anchor(
         summary += "; too far: " + ", ".join(
             f"{gate.name} by {words.number(gate.value)} {gate.unit}" for gate in missed
         )
-    return Verdict(
-        "speech",
-        "published figures",
-        "golden",
-        Status.FAIL if missed else Status.PASS,
-        summary,
-        metrics,
-        tuple(gates),
-        len(gates),
-        (f"Published by {anchor.source}.", f"Allowed: {anchor.reason}."),
-    )
+    status = Status.FAIL if missed else Status.PASS
+    notes = (f"Published by {anchor.source}.", f"Allowed: {anchor.reason}.")
+    return Verdict("speech", "published figures", "golden", status, summary, metrics,
+                   tuple(gates), len(gates), notes)  # fmt: skip
 
 
 def _entry(params: Mapping[str, Any], path: str) -> Any:

@@ -6,12 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from harness.compare.verdict import Status, Verdict
 from harness.errors import InputError
 from harness.golden.judge import check_precision
-from harness.golden.store import Golden, GoldenKey, read, write
+from harness.golden.store import Golden, read, unusable, write
 
 __all__ = ["bless"]
 
@@ -20,12 +18,10 @@ _SHORTEST_REASON = 10
 
 
 def bless(root: Path, run: Golden, parity: Sequence[Verdict]) -> Golden | None:
-    """Write a run as the golden of its key, and give the one that it replaces.
+    """Write a run as the golden of its key below `root`, and give the one that it replaces.
 
     Parameters
     ----------
-    root
-        The goldens' directory; must exist.
     run
         What is kept; its `reason` says why the golden may change.
     parity
@@ -35,11 +31,10 @@ def bless(root: Path, run: Golden, parity: Sequence[Verdict]) -> Golden | None:
     ------
     InputError
         The reason has fewer than ten characters; a parity verdict did not pass, or there is none;
-        a statistic is not finite (silence has none worth keeping); no codes, or not as many
-        frames as the statistics say; no drift is declared for the precision; `root` is missing;
-        the golden there is damaged.
+        a statistic is not finite; no codes, or not as many frames as the statistics say; no drift
+        is declared for the precision; `root` is missing; the golden there is damaged.
     """
-    key, statistics = run.key, run.statistics
+    key, frames = run.key, run.statistics.frames
     run = dataclasses.replace(run, reason=" ".join(run.reason.split()))
     if len(run.reason) < _SHORTEST_REASON:
         raise InputError(
@@ -47,30 +42,25 @@ def bless(root: Path, run: Golden, parity: Sequence[Verdict]) -> Golden | None:
             f"(got {run.reason!r})"
         )
     check_precision(key.precision)
-    _require_green(key, parity)
-    if not run.codes or len(run.codes) != statistics.frames:
-        raise InputError(
-            f"golden {key}: {len(run.codes)} frames of codes for statistics of "
-            f"{statistics.frames} frames"
+    red = [verdict for verdict in parity if verdict.status is not Status.PASS]
+    if red or not parity:
+        why = (
+            "no parity verdict was given"
+            if not parity
+            else (
+                f"{len(red)} of {len(parity)} parity verdicts did not pass, first "
+                f"{red[0].subject}, {red[0].case}: {red[0].summary}"
+            )
         )
-    for name, value in dataclasses.asdict(statistics).items():
-        if not isinstance(value, str) and not np.isfinite(value).all():
-            raise InputError(f"golden {key}: {name} is {value}; only finite values are kept")
+        raise InputError(f"golden {key} is not blessed while parity with eager is not green: {why}")
+    if not run.codes or len(run.codes) != frames:
+        raise InputError(
+            f"golden {key}: {len(run.codes)} frames of codes for statistics of {frames} frames"
+        )
+    if fault := unusable(run.statistics):
+        raise InputError(f"golden {key}: {fault}; only finite values are kept")
     if not root.is_dir():
         raise InputError(f"the goldens' directory {root} does not exist; create it")
     previous = read(root, key)
     write(root, run)
     return previous
-
-
-def _require_green(key: GoldenKey, parity: Sequence[Verdict]) -> None:
-    red = [verdict for verdict in parity if verdict.status is not Status.PASS]
-    if parity and not red:
-        return
-    why = (
-        f"{len(red)} of {len(parity)} parity verdicts did not pass, first "
-        f"{red[0].subject}, {red[0].case}: {red[0].summary}"
-        if red
-        else "no parity verdict was given"
-    )
-    raise InputError(f"golden {key} is not blessed while parity with eager is not green: {why}")

@@ -86,12 +86,10 @@ _LISTS: Mapping[str, Callable[[int], str]] = {
 
 
 def judge(golden: Golden | None, run: Golden) -> list[Verdict]:
-    """Compare a run with its golden.
+    """Compare a run with its golden (None if there is none, which is *unjudged*).
 
     Parameters
     ----------
-    golden
-        The one that was kept; None if there is none, which is *unjudged*.
     run
         What blessing the run would write.
 
@@ -108,11 +106,8 @@ def judge(golden: Golden | None, run: Golden) -> list[Verdict]:
     """
     if golden is None:
         return [missing(run.key)]
-    changed = [
-        name
-        for name in dict.fromkeys((*golden.inputs, *run.inputs))
-        if golden.inputs.get(name) != run.inputs.get(name)
-    ]
+    names = dict.fromkeys((*golden.inputs, *run.inputs))
+    changed = [name for name in names if golden.inputs.get(name) != run.inputs.get(name)]
     if changed:
         return [_judge_inputs(golden, run, changed)]
     return [_judge_codes(golden, run), _judge_statistics(golden, run)]
@@ -125,13 +120,7 @@ def missing(key: GoldenKey) -> Verdict:
 
 
 def check_precision(precision: str) -> None:
-    """Refuse a precision for which no drift was measured.
-
-    Raises
-    ------
-    InputError
-        It is one.
-    """
+    """Refuse a precision for which no drift was measured."""
     if precision not in DRIFT:
         raise InputError(
             f"no golden drift is declared for precision {precision!r}; measure it and add it to "
@@ -140,13 +129,7 @@ def check_precision(precision: str) -> None:
 
 
 def changes(golden: Golden, run: Golden) -> list[Change]:
-    """Every statistic of `golden` beside the same of `run`, in order of `DRIFT`.
-
-    Raises
-    ------
-    InputError
-        No drift is declared for the golden's precision.
-    """
+    """Every statistic of `golden` beside the same of `run`, in order of `DRIFT`."""
     check_precision(golden.key.precision)
     found = []
     for name, drift in DRIFT[golden.key.precision].items():
@@ -174,44 +157,39 @@ def _judge_inputs(golden: Golden, run: Golden, changed: list[str]) -> Verdict:
         old, new = golden.inputs.get(name, "none"), run.inputs.get(name, "none")
         metrics |= {f"{name}.old": old, f"{name}.new": new}
         told.append(f"the {name} itself changed: sha256 {old[:12]}… then, {new[:12]}… now")
-    return Verdict(
-        golden.key.method,
-        "golden inputs",
-        "golden",
-        Status.FAIL,
-        f"{'; '.join(told)} (blessed on {golden.date})",
-        metrics,
-        (Gate("inputs", len(changed), 0, "files"),),
-        len(golden.inputs),
-        ("Codes and sound were not compared: another input says something else.",
-         f"If the change is meant: `{_bless_command(golden.key)}`."),
-    )  # fmt: skip
+    notes = ("Codes and sound were not compared: another input says something else.",
+             f"If the change is meant: `{_bless_command(golden.key)}`.")  # fmt: skip
+    summary = f"{'; '.join(told)} (blessed on {golden.date})"
+    gate = Gate("inputs", len(changed), 0, "files")
+    return Verdict(golden.key.method, "golden inputs", "golden", Status.FAIL, summary, metrics,
+                   (gate,), len(golden.inputs), notes)  # fmt: skip
 
 
 def _judge_codes(golden: Golden, run: Golden) -> Verdict:
     old, new = np.array(golden.codes), np.array(run.codes)
-    subject, case = golden.key.method, "golden codes"
+    status, gates, elements = Status.FAIL, tuple[Gate, ...](), 0
     if old.shape != new.shape:
         summary = (
             f"expected codes of {words.shape(old.shape)} (frames×codebooks), "
             f"got {words.shape(new.shape)}"
         )
-        return Verdict(subject, case, "golden", Status.FAIL, summary)
-    if not old.size:
-        summary = "nothing was compared: no codes"
-        return Verdict(subject, case, "golden", Status.UNJUDGED, summary)
-    wrong = np.argwhere(old != new)
-    gate = Gate("codes", len(wrong), 0, "codes")
-    if gate.passed:
-        summary = f"all {words.count(old.size, 'code')} of {words.count(len(old), 'frame')} equal"
+    elif not old.size:
+        status, summary = Status.UNJUDGED, "nothing was compared: no codes"
     else:
-        frame, book = (int(i) for i in wrong[0])
-        summary = (
-            f"{len(wrong):,} of {words.count(old.size, 'code')} differ, first at frame {frame}, "
-            f"codebook {book}: {old[frame, book]} → {new[frame, book]}"
-        )
-    status = Status.PASS if gate.passed else Status.FAIL
-    return Verdict(subject, case, "golden", status, summary, {}, (gate,), int(old.size))
+        wrong, elements = np.argwhere(old != new), int(old.size)
+        gates = (Gate("codes", len(wrong), 0, "codes"),)
+        codes = words.count(old.size, "code")
+        if len(wrong):
+            frame, book = (int(i) for i in wrong[0])
+            summary = (
+                f"{len(wrong):,} of {codes} differ, first at frame {frame}, "
+                f"codebook {book}: {old[frame, book]} → {new[frame, book]}"
+            )
+        else:
+            status = Status.PASS
+            summary = f"all {codes} of {words.count(len(old), 'frame')} equal"
+    return Verdict(golden.key.method, "golden codes", "golden", status, summary, {}, gates,
+                   elements)  # fmt: skip
 
 
 def _judge_statistics(golden: Golden, run: Golden) -> Verdict:
@@ -228,17 +206,10 @@ def _judge_statistics(golden: Golden, run: Golden) -> Verdict:
     if old == new:
         summary += f"; the same WAV bit for bit: sha256 {old[:12]}…"
     elements = sum(np.size(getattr(golden.statistics, row.gate.name)) for row in rows)
-    return Verdict(
-        golden.key.method,
-        "golden statistics",
-        "golden",
-        Status.FAIL if drifted else Status.PASS,
-        summary,
-        metrics,
-        tuple(row.gate for row in rows),
-        elements,
-        (f"If the change is meant: `{_bless_command(golden.key)}`.",) if drifted else (),
-    )
+    notes = (f"If the change is meant: `{_bless_command(golden.key)}`.",) if drifted else ()
+    status, gates = Status.FAIL if drifted else Status.PASS, tuple(row.gate for row in rows)
+    return Verdict(golden.key.method, "golden statistics", "golden", status, summary, metrics,
+                   gates, elements, notes)  # fmt: skip
 
 
 def _bless_command(key: GoldenKey) -> str:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from harness.arrays import Array
 from harness.compare.sound import WaveformStatistics
 from harness.errors import InputError, brief, in_a_sentence
 from harness.files import read_json, replace_file
+from harness.values import decode, encode
 
 __all__ = [
     "EXTERNAL",
@@ -43,6 +43,7 @@ __all__ = [
     "default_root",
     "list_goldens",
     "read",
+    "unusable",
     "unused",
     "write",
 ]
@@ -94,12 +95,8 @@ class Golden:
 
     Attributes
     ----------
-    key
-        Which golden.
-    statistics
-        Of the waveform.
-    codes
-        What it was made from.
+    statistics, codes
+        Of the waveform, and what it was made from.
     inputs
         Name to sha256 in hex of what was spoken from: ``checkpoint``, ``voice``.
     reason
@@ -120,13 +117,7 @@ class Golden:
 
 
 def default_root() -> Path:
-    """``golden/`` beside the `harness` package in a source checkout, else in the cwd.
-
-    Raises
-    ------
-    InputError
-        There is no such directory.
-    """
+    """``golden/`` beside the `harness` package in a source checkout, else in the cwd."""
     checkout = Path(harness.__file__).resolve().parent.parent
     root = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
     if not (root / "golden").is_dir():
@@ -138,13 +129,7 @@ def default_root() -> Path:
 
 
 def as_codes(codes: Array) -> Codes:
-    """Rows of codes, one for each frame, from an int array (n_codebooks, frames).
-
-    Raises
-    ------
-    InputError
-        Not two-dimensional, or not integers.
-    """
+    """Rows of codes, one for each frame, from an int array (n_codebooks, frames)."""
     array = np.asarray(codes)
     if array.ndim != 2 or (array.size and array.dtype.kind not in "iu"):
         raise InputError(
@@ -154,21 +139,16 @@ def as_codes(codes: Array) -> Codes:
 
 
 def read(root: Path, key: GoldenKey) -> Golden | None:
-    """The golden of `key`, or None if there is none.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, of another version, or another key's.
-    """
+    """The golden of `key`, None if there is none; `InputError` if its file is damaged."""
     path = key.path(root)
     if not path.exists():
         return None
-    advice = "restore it from version control"
     try:
         golden = _decode(read_json(path, "golden"))
-    except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
-        raise InputError(f"golden {key} is damaged ({in_a_sentence(error)}); {advice}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
+        raise InputError(
+            f"golden {key} is damaged ({in_a_sentence(error)}); restore it from version control"
+        ) from None
     if golden.key != key:
         raise InputError(f"golden {path} is of {golden.key}, not of its own place {key}; move it")
     return golden
@@ -176,7 +156,7 @@ def read(root: Path, key: GoldenKey) -> Golden | None:
 
 def write(root: Path, golden: Golden) -> Path:
     """Write `golden` to its place, whole or not at all; `bless` is the one caller."""
-    data = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(golden)}
+    data = {"format": _FORMAT, "version": _VERSION, **encode(golden)}
     text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False)
     # One frame a line: the codes are half the file, and a review counts frames.
     text = re.sub(r"\[[\s\d,-]+\]", lambda row: re.sub(r"\s+", "", row[0]), text)
@@ -188,9 +168,8 @@ def write(root: Path, golden: Golden) -> Path:
 
 def list_goldens(root: Path) -> list[GoldenKey]:
     """Keys of all goldens below `root`, sorted."""
-    paths = (path.relative_to(root) for path in root.glob("*/*/*/*.json"))
-    parts = (path.with_suffix("").parts for path in paths)
-    return sorted(GoldenKey(*names) for names in parts)
+    paths = (path.relative_to(root).with_suffix("") for path in root.glob("*/*/*/*.json"))
+    return sorted(GoldenKey(*path.parts) for path in paths)
 
 
 def unused(root: Path, methods: tuple[str, ...], precisions: tuple[str, ...]) -> list[Path]:
@@ -201,59 +180,34 @@ def unused(root: Path, methods: tuple[str, ...], precisions: tuple[str, ...]) ->
     """
     found = []
     for path in root.rglob("*.json"):
-        parts = path.relative_to(root).with_suffix("").parts
-        external = parts[0] == EXTERNAL and len(parts) == 2
-        read_by_a_run = (
-            len(parts) == 4
-            and parts[1] in methods
-            and parts[2] in precisions
-            and parts[3] in REGIMES
-        )
-        if not external and not read_by_a_run:
-            found.append(path)
+        match path.relative_to(root).with_suffix("").parts:
+            case (folder, _) if folder == EXTERNAL:
+                continue
+            case (_, method, precision, regime) if (
+                method in methods and precision in precisions and regime in REGIMES
+            ):
+                continue
+        found.append(path)
     return sorted(found)
 
 
+def unusable(statistics: WaveformStatistics) -> str:
+    """Which statistic is not finite (silence has none worth keeping); empty: none."""
+    for name, value in dataclasses.asdict(statistics).items():
+        if not isinstance(value, str) and not np.isfinite(value).all():
+            return f"{name} is {brief(value)}"
+    return ""
+
+
 def _decode(data: dict[str, Any]) -> Golden:
-    if (data["format"], data["version"]) != (_FORMAT, _VERSION):
-        found = f"{brief(data['format'])} version {brief(data['version'])}"
+    form = (data.pop("format"), data.pop("version"))
+    if form != (_FORMAT, _VERSION):
+        found = f"{brief(form[0])} version {brief(form[1])}"
         raise ValueError(f"expected format {_FORMAT!r} version {_VERSION}, got {found}")
-    told = {
-        field.name: _statistic(field.name, str(field.type), data["statistics"][field.name])
-        for field in dataclasses.fields(WaveformStatistics)
-    }
-    extra = set(data["statistics"]) - set(told)
-    if extra:
-        raise ValueError(f"no statistic is called {brief(min(extra))}")
-    datetime.date.fromisoformat(data["date"])
-    return Golden(
-        key=GoldenKey(**data["key"]),
-        statistics=WaveformStatistics(**told),
-        codes=as_codes(np.array(data["codes"]).T),
-        inputs=_texts("inputs", data["inputs"]),
-        date=data["date"],
-        versions=_texts("versions", data["versions"]),
-        reason=str(data["reason"]),
-    )
-
-
-def _statistic(name: str, kind: str, value: Any) -> Any:
-    if kind.startswith("tuple"):
-        if not isinstance(value, list):
-            raise ValueError(f"{name} is not a list")
-        return tuple(_statistic(name, "float", entry) for entry in value)
-    if kind == "str":
-        if not isinstance(value, str):
-            raise ValueError(f"{name} is not a text")
-        return value
-    if type(value) is not int and (kind == "int" or type(value) is not float):
-        raise ValueError(f"{name} is not a number")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}")
-    return value if kind == "int" else float(value)
-
-
-def _texts(name: str, value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError(f"{name} is not a map of texts")
-    return value
+    golden: Golden = decode(data, Golden)
+    as_codes(np.array(golden.codes).T)
+    datetime.date.fromisoformat(golden.date)
+    fault = unusable(golden.statistics) or ("" if golden.reason else "it has no reason")
+    if fault:
+        raise ValueError(fault)
+    return golden

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from harness import golden
-from harness.golden import Change
+from harness.golden.judge import Change, changes
 from harness.parity import facts
 from harness.parity.check import Checked
 from harness.parity.judges.golden import golden_run
@@ -37,4 +37,4 @@ def bless_golden(checked: Checked, reason: str, root: Path | None = None) -> lis
     )  # fmt: skip
     others = [verdict for verdict in checked.verdicts if verdict.kind != "golden"]
     previous = golden.bless(root or golden.default_root(), run, others)
-    return golden.changes(previous, run) if previous is not None else []
+    return changes(previous, run) if previous is not None else []

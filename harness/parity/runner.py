@@ -22,8 +22,9 @@ from harness.parity.observation import By, Observation, Refusal, Spoken, SpokenT
 from harness.parity.observe import guarded
 from harness.parity.plan import Plan
 from harness.parity.request import RUNNER
-from harness.runner import RunnerArgs, RunnerResult, run_runner
+from harness.runner import RunnerArgs, run_runner
 from harness.synthesis import Utterance
+from harness.synthesis.timing import SpeechResult
 
 __all__ = ["RunnerProgram", "observe_runner", "runner_fingerprint"]
 
@@ -54,7 +55,7 @@ class RunnerProgram:
         self._program, self._plan, self._checkpoint = program, plan, checkpoint
         self._paths, self._timeout = paths, timeout
 
-    def say(self, utterance: Utterance, *, speaker: bool = False) -> RunnerResult:
+    def say(self, utterance: Utterance, *, speaker: bool = False) -> SpeechResult:
         """Let it speak; `speaker` also requires its standard output to be the samples alone.
 
         Raises
@@ -125,6 +126,6 @@ def observe_runner(
     return Observation(fingerprint, {}, said)
 
 
-def _spoken(result: RunnerResult) -> Spoken:
+def _spoken(result: SpeechResult) -> Spoken:
     assert result.codes is not None
     return Spoken(result.codes.astype(np.int64), result.timing.ended, result.pcm)

@@ -32,37 +32,15 @@ from harness.synthesis import (
     speak,
     stream_windows,
 )
-from harness.synthesis.timing import Stopwatch, Timing
+from harness.synthesis.timing import SpeechResult, Stopwatch
 from harness.synthesis.warmup import warm_up
 
-__all__ = ["EAGER", "Speaker", "SpeechResult", "open_speaker", "with_room_for_chunks"]
+__all__ = ["EAGER", "Speaker", "open_speaker", "with_room_for_chunks"]
 
 EAGER = "eager"
 """The executor that is the reference itself."""
 
 Play = Callable[[NDArray[np.float32]], None]
-
-
-@dataclass(frozen=True)
-class SpeechResult:
-    """What came of an utterance, whoever spoke.
-
-    Attributes
-    ----------
-    pcm
-        Codes of the WAV, int16, shape (samples,).
-    sampling_rate
-        In Hz.
-    codes
-        int64, shape (n_codebooks, frames); None where the speaker tells none.
-    timing
-        How long it took, and whether END_AUDIO came.
-    """
-
-    pcm: NDArray[np.int16]
-    sampling_rate: int
-    codes: NDArray[np.int64] | None
-    timing: Timing
 
 
 class Speaker(Protocol):
@@ -253,8 +231,7 @@ class _RunnerSpeaker:
         _ = self._program
 
     def say(self, utterance: Utterance) -> SpeechResult:
-        result = self._program.say(utterance)
-        return SpeechResult(result.pcm, result.sampling_rate, result.codes, result.timing)
+        return self._program.say(utterance)
 
     def close(self) -> None:
         """It ends by itself."""

@@ -4,6 +4,6 @@
 `preset`  the CMake preset that builds it with MLX
 """
 
-from harness.runner.drive import RunnerArgs, RunnerResult, check_program, run_runner
+from harness.runner.drive import RunnerArgs, check_program, run_runner
 
-__all__ = ["RunnerArgs", "RunnerResult", "check_program", "run_runner"]
+__all__ = ["RunnerArgs", "check_program", "run_runner"]

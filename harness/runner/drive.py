@@ -17,29 +17,23 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare import to_pcm16
+from harness.compare.pcm import cast_fault
 from harness.errors import ExecutionError, InputError, MachineError, UnavailableError
+from harness.process import flags
 from harness.runtime.native.child import DEFAULTS
 from harness.synthesis import Utterance
 from harness.synthesis.dump import DUMP_VARIABLE, read_codes
-from harness.synthesis.timing import Timing
+from harness.synthesis.timing import SpeechResult, Timing
 from harness.synthesis.wav import read_wav
 
-__all__ = ["RunnerArgs", "RunnerResult", "check_program", "run_runner"]
+__all__ = ["RunnerArgs", "check_program", "run_runner"]
 
 
 @dataclass(frozen=True)
 class RunnerArgs:
-    """The runner's flags.
+    """The runner's files, and what it says; the voice is a file's path, or None for its default.
 
-    Attributes
-    ----------
-    model, codec, tokenizer
-        Its files.
-    utterance
-        What it says; the voice is a file's path, or None for its default one.
-    speaker
-        Stream the samples to standard output.
+    `speaker` streams the samples to standard output.
     """
 
     model: Path
@@ -51,44 +45,21 @@ class RunnerArgs:
     def flags(self, output: Path) -> list[str]:
         """The command line after the program's name."""
         said = self.utterance
-        values = {
-            "model": self.model,
-            "codec": self.codec,
-            "tokenizer": self.tokenizer,
-            "text": said.text,
-            "output": output,
-            "seed": np.int32(np.uint32(said.seed)),  # its flag is signed, and cast back
-            "temperature": said.temperature,
-            "max_new_tokens": said.max_new_tokens,
-        }
-        if said.voice is not None:
-            values["voice"] = said.voice
-        switches = {"streaming": said.streaming, "speaker": self.speaker}
-        return [*(f"--{name}={value}" for name, value in values.items()),
-                *(f"--{name}" for name, given in switches.items() if given)]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class RunnerResult:
-    """What a run left.
-
-    Attributes
-    ----------
-    pcm
-        Codes of its WAV, int16.
-    sampling_rate
-        In Hz.
-    codes
-        int64, shape (n_codebooks, frames); None when streaming, where it dumps none.
-    timing
-        Frames, END_AUDIO and `generate_ms` as it reports them. The first audio is measured from
-        outside, from "model loaded" to the first chunk, or offline to the end.
-    """
-
-    pcm: NDArray[np.int16]
-    sampling_rate: int
-    codes: NDArray[np.int64] | None
-    timing: Timing
+        return flags(
+            {
+                "model": self.model,
+                "codec": self.codec,
+                "tokenizer": self.tokenizer,
+                "text": said.text,
+                "output": output,
+                "seed": np.int32(np.uint32(said.seed)),  # its flag is signed, and cast back
+                "temperature": said.temperature,
+                "max_new_tokens": said.max_new_tokens,
+                "voice": said.voice,
+                "streaming": said.streaming,
+                "speaker": self.speaker,
+            }
+        )
 
 
 _GENERATED = re.compile(
@@ -99,19 +70,12 @@ _TITLE = b"Voxtral TTS"  # its first line, before it loads anything
 
 def run_runner(
     program: Path, args: RunnerArgs, *, frame_samples: int, timeout: float = 3600
-) -> RunnerResult:
-    """Run the runner once.
+) -> SpeechResult:
+    """Run the runner once; after `timeout` seconds it counts as hung, and is killed.
 
-    Parameters
-    ----------
-    program
-        The binary.
-    args
-        Its flags.
-    frame_samples
-        Samples of one frame.
-    timeout
-        Seconds after which it counts as hung, and is killed.
+    Frames, END_AUDIO and `generate_ms` are as it reports them. The first audio is measured from
+    outside, from "model loaded" to the first chunk, or offline to the end. It dumps no codes
+    when streaming.
 
     Raises
     ------
@@ -120,8 +84,8 @@ def run_runner(
     MachineError
         It died or hung, or its files are missing or damaged.
     ExecutionError
-        It made no audio; its WAV or its codes have not as many frames as it reports; or
-        standard output holds something else than the samples.
+        It made no audio; its WAV or its codes have not as many frames as it reports; standard
+        output holds something else than the samples, or the WAV other codes than theirs.
     """
     check_program(program)
     with tempfile.TemporaryDirectory(prefix="voxtral-runner-") as directory:
@@ -156,25 +120,21 @@ def run_runner(
         first_audio_ms=((log.first(b"  Chunk:") or done.ended) - begun) * 1e3,
         wall_ms=(done.ended - done.started) * 1e3,
     )
-    return RunnerResult(pcm, rate, codes, timing)
+    return SpeechResult(pcm, rate, codes, timing)
 
 
 def check_program(program: Path) -> None:
-    """Refuse a path at which nothing can be started.
-
-    Raises
-    ------
-    UnavailableError
-        There is no file, or one that is no program.
-    """
+    """Refuse a path at which nothing can be started, as an `UnavailableError`."""
     if not program.is_file():
         raise UnavailableError(
             f"there is no runner at {program}; `voxtral-parity runner-preset` says how to build it"
         )
     if not os.access(program, os.X_OK):
-        raise UnavailableError(
-            f"the runner {program} cannot be started: it is not executable (chmod +x)"
-        )
+        raise _not_started(program, "it is not executable (chmod +x)")
+
+
+def _not_started(program: Path, why: object) -> UnavailableError:
+    return UnavailableError(f"the runner {program} cannot be started: {why}")
 
 
 class _Reader(threading.Thread):
@@ -220,9 +180,7 @@ def _run(program: Path, flags: list[str], dump: Path, timeout: float) -> _Ended:
             start_new_session=True,
         )
     except OSError as error:
-        raise UnavailableError(
-            f"the runner {program} cannot be started: {error.strerror}"
-        ) from None
+        raise _not_started(program, error.strerror) from None
     assert child.stdout is not None
     assert child.stderr is not None
     out, err = _Reader(child.stdout), _Reader(child.stderr)
@@ -233,7 +191,9 @@ def _run(program: Path, flags: list[str], dump: Path, timeout: float) -> _Ended:
             f"the runner did not finish in {timeout:g} s and was killed: {_complaint(err.text)}"
         ) from None
     finally:
-        _end(child)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)  # its own children too
+        child.wait()
         for reader in (out, err):
             reader.join(5)
     how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
@@ -247,13 +207,6 @@ def _run(program: Path, flags: list[str], dump: Path, timeout: float) -> _Ended:
     return _Ended(out, err, started, time.perf_counter())
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of it, its own children too."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
 def _check_stdout(data: bytes, pcm: NDArray[np.int16]) -> None:
     """Standard output must hold the samples of the WAV as float32, and nothing else."""
     if len(data) != pcm.size * 4:
@@ -262,9 +215,9 @@ def _check_stdout(data: bytes, pcm: NDArray[np.int16]) -> None:
             f"the runner put {len(data):,} bytes on stdout for {pcm.size:,} samples of 4 bytes"
             + (f"; they begin with {begins!r}" if begins else "")
         )
-    samples = np.frombuffer(data, "<f4")
-    if np.isnan(samples).any() or not np.array_equal(to_pcm16(samples), pcm):
-        raise ExecutionError("the runner put other samples on stdout than in its WAV")
+    fault = cast_fault(np.frombuffer(data, "<f4"), pcm)
+    if fault:
+        raise ExecutionError(f"the runner's WAV does not hold its samples on stdout: {fault}")
 
 
 def _complaint(text: bytes) -> str:

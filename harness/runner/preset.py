@@ -20,7 +20,6 @@ __all__ = ["BUILD_COMMANDS", "PRESET", "write_preset"]
 PRESET = "voxtral-tts-mlx"
 
 _PROJECT = Path("examples/models/voxtral_tts")
-_PRESETS = "CMakeUserPresets.json"
 _INCLUDE = "voxtral_tts_mlx.cmake"
 _BASE = "voxtral-tts-base"
 
@@ -29,6 +28,37 @@ BUILD_COMMANDS = (
     f"(cd {_PROJECT} && cmake --workflow --preset {PRESET})",
 )
 """What builds the runner on a Mac, in ExecuTorch's directory: the libraries, then the program."""
+
+_TITLE = "Voxtral TTS runner (MLX)"
+_PRESETS = {
+    "configurePresets": [
+        {
+            "name": PRESET,
+            "displayName": _TITLE,
+            "inherits": [_BASE],
+            "cacheVariables": {
+                "EXECUTORCH_BUILD_MLX": "ON",
+                "CMAKE_PROJECT_voxtral_tts_INCLUDE": f"${{sourceDir}}/{_INCLUDE}",
+            },
+        }
+    ],
+    "buildPresets": [
+        {
+            "name": PRESET,
+            "displayName": f"Build {_TITLE}",
+            "configurePreset": PRESET,
+            "configuration": "Release",
+            "targets": ["voxtral_tts_runner"],
+        }
+    ],
+    "workflowPresets": [
+        {
+            "name": PRESET,
+            "displayName": _TITLE,
+            "steps": [{"type": kind, "name": PRESET} for kind in ("configure", "build")],
+        }
+    ],
+}
 
 _CMAKE = """\
 # Written by `voxtral-parity runner-preset`: links the MLX delegate into voxtral_tts_runner.
@@ -54,43 +84,32 @@ cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL _voxtral_tts_link_mlx)
 
 
 def write_preset(executorch: Path) -> list[Path]:
-    """Write the preset into an ExecuTorch checkout; files of the user's stay as they are.
-
-    Parameters
-    ----------
-    executorch
-        ExecuTorch's directory, with its sources.
-
-    Returns
-    -------
-    list of Path
-        The two files, written now or there already.
+    """Write the preset into an ExecuTorch checkout; the two files, now or there already.
 
     Raises
     ------
     InputError
         No such project; presets that have no base to build on; or a file of the user's own in
-        the place of one of ours.
+        the place of one of ours, which stays as it is.
     """
-    project = executorch / _PROJECT
-    theirs = project / "CMakePresets.json"
-    if not theirs.exists():
+    project, name = executorch / _PROJECT, _PROJECT / "CMakePresets.json"
+    if not (executorch / name).exists():
         raise InputError(
             f"{executorch} is no ExecuTorch checkout with the Voxtral TTS runner: there is no "
-            f"{_PROJECT / theirs.name}"
+            f"{name}"
         )
-    presets = read_json(theirs, "ExecuTorch's presets")
+    presets = read_json(executorch / name, "ExecuTorch's presets")
     try:
         names = {preset["name"] for preset in presets["configurePresets"]}
         version = int(presets["version"])
     except (ValueError, KeyError, TypeError) as error:
-        what = in_a_sentence(error)
-        raise InputError(f"{_PROJECT / theirs.name} is no presets file: {what}") from None
+        raise InputError(f"{name} is no presets file: {in_a_sentence(error)}") from None
     if _BASE not in names:
-        raise InputError(f"{_PROJECT / theirs.name} has no preset {_BASE} to build on")
+        raise InputError(f"{name} has no preset {_BASE} to build on")
     if PRESET in names:
-        raise InputError(f"{_PROJECT / theirs.name} has a preset {PRESET} itself; use that")
-    wanted = {project / _PRESETS: _presets(version), project / _INCLUDE: _CMAKE}
+        raise InputError(f"{name} has a preset {PRESET} itself; use that")
+    made = json.dumps({"version": version, **_PRESETS}, indent=2) + "\n"
+    wanted = {project / "CMakeUserPresets.json": made, project / _INCLUDE: _CMAKE}
     for path, text in wanted.items():
         if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
             raise InputError(
@@ -101,39 +120,3 @@ def write_preset(executorch: Path) -> list[Path]:
             with replace_file(path) as scratch:
                 scratch.write_text(text, encoding="utf-8")
     return list(wanted)
-
-
-def _presets(version: int) -> str:
-    title = "Voxtral TTS runner (MLX)"
-    step = {"name": PRESET}
-    made = {
-        "version": version,
-        "configurePresets": [
-            {
-                **step,
-                "displayName": title,
-                "inherits": [_BASE],
-                "cacheVariables": {
-                    "EXECUTORCH_BUILD_MLX": "ON",
-                    "CMAKE_PROJECT_voxtral_tts_INCLUDE": f"${{sourceDir}}/{_INCLUDE}",
-                },
-            }
-        ],
-        "buildPresets": [
-            {
-                **step,
-                "displayName": f"Build {title}",
-                "configurePreset": PRESET,
-                "configuration": "Release",
-                "targets": ["voxtral_tts_runner"],
-            }
-        ],
-        "workflowPresets": [
-            {
-                **step,
-                "displayName": title,
-                "steps": [{"type": "configure", **step}, {"type": "build", **step}],
-            }
-        ],
-    }
-    return json.dumps(made, indent=2) + "\n"

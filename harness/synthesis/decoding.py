@@ -61,31 +61,16 @@ class Window:
 
 def stream_windows(frames: int, chunks: Chunks = RUNNER_CHUNKS) -> list[Window]:
     """The windows of a stream of `frames` frames, in order."""
-    windows = []
-    done = 0
-    while done < frames:
-        size = chunks.following if done else chunks.initial
-        end = min(frames, done + size)
-        windows.append(Window(max(0, done - chunks.left_context), done, end))
-        done = end
-    return windows
+    ends = [*range(chunks.initial, frames, chunks.following), frames] if frames else []
+    starts = [0, *ends[:-1]]
+    return [Window(max(0, new - chunks.left_context), new, end)
+            for new, end in zip(starts, ends, strict=False)]  # fmt: skip
 
 
 class Stream:
-    """Decodes codes as they come.
+    """Decodes codes as they come, by the method ``codec`` of `run`, called with `state`.
 
-    Parameters
-    ----------
-    run
-        Has the method ``codec``.
-    config
-        The model's sizes.
-    codec_frames
-        Frames that one call of the codec takes.
-    chunks
-        See `Chunks`.
-    state
-        Name of the state to call the codec with.
+    `codec_frames` are the frames that one call of the codec takes.
     """
 
     def __init__(
@@ -97,8 +82,7 @@ class Stream:
         *,
         state: str = "speech",
     ) -> None:
-        self._run, self._config, self._codec_frames = run, config, codec_frames
-        self._chunks, self._state = chunks, state
+        self._codec, self._chunks = (run, config, codec_frames, state), chunks
         self._codes: list[NDArray[np.int64]] = []
         self._done = 0
 
@@ -122,21 +106,16 @@ class Stream:
         window = Window(
             max(0, self._done - self._chunks.left_context), self._done, len(self._codes)
         )
-        check_windows([window], self._codec_frames)
+        _, config, codec_frames, _ = self._codec
+        check_windows([window], codec_frames)
         self._done = window.end
         codes = np.array(self._codes[window.start : window.end], np.int64).T
-        samples = _decode_window(self._run, self._config, codes, self._codec_frames, self._state)
-        return samples[(window.new - window.start) * self._config.downsample_factor :]
+        samples = _decode_window(codes, *self._codec)
+        return samples[(window.new - window.start) * config.downsample_factor :]
 
 
 def check_windows(windows: Sequence[Window], codec_frames: int) -> None:
-    """Refuse windows that are longer than the codec takes, as the runner does.
-
-    Raises
-    ------
-    InputError
-        One of them is.
-    """
+    """Refuse windows that are longer than the codec takes, as the runner does: `InputError`."""
     longest = max((window.end - window.start for window in windows), default=0)
     if longest > codec_frames:
         raise InputError(
@@ -162,7 +141,7 @@ def decode_codes(
     pieces = [np.zeros(0, np.float32)]
     for start in range(0, codes.shape[1], codec_frames):
         window = codes[:, start : start + codec_frames]
-        pieces.append(_decode_window(run, config, window, codec_frames, state))
+        pieces.append(_decode_window(window, run, config, codec_frames, state))
     return np.concatenate(pieces)
 
 
@@ -219,7 +198,7 @@ def frames_short_of_context(
 
 
 def _decode_window(
-    run: Runner, config: Config, codes: NDArray[np.int64], codec_frames: int, state: str
+    codes: NDArray[np.int64], run: Runner, config: Config, codec_frames: int, state: str
 ) -> Float32:
     """Samples of up to `codec_frames` frames; the rest of the window repeats the last one."""
     frames = codes.shape[1]

@@ -25,13 +25,7 @@ _LINE = re.compile(r"frame=(\d{1,9}) sem=(\d{1,9}) codes=(\d{1,9}(?:,\d{1,9})*)"
 
 
 def write_codes(path: Path, codes: NDArray[np.int64]) -> None:
-    """Write `codes`, shape (n_codebooks, frames), whole or not at all.
-
-    Raises
-    ------
-    InputError, MachineError
-        See `replace_file`.
-    """
+    """Write `codes`, shape (n_codebooks, frames), by `replace_file`."""
     lines = [
         f"frame={frame} sem={row[0]} codes={','.join(map(str, row))}\n"
         for frame, row in enumerate(codes.T.tolist())

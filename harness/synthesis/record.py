@@ -43,13 +43,7 @@ class Reset:
 
 
 class Recorder:
-    """A runner that passes calls on to another and keeps them in order.
-
-    Attributes
-    ----------
-    events
-        Calls and resets as they happened. Arrays are copies that nobody can write to.
-    """
+    """A runner that passes calls on to another, and keeps copies of them in order in `events`."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -58,10 +52,9 @@ class Recorder:
     def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
         """Run `method` on the runner behind, and keep inputs and output."""
         kept = tuple(_frozen(value) for value in inputs)
-        outputs = self._runner.call(method, inputs, state=state)
-        (output,) = outputs
+        (output,) = self._runner.call(method, inputs, state=state)
         self.events.append(Call(method, kept, _frozen(output), state))
-        return outputs
+        return [output]
 
     def reset(self, state: str = "default") -> None:
         """Reset `state` on the runner behind, and keep that it happened."""

@@ -1,4 +1,4 @@
-"""How long a speech took, in the figures that upstream's runner reports."""
+"""What came of a speech, and how long it took in the figures that upstream's runner reports."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.synthesis.speech import Float32, Listener
 
-__all__ = ["Stopwatch", "Timing"]
+__all__ = ["SpeechResult", "Stopwatch", "Timing"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,32 @@ class Timing:
         return seconds / self.audio_seconds if self.audio_seconds else float("inf")
 
 
+@dataclass(frozen=True)
+class SpeechResult:
+    """What came of an utterance, whoever spoke.
+
+    Attributes
+    ----------
+    pcm
+        Codes of the WAV, int16, shape (samples,).
+    sampling_rate
+        In Hz.
+    codes
+        int64, shape (n_codebooks, frames); None where the speaker tells none.
+    timing
+        How long it took, and whether END_AUDIO came.
+    """
+
+    pcm: NDArray[np.int16]
+    sampling_rate: int
+    codes: NDArray[np.int64] | None
+    timing: Timing
+
+
 class Stopwatch(Listener):
     """Takes the times; starts when it is made.
 
-    Parameters
-    ----------
-    sampling_rate
-        In Hz.
-    progress
-        Called with a line now and then.
-    play
-        Called with samples as soon as they are there.
+    `progress` is called with a line now and then, `play` with samples as soon as they are there.
     """
 
     def __init__(
@@ -67,8 +85,7 @@ class Stopwatch(Listener):
         self._started = time.perf_counter()
         self._first: float | None = None
         self._generated = self._started
-        self._samples = 0
-        self._frames = 0
+        self._samples = self._frames = 0
 
     def frame(self, made: int) -> None:
         """Say how far it is, every second or so of sound."""

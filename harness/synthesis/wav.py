@@ -56,8 +56,10 @@ def write_audio(
     codes = samples if samples.dtype == np.int16 else to_pcm16(samples)
     if subtype != "PCM_16":
         codes = samples / 32767 if samples.dtype == np.int16 else samples
-    with replace_file(path) as scratch, scratch.open("wb") as file:
-        file.write(_encoded(codes, sampling_rate, form, subtype))
+    made = io.BytesIO()  # a full disk is then an error of ours, not one of libsndfile's
+    soundfile.write(made, codes, sampling_rate, subtype=subtype, format=form)
+    with replace_file(path) as scratch:
+        scratch.write_bytes(made.getvalue())
 
 
 def read_audio(path: Path) -> tuple[NDArray[Any], int]:
@@ -99,27 +101,13 @@ def read_audio(path: Path) -> tuple[NDArray[Any], int]:
 
 
 def read_wav(path: Path) -> tuple[NDArray[np.int16], int]:
-    """The codes of a 16-bit mono file, shape (samples,), and its sampling rate in Hz.
-
-    Raises
-    ------
-    InputError
-        As `read_audio`, and where the file is not of 16 bits.
-    """
+    """As `read_audio`, of a file that must be of 16 bits: the codes, and the rate in Hz."""
     samples, rate = read_audio(path)
     if samples.dtype != np.int16:
         raise InputError(
             f"{path.name} must be 16-bit mono; convert it (sox FILE -b 16 -c 1 OUTPUT.wav)"
         )
     return samples, rate
-
-
-def _encoded(codes: Array, sampling_rate: int, form: str, subtype: Subtype) -> bytes:
-    import soundfile
-
-    made = io.BytesIO()  # a full disk is then an error of ours, not one of libsndfile's
-    soundfile.write(made, codes, sampling_rate, subtype=subtype, format=form)
-    return made.getvalue()
 
 
 def _check_form(sound: Any, name: str) -> None:

@@ -60,7 +60,7 @@ def test_every_method_is_exported_by_both_sides(without_exports: list[str]) -> N
     assert without_exports.count("ours forward") == without_exports.count("stock forward") == 4
     (timing,) = timings
     assert (timing.checkpoint, timing.method) == ("tiny", "codec")
-    assert len(timing.ours) == len(timing.stock) == 3
+    assert len(timing.ours_seconds) == len(timing.stock_seconds) == 3
     assert "native convolutions on both sides" in timing.note
 
 

@@ -10,7 +10,7 @@ import pytest
 from fixtures.exports import Line as Parity
 from harness.bench.loading import measure_loading
 from harness.bench.measure import Row
-from harness.bench.stock import StockMLX
+from harness.bench.stock import stock_mlx
 from harness.errors import MachineError
 from harness.methods import select_methods
 
@@ -52,11 +52,11 @@ def test_stock_mlx_runs_in_a_process_with_its_own_blas(
     (method,) = select_methods(["predict_velocity"])
     (spoken, *_) = parity.evidence.cases[method.name]
     path = parity.artifact("model.pte").path
-    with StockMLX(path, "predict_velocity", spoken.case.calls[0]) as stock:
+    with stock_mlx(path, "predict_velocity", spoken.case.calls[0]) as stock:
         stock()
         stock()
     with (
-        StockMLX(path, "predict_velocity", spoken.case.calls[0][:1]) as wrong,
+        stock_mlx(path, "predict_velocity", spoken.case.calls[0][:1]) as wrong,
         pytest.raises(MachineError, match="stock MLX ended with exit code 1"),
     ):
         wrong()

@@ -14,8 +14,7 @@ from harness.bench import subjects
 from harness.cache import sources
 from harness.cache.facts import key_of
 from harness.conformance import programs
-from harness.conformance.cases import Case
-from harness.conformance.trial import Mode
+from harness.conformance.cases import Case, Mode
 from harness.export.artifacts import ExportInputs, ExportOptions
 from harness.methods.precision import FP32, PRECISIONS, Precision
 from harness.parity import record

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Outcome
-from harness.conformance.report import Report, to_json, write_json
+from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Mode, Outcome
+from harness.conformance.report import Report, as_json, write_json
 
 PASS = Outcome(Case("ops", "add", 0, "add"), PASSED, seconds=1.5, cpu_seconds=1.0, cached=True)
 FAIL = Outcome(Case("ops", "add", 1, "add_scalar"), FAILED, "values do not match", "", 2.0, 0.5)
@@ -24,8 +24,7 @@ def report(*outcomes: Outcome) -> Report:
     return Report(
         outcomes,
         whole=False,
-        faithful=False,
-        corrected=False,
+        mode=Mode(),
         jobs=2,
         started="2026-08-01T12:00:00Z",
         seconds=3.25,
@@ -63,7 +62,9 @@ def test_cases_of_a_class_that_cannot_run_for_one_reason_are_told_together() -> 
 
 
 def test_json_holds_every_case_with_its_reason() -> None:
-    data = json.loads(to_json(report(PASS, FAIL, METAL), "voxtral-parity conformance add"))
+    data = json.loads(
+        json.dumps(as_json(report(PASS, FAIL, METAL), "voxtral-parity conformance add"))
+    )
     assert data["schema"] == "1"
     assert data["counts"] == {"passed": 1, "failed": 1, "unsupported": 1}
     assert data["suites"]["tq_norm"] == {"passed": 0, "failed": 0, "unsupported": 1}
@@ -82,7 +83,7 @@ def test_json_holds_every_case_with_its_reason() -> None:
 
 def test_the_docs_name_every_field() -> None:
     text = (Path(__file__).parents[2] / "docs" / "conformance-schema.md").read_text()
-    data = json.loads(to_json(report(PASS), ""))
+    data = as_json(report(PASS), "")
     fields = [*data, *data["cases"][0]]
     assert [name for name in fields if f"`{name}`" not in text] == []
 

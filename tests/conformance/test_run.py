@@ -8,18 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.conformance import (
-    FAILED,
-    PASSED,
-    UNSUPPORTED,
-    Case,
-    Outcome,
-    Report,
-    Request,
-    run,
-    suites,
-    trial,
-)
+from harness.conformance import suites, trial
+from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Mode, Outcome
+from harness.conformance.report import Report
+from harness.conformance.run import Request, run
 from harness.errors import InputError, MachineError, UnavailableError
 
 SCAN = "gated_delta_rule_b1_t4_h2_dk16_dv16_scan"
@@ -61,7 +53,7 @@ def attempted(
 
     monkeypatch.setattr(trial, "_prepare", lambda mode: SimpleNamespace())
     monkeypatch.setattr(suites, "instance", needs)
-    return trial.tried(case, str(folder), None, trial.Mode())
+    return trial.tried(case, str(folder), None, Mode())
 
 
 def test_a_test_that_needs_another_package_says_which(

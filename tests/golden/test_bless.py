@@ -8,7 +8,8 @@ import pytest
 
 from harness.compare import Status, Verdict
 from harness.errors import HarnessError, InputError
-from harness.golden import Golden, GoldenKey, bless, changes, read
+from harness.golden import Golden, GoldenKey, bless, read
+from harness.golden.judge import changes
 
 REASON = "codec gains retuned in the preset"
 

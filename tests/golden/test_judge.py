@@ -10,7 +10,8 @@ import pytest
 from harness.cli.golden import golden_bless
 from harness.compare import Status, Verdict, WaveformStatistics, statistics
 from harness.errors import InputError
-from harness.golden import DRIFT, Golden, GoldenKey, as_codes, changes, judge
+from harness.golden import Golden, GoldenKey, as_codes, judge
+from harness.golden.judge import DRIFT, changes
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.golden import DRIFT, Golden, GoldenKey, as_codes, default_root, list_goldens, read
-from harness.golden import unused as unused_files
+from harness.golden import Golden, GoldenKey, as_codes, default_root, read
+from harness.golden.judge import DRIFT
+from harness.golden.store import list_goldens
+from harness.golden.store import unused as unused_files
 
 
 def test_a_golden_lives_under_checkpoint_method_precision_regime(
@@ -50,24 +52,25 @@ def damage(root: Path, key: GoldenKey, *path: str, value: object) -> None:
     [
         (("version",), 2, "expected format 'voxtral-parity golden' version 3"),
         (("version",), [1] * 9999, "expected format 'voxtral-parity golden' version 3"),
-        (("statistics", "peak"), "loud", "peak is not a number"),
-        (("statistics", "peak"), True, "peak is not a number"),
-        (("statistics", "peak"), 10**400, "int too large to convert to float"),
-        (("statistics", "frames"), 3.0, "frames is not a number"),
-        (("statistics", "pcm_sha256"), 7, "pcm_sha256 is not a text"),
-        (("statistics", "band_dbfs"), None, "band_dbfs is not a list"),
-        (("statistics", "envelope_dbfs"), [[1]], "envelope_dbfs is not a number"),
-        (("statistics", "extra"), 1, "no statistic is called 'extra'"),
+        (("statistics", "peak"), "loud", "peak: expected a number, got 'loud'"),
+        (("statistics", "peak"), True, "peak: expected a number, got True"),
+        (("statistics", "peak"), 10**400, "ufunc 'isfinite' not supported"),
+        (("statistics", "frames"), 3.0, "frames: expected int, got 3.0"),
+        (("statistics", "pcm_sha256"), 7, "pcm_sha256: expected str, got 7"),
+        (("statistics", "band_dbfs"), None, "band_dbfs: expected a list, got None"),
+        (("statistics", "envelope_dbfs"), [[1]], r"envelope_dbfs: expected a number, got \[1\]"),
+        (("statistics", "extra"), 1, "extra"),
         (("codes",), [[1, 2], [3]], "damaged"),
-        (("codes",), {}, "codes must be integers"),
-        (("codes",), [["a"]], "codes must be integers"),
+        (("codes",), {}, "codes: expected a list"),
+        (("codes",), [["a"]], "codes: expected int, got 'a'"),
         (("codes",), [[10**30]], "codes must be integers"),
         (("date",), "yesterday", "yesterday"),
-        (("date",), 7, "must be str"),
-        (("inputs",), ["sha"], "inputs is not a map of texts"),
-        (("versions",), {"torch": 2}, "versions is not a map of texts"),
+        (("date",), 7, "date: expected str"),
+        (("reason",), "", "it has no reason"),
+        (("inputs",), ["sha"], "damaged"),
+        (("versions",), {"torch": 2}, "versions: expected str, got 2"),
         (("key", "checkpoint"), "../tiny", "checkpoint must be letters"),
-        (("key", "regime"), {}, "regime must be letters"),
+        (("key", "regime"), {}, "regime: expected str"),
     ],
 )
 def test_a_damaged_golden_is_one_sentence(

@@ -71,7 +71,8 @@ else:
             dump.write(f"frame={frame} sem={codes[0, frame]} codes={row}\n")
     print(f"Generated {frames} frames ({frames * 0.08:g}s audio) in 95ms\nRTF: 0.06",
           file=sys.stderr)  # fmt: skip
-data = (np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2").tobytes()
+scaled = np.clip(samples, -1, 1) * np.float32(32767)
+data = (np.rint(scaled) if fault == "rounded WAV" else scaled).astype("<i2").tobytes()
 rate = 16000 if fault == "other rate" else 24000
 header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVEfmt ", 16, 1, 1, rate,
                      2 * rate, 2, 16, b"data", len(data))  # fmt: skip

@@ -141,6 +141,15 @@ def test_words_among_the_samples_are_a_fault(
         run_runner(program, changed, frame_samples=1920)
 
 
+def test_a_wav_that_is_not_upstreams_cast_of_the_samples_is_a_fault(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "rounded WAV")
+    changed = dataclasses.replace(args, speaker=True)
+    with pytest.raises(ExecutionError, match=r"first at sample .*: rounded to the nearest code$"):
+        run_runner(program, changed, frame_samples=1920)
+
+
 def test_a_hanging_runner_is_killed(
     program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
