@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.cache import Recipe, digest_of, fetch, maker
+from harness.cache import Recipe, digest_of, fetch, find, maker
 from harness.conformance.cases import Case, Mode
 from harness.conformance.trial import FILES
 
@@ -39,6 +39,7 @@ _RUNNING = ("harness.compare", "harness.pte", "harness.runtime")
 
 def kept(group: Sequence[Case], mode: Mode) -> Path | None:
     """Where the lowered programs of a whole class are, if they are; a folder by each index."""
+    return find(_recipe(group, mode))
 
 
 def keep(group: Sequence[Case], mode: Mode, folders: Mapping[Case, Path]) -> None:
@@ -58,6 +59,8 @@ def keep(group: Sequence[Case], mode: Mode, folders: Mapping[Case, Path]) -> Non
 
 def _recipe(group: Sequence[Case], mode: Mode) -> Recipe:
     brief = f"{len(group)} programs, {'corrected' if mode.corrected else 'stock'} lowering"
+    name = f"{group[0].suite}.{group[0].group}"
+    return Recipe("conformance", name, _facts(group, mode), brief)
 
 
 def _facts(group: Sequence[Case], mode: Mode) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ def _check_precision(plan: Plan, name: str, file: ArtifactContents) -> None:
     methods, precision = file.facts.methods.values(), plan.precision
     types: Counter[str] = Counter()
     for constant in (c for method in methods for c in method.constants if c.is_float):
-        types[constant.dtype] += constant.nbytes  # a table may be float32 in any precision
+        # A table may be float32 in any precision: most of the numbers tell.
+        types[constant.dtype] += math.prod(constant.shape)
     packed = any(method.layers for method in methods)
     if types and types.most_common(1)[0][0] != precision.float_type:
         held = f"{types.most_common(1)[0][0]} weights"
