@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.arrays import Array
+from harness.arrays import Array, dtype_of
 from harness.pte.coverage import MethodDelegation, mlx_graphs, plan_delegation
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.metadata import Value, is_constant, metadata
@@ -46,6 +46,11 @@ class Constant:
     dtype: str
     shape: tuple[int, ...]
     sha256: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return prod(self.shape) * dtype_of(self.dtype).itemsize
 
     @property
     def is_float(self) -> bool:

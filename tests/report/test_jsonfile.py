@@ -101,7 +101,7 @@ def test_a_file_is_written_whole_and_read_back(green: Report, tmp_path: Path) ->
         ("[]", "not a report"),
         ("{}", "no 'schema'"),
         ('{"schema": "1"}', "expected report schema '2', got '1'"),
-        ('{"schema": "2"}', "no 'tool_version'"),
+        ('{"schema": "2"}', "no 'verdicts'"),
     ],
 )
 def test_what_is_no_report_is_refused(text: str, reason: str) -> None:
