@@ -6,14 +6,17 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.checkpoint import Checkpoint, Config
 from harness.checkpoint.config import read_config
+from harness.errors import InputError
+from harness.export.artifacts import given_path
 from harness.methods import ARTIFACTS, CODEC, METHODS, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import Precision, parse_precision
-from harness.parity.declared import declared_size
 from harness.parity.request import RUNNER, Request
+from harness.pte.metadata import read_metadata
 from harness.report import CheckpointFacts
 from harness.synthesis import Limits, Utterance
 
@@ -155,11 +158,22 @@ def _sizes(request: Request, checkpoint: Checkpoint, needed: set[str]) -> Dimens
     seq_len, frames = CAPACITIES.get(checkpoint.preset or "", UPSTREAM_CAPACITIES)
     if request.artifacts is not None:
         if request.max_seq_len is None and MODEL in needed:
-            seq_len = declared_size(request.artifacts, MODEL, "max_seq_len")
+            seq_len = _declared_size(request.artifacts, MODEL, "max_seq_len")
         if request.max_codec_frames is None and CODEC in needed:
-            frames = declared_size(request.artifacts, CODEC, "max_codec_frames")
+            frames = _declared_size(request.artifacts, CODEC, "max_codec_frames")
     return Dimensions.of(
         checkpoint.config,
         max_seq_len=request.max_seq_len or seq_len,
         max_codec_frames=request.max_codec_frames or frames,
     )
+
+
+def _declared_size(directory: Path, artifact: str, name: str) -> int:
+    """A size that a given file says of itself, in a metadata method."""
+    size = read_metadata(given_path(directory, artifact)).get(name)
+    if type(size) is not int or size < 1:
+        raise InputError(
+            f"{artifact} has no metadata method {name} that gives a size (got {str(size)[:40]}); "
+            "export it with `voxtral-parity export` or upstream's script"
+        )
+    return size

@@ -169,7 +169,7 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     voice = models.checkpoint.find_voice(plan.utterance.voice)
     # How evidence is asked for, judged and reported does not change it: what a plan says is a
     # fact by itself.
-    without = ["harness.parity.declared", "harness.parity.request", "harness.report"]
+    without = ["harness.export", "harness.parity.request", "harness.pte.metadata", "harness.report"]
     if not plan.precision.quantized:
         without.append("harness.reference.quantize")
     return {

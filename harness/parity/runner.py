@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,31 +30,15 @@ from harness.synthesis.timing import SpeechResult
 __all__ = ["RunnerProgram", "observe_runner", "runner_fingerprint"]
 
 
+@dataclass(frozen=True)
 class RunnerProgram:
-    """Upstream's runner, the files that it speaks with, and how long it may take.
+    """Upstream's runner, of what model, the artifacts by name, and the seconds it may take."""
 
-    Parameters
-    ----------
-    program
-        The binary.
-    plan, checkpoint
-        Of what model.
-    paths
-        Where the artifacts are, by name.
-    timeout
-        Seconds after which it is ended.
-    """
-
-    def __init__(
-        self,
-        program: Path,
-        plan: Plan,
-        checkpoint: Checkpoint,
-        paths: dict[str, Path],
-        timeout: float,
-    ) -> None:
-        self._program, self._plan, self._checkpoint = program, plan, checkpoint
-        self._paths, self._timeout = paths, timeout
+    program: Path
+    plan: Plan
+    checkpoint: Checkpoint
+    paths: Mapping[str, Path]
+    timeout: float
 
     def say(self, utterance: Utterance, *, speaker: bool = False) -> SpeechResult:
         """Let it speak; `speaker` also requires its standard output to be the samples alone.
@@ -67,25 +52,25 @@ class RunnerProgram:
         """
         if not utterance.seed_step:
             raise InputError("the runner always takes the seed step; leave --no-seed-step out")
-        voice = self._checkpoint.find_voice(utterance.voice)
+        voice = self.checkpoint.find_voice(utterance.voice)
         result = run_runner(
-            self._program,
+            self.program,
             RunnerArgs(
-                model=self._paths[MODEL],
-                codec=self._paths[CODEC],
-                tokenizer=self._checkpoint.tokenizer,
+                model=self.paths[MODEL],
+                codec=self.paths[CODEC],
+                tokenizer=self.checkpoint.tokenizer,
                 utterance=dataclasses.replace(
                     utterance, voice=None if voice is None else str(voice)
                 ),
                 speaker=speaker,
             ),
-            frame_samples=self._plan.sizes.downsample_factor,
-            timeout=self._timeout,
+            frame_samples=self.plan.sizes.downsample_factor,
+            timeout=self.timeout,
         )
-        if result.sampling_rate != self._plan.sizes.sampling_rate:
+        if result.sampling_rate != self.plan.sizes.sampling_rate:
             raise ExecutionError(
                 f"the runner's WAV has {result.sampling_rate} Hz, the model "
-                f"{self._plan.sizes.sampling_rate} Hz"
+                f"{self.plan.sizes.sampling_rate} Hz"
             )
         return result
 

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,30 +40,6 @@ EAGER = "eager"
 """The executor that is the reference itself."""
 
 Play = Callable[[NDArray[np.float32]], None]
-
-
-class Speaker(Protocol):
-    """Says utterances with one model."""
-
-    plan: Plan
-    checkpoint: Checkpoint
-
-    @property
-    def name(self) -> str:
-        """Of the executor."""
-        ...
-
-    def prepare(self) -> None:
-        """Load everything that speaking needs, so that a stopwatch does not count it."""
-        ...
-
-    def say(self, utterance: Utterance) -> SpeechResult:
-        """Speak; raises `ExecutionError` if speech ends before its first frame."""
-        ...
-
-    def close(self) -> None:
-        """Release the executors, child processes and all."""
-        ...
 
 
 def open_speaker(
@@ -235,6 +210,11 @@ class _RunnerSpeaker:
 
     def close(self) -> None:
         """It ends by itself."""
+
+
+Speaker = _MethodSpeaker | _RunnerSpeaker
+"""Says utterances with one model: `prepare` loads what a stopwatch should not count, `say` speaks
+or raises `ExecutionError` where speech ends before its first frame, `close` releases executors."""
 
 
 def _all_lowered(artifacts: Artifacts) -> Artifacts:

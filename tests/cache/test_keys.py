@@ -158,7 +158,6 @@ MATTERS = {
 SPARES = {
     "voice": ("codec", "layer", "stock programs"),
     "harness/parity/matrix.py": COMPUTED,
-    "harness/parity/declared.py": COMPUTED,
     "harness/pte/program.py": COMPUTED,
     "harness/parity/judge.py": COMPUTED,
     "harness/parity/__init__.py": COMPUTED,

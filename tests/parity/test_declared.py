@@ -13,7 +13,6 @@ from fixtures.exports import Line
 from harness.errors import InputError, ProgramError
 from harness.parity import Request
 from harness.parity.artifacts import open_artifacts
-from harness.parity.declared import declared_size
 
 FILES = ("model.pte", "codec_decoder.pte")
 
@@ -74,11 +73,11 @@ def test_a_file_that_does_not_say_is_one_sentence(
 ) -> None:
     shutil.copyfile(exported("linear").path, tmp_path / "model.pte")
     with pytest.raises(InputError, match=r"model\.pte has no metadata method max_seq_len"):
-        declared_size(tmp_path, "model.pte", "max_seq_len")
+        _ = Line(Request(methods=("semantic_head",), artifacts=tmp_path)).sizes
 
 
 def test_a_damaged_file_is_one_sentence(given: Path) -> None:
     whole = (given / "model.pte").read_bytes()
     (given / "model.pte").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ProgramError, match=r"model\.pte"):
-        declared_size(given, "model.pte", "max_seq_len")
+        _ = Line(Request(artifacts=given)).sizes
