@@ -1,9 +1,8 @@
-"""Time the portable executor's kernels at full width, beside eager's and stock MLX's."""
+"""Time the portable executor's kernels at full width, beside eager's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,19 @@ import numpy as np
 from harness.arrays import Array, as_array
 from harness.bench.loading import measure_loading
 from harness.bench.rounds import Work, alternate
-from harness.bench.stock import stock_mlx
 from harness.bench.subjects import CODEC_FRAMES, DECODERS, ONE_LAYER, POSITIONS, Subjects
 
 __all__ = ["Row", "bench_kernels"]
 
 _PREFILL = 64
+_TARGETS = {
+    ("text_decoder", "fp32"): 1.05,
+    ("text_decoder", "bf16"): 1.10,
+    ("text_decoder", "4-bit"): 1.10,
+    ("codec", "fp32"): 1.10,
+}
+"""The most that a method of a precision may take, over eager in fp32."""
+
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "4-bit": "bfloat16"}
 
 
@@ -44,17 +50,13 @@ class Row:
         return self.ratio <= self.target
 
 
-def bench_kernels(
-    progress: Callable[[str], None], *, rounds: int = 5, stock: bool = True
-) -> Iterator[Row]:
+def bench_kernels(progress: Callable[[str], None], *, rounds: int = 5) -> Iterator[Row]:
     """Measure everything, a row at a time.
 
     Parameters
     ----------
     rounds
         Runs of each contender, of which the best counts; the codec takes fewer.
-    stock
-        Also time stock MLX: its own BLAS and kernels, in processes of their own.
     """
     # Before torch: whoever imports mlx.core first decides which BLAS it calls.
     import harness.runtime.portable.blas  # noqa: F401
@@ -68,11 +70,11 @@ def bench_kernels(
     for length, start in ((_PREFILL, 0), (1, _PREFILL)):
         steps = {precision: _step(_DTYPES[precision], length, start) for precision in files}
         what = f"decoder layer, {length} token{'s' * (length > 1)} at position {start}"
-        yield from _compared(what, "text_decoder", eager, files, steps, rounds, stock)
+        yield from _compared(what, "text_decoder", eager, files, steps, rounds)
     progress("timing the codec")
     given, codecs = {"fp32": [_codes()]}, {"fp32": codec}
     what = f"codec, {CODEC_FRAMES} frames"
-    yield from _compared(what, "codec", eager, codecs, given, max(1, rounds // 3), stock)
+    yield from _compared(what, "codec", eager, codecs, given, max(1, rounds // 3))
     progress("timing interpreter and loading")
     yield _overhead(codec)
     yield from _loading(codec)
@@ -85,21 +87,17 @@ def _compared(
     files: Mapping[str, Path],
     given: Mapping[str, list[Array]],
     rounds: int,
-    stock: bool,
 ) -> Iterator[Row]:
     """A method of eager in fp32 beside files of it, both by precision."""
-    with ExitStack() as processes:
-        contenders: dict[str, Work] = {"eager fp32": partial(eager.call, method, given["fp32"])}
-        for precision, path in files.items():
-            executor = _executor(path)
-            contenders[f"portable {precision}"] = partial(executor.call, method, given[precision])
-            if stock:
-                process = stock_mlx(path, method, given[precision])
-                contenders[f"stock MLX {precision}"] = processes.enter_context(process)
-        best = _best(contenders, rounds)
+    contenders: dict[str, Work] = {"eager fp32": partial(eager.call, method, given["fp32"])}
+    for precision, path in files.items():
+        contenders[f"portable {precision}"] = partial(
+            _executor(path).call, method, given[precision]
+        )
+    best = _best(contenders, rounds)
     for name, seconds in best.items():
         who, precision = name.rsplit(" ", 1)
-        target = (1.5 if precision == "fp32" else 2.0) if who == "portable" else None
+        target = _TARGETS[method, precision] if who == "portable" else None
         figure = f"{seconds * 1e3:.1f} ms"
         yield Row(f"{what}: {name}", figure, seconds / best["eager fp32"], target)
 

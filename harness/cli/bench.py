@@ -34,9 +34,6 @@ TimesOption = Annotated[
 @app.command()
 def kernels(
     rounds: RoundsOption = 5,
-    stock: Annotated[
-        bool, typer.Option("--stock/--no-stock", help="Also time MLX as its wheel comes.")
-    ] = True,
 ) -> None:
     """Time the portable executor at full width, beside eager; the best round counts."""
     from rich.table import Table
@@ -45,7 +42,7 @@ def kernels(
 
     table = Table("what", "best", "over eager, or over the target", "target", "met")
     with console.progress() as progress:
-        for row in bench_kernels(progress, rounds=rounds, stock=stock):
+        for row in bench_kernels(progress, rounds=rounds):
             progress(f"{row.subject}: {row.figure}")
             numbers = ("" if n is None else f"{n:.2f}" for n in (row.ratio, row.target))
             met = {None: "", True: "yes", False: "no"}[row.met]

@@ -10,9 +10,7 @@ import pytest
 from fixtures.exports import Line as Parity
 from harness.bench.loading import measure_loading
 from harness.bench.measure import Row
-from harness.bench.stock import stock_mlx
 from harness.errors import MachineError
-from harness.methods import select_methods
 
 
 @pytest.mark.parametrize(
@@ -44,20 +42,3 @@ def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> N
     assert large[-1] == 1
     # MLX holds a copy of every weight, and a weight is nearly all that the file has.
     assert found.grown > 0.8 * found.gigabytes
-
-
-def test_stock_mlx_runs_in_a_process_with_its_own_blas(
-    parity: Parity, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (method,) = select_methods(["predict_velocity"])
-    (spoken, *_) = parity.evidence.cases[method.name]
-    path = parity.artifact("model.pte").path
-    with stock_mlx(path, "predict_velocity", spoken.case.calls[0]) as stock:
-        stock()
-        stock()
-    with (
-        stock_mlx(path, "predict_velocity", spoken.case.calls[0][:1]) as wrong,
-        pytest.raises(MachineError, match="stock MLX ended with exit code 1"),
-    ):
-        wrong()
-    assert "inputs" in capfd.readouterr().err
