@@ -145,7 +145,7 @@ WRONG = [
         "index-rank",
         lambda x, i: x[:, i],
         (grid(2, 4), IDS),
-        Refused(r"a tensor of shape \(2, 3\), expected \(2, 2, 3\)"),
+        Refused(r"a tensor of shape \(2, 3\) is made, expected \(2, 2, 3\)"),
     ),
     Minimal(
         "copy-broadcast",
