@@ -51,21 +51,10 @@ class TransformerConfig:
 class CodecConfig:
     """Sizes of the codec's decoder.
 
-    Attributes
-    ----------
-    stage
-        Sizes of each transformer stage; `n_layers` is that of the first one.
-    lengths, kernels, strides
-        Layers, convolution kernel and stride of each stage.
-    patch_size, patch_kernel
-        Samples that the last convolution makes of one time step, and its kernel.
-    semantic_dim
-        Width of the semantic codebook's vectors.
-    weight_norm, layer_scale
-        Whether convolutions are weight-normed, and branches scaled.
-    window, halve_window
-        Steps that the last stage's attention looks back, and whether each stage before looks back
-        half as far.
+    `stage` has the `n_layers` of the first transformer stage; `lengths`, `kernels` and `strides`
+    are layers, convolution kernel and stride of each. The last convolution makes `patch_size`
+    samples of one time step. The last stage's attention looks `window` steps back, and with
+    `halve_window` each stage before half as far.
     """
 
     stage: TransformerConfig
@@ -148,6 +137,10 @@ _STACK = {"dim": _WIDTH, "n_heads": _WIDTH, "n_kv_heads": _WIDTH, "head_dim": _W
 _TOKENS = {"audio_token_id": integer(0, 2**24), "begin_audio_token_id": integer(0, 2**24),
            "text_to_audio_token_id": integer(0, 2**24, default=36)}  # fmt: skip
 
+_STAGES = {"decoder_transformer_lengths_str": integers(1000),
+           "decoder_convs_kernels_str": integers(1024),
+           "decoder_convs_strides_str": integers(1024)}  # fmt: skip
+
 _AUDIO = "multimodal.audio_model_args"
 _FLOW = f"{_AUDIO}.acoustic_transformer_args"
 _CODEC = "multimodal.audio_tokenizer_args"
@@ -184,9 +177,7 @@ _TABLE = {
         "attn_sliding_window_size": integer(1, 2**20, default=16),
         "half_attn_window_upon_downsampling": flag(default=True),
         "causal": flag(default=True),
-        "decoder_transformer_lengths_str": integers(1000),
-        "decoder_convs_kernels_str": integers(1024),
-        "decoder_convs_strides_str": integers(1024),
+        **_STAGES,
         "pretransform_patch_size": _WIDTH,
         "semantic_dim": _WIDTH,
         "conv_weight_norm": flag(default=True),
@@ -254,12 +245,12 @@ def _stack(values: Mapping[str, Any], n_layers: int, use_biases: bool) -> Transf
 
 
 def _codec(values: Mapping[str, Any]) -> CodecConfig:
-    lengths = _numbers(values["decoder_transformer_lengths_str"])
+    lengths, kernels, strides = (_numbers(values[key]) for key in _STAGES)
     return CodecConfig(
         stage=_stack(values, lengths[0], values["use_biases"]),
         lengths=lengths,
-        kernels=_numbers(values["decoder_convs_kernels_str"]),
-        strides=_numbers(values["decoder_convs_strides_str"]),
+        kernels=kernels,
+        strides=strides,
         patch_size=values["pretransform_patch_size"],
         semantic_dim=values["semantic_dim"],
         weight_norm=values["conv_weight_norm"],
@@ -281,9 +272,8 @@ def _faults(config: Config) -> Iterator[str]:
             yield f"{where}head_dim must be even (got {stack.head_dim})"
     if not len(codec.lengths) == len(codec.kernels) == len(codec.strides):
         yield (
-            "decoder_transformer_lengths_str, decoder_convs_kernels_str and "
-            "decoder_convs_strides_str must name the same number of stages "
-            f"(got {len(codec.lengths)}, {len(codec.kernels)}, {len(codec.strides)})"
+            f"{', '.join(_STAGES)} must name the same number of stages (got "
+            f" {len(codec.lengths)}, {len(codec.kernels)}, {len(codec.strides)})"
         )
     if config.flow.dim != config.decoder.dim:
         # Upstream's semantic head applies an at_dim-wide matrix to a dim-wide hidden state.

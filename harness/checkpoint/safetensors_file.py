@@ -59,14 +59,7 @@ class TensorEntry:
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """Entries of the safetensors file at `path`, checked against its length.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, no regular file or truncated, or its header is too long, no JSON, or
-        claims bytes outside the file, of another number than its shape needs, or of two tensors.
-    """
+    """Entries of the safetensors file at `path`, checked against its length: `CheckpointError`."""
     with open_file(path, "weights", CheckpointError) as file:
         size = os.fstat(file.fileno()).st_size
         prefix = file.read(8)

@@ -19,12 +19,8 @@ _FLOW_BIASES = ("attention.wq", "attention.wv", *_CODEC_BIASES)
 def tensor_shapes(params: Mapping[str, Any]) -> dict[str, Shape]:
     """Names and shapes of the tensors that `consolidated.safetensors` must hold.
 
-    386 entries for the published 4B model. Raises `CheckpointError` as `read_config` does.
-
-    References
-    ----------
-    Names and layouts: ``executorch/examples/models/voxtral_tts/model.py`` (`_map_checkpoint_key`
-    and the modules it maps to).
+    Names and layouts are those of `_map_checkpoint_key` in upstream's ``model.py``. Raises
+    `CheckpointError` as `read_config` does.
     """
     config = read_config(params)
     return dict(sorted([*_decoder(config), *_flow(config), *_codec(config)]))

@@ -89,9 +89,7 @@ def objects(limit: int) -> Kind:
     return Kind(
         f"a list of up to {limit:,} objects",
         lambda value: (
-            isinstance(value, list)
-            and len(value) <= limit
-            and all(isinstance(item, dict) for item in value)
+            isinstance(value, list) and len(value) <= limit and {*map(type, value)} <= {dict}
         ),
     )
 

@@ -189,20 +189,9 @@ def _tensor_pickle(rows: int, columns: int) -> bytes:
     It calls ``_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)``; the
     storage is a persistent id ``("storage", type, key, device, elements)``.
     """
-    storage = (
-        b"(" + _text("storage") + b"ctorch\nBFloat16Storage\n" + _text("0") + _text("cpu")
-        + _int(rows * columns) + b"tQ"
-    )  # fmt: skip
-    size = _int(rows) + _int(columns) + b"\x86"
-    stride = _int(columns) + _int(1) + b"\x86"
-    no_hooks = b"ccollections\nOrderedDict\n)R"
-    arguments = b"(" + storage + _int(0) + size + stride + b"\x89" + no_hooks + b"t"
-    return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + arguments + b"R."
-
-
-def _text(value: str) -> bytes:
-    return b"X" + len(value).to_bytes(4, "little") + value.encode()
-
-
-def _int(value: int) -> bytes:
-    return b"J" + value.to_bytes(4, "little", signed=True)
+    numbers = (rows * columns, 0, rows, columns, columns, 1)
+    return (
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n"
+        b"BFloat16Storage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ%btQJ%bJ%bJ%b\x86J%bJ%b\x86\x89"
+        b"ccollections\nOrderedDict\n)RtR."
+    ) % tuple(value.to_bytes(4, "little") for value in numbers)

@@ -16,12 +16,11 @@ from harness.compare.metrics import TensorMetrics, measure
 from harness.compare.sound import WaveformStatistics, statistics
 from harness.compare.tensors import Allowance, judge, judge_many
 from harness.compare.verdict import Gate, Status, Verdict, exit_code
-from harness.compare.waveforms import Levels, judge_waveform, levels, to_pcm16
+from harness.compare.waveforms import judge_waveform, levels, to_pcm16
 
 __all__ = [
     "Allowance",
     "Gate",
-    "Levels",
     "Status",
     "TensorMetrics",
     "Verdict",

@@ -148,9 +148,7 @@ def _bad_reference(pairs: Sequence[Pair], allowance: Allowance) -> str | None:
     """What is wrong with the reference, or None."""
     for call, (_, reference) in enumerate(pairs):
         r = as_float64(reference)
-        bad = np.isnan(r) | (r == np.inf)
-        if not allowance.masked:
-            bad |= r == -np.inf
+        bad = ~np.isfinite(r) & ~(allowance.masked & (r == -np.inf))
         if bad.any():
             first = int(bad.argmax())
             return (
@@ -194,15 +192,12 @@ def _gates(
         Gate("gain error", abs(metrics.gain - 1.0), allowance.gain, "from 1"),
     ]
     if len(calls) > 1:
-        at, rms = _worst([call.rms for call in calls])
-        worst = Gate(
-            "RMS error, worst call", rms, allowance.rms, "of that call's RMS", f"call {at}"
-        )
-        at, gap = _worst([call.gain_gap for call in calls])
-        gates += [
-            worst,
-            Gate("gain error, worst call", gap, allowance.gain, "from 1", f"call {at}"),
-        ]
+        for name, values, allowed, unit in (
+            ("RMS error", [call.rms for call in calls], allowance.rms, "of that call's RMS"),
+            ("gain error", [call.gain_gap for call in calls], allowance.gain, "from 1"),
+        ):
+            at, worst = _worst(values)
+            gates.append(Gate(f"{name}, worst call", worst, allowed, unit, f"call {at}"))
     return tuple(gates)
 
 
@@ -210,16 +205,13 @@ def _facts(
     metrics: TensorMetrics, gates: Sequence[Gate], allowance: Allowance
 ) -> dict[str, Metric]:
     """Every metric, and the smallest allowance that would have passed, for the report."""
-    facts: dict[str, Metric] = {
-        name: value
-        for name, value in dataclasses.asdict(metrics).items()
-        if name not in ("low", "high", "elements") and value is not None
-    }
-    facts["max_abs_scaled"] = metrics.max_abs_scaled
+    facts = dataclasses.asdict(metrics) | {"max_abs_scaled": metrics.max_abs_scaled}
+    for name in ("low", "high", "elements"):
+        del facts[name]
     for name, start in (("least_max_abs", "max"), ("least_rms", "RMS"), ("least_gain", "gain")):
         facts[name] = _worst([gate.value for gate in gates if gate.name.startswith(start)])[1]
     facts["allowance"] = allowance.source
-    return facts
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def _worst(values: Sequence[float]) -> tuple[int, float]:

@@ -6,7 +6,7 @@
 """
 
 from harness.methods.catalog import ARTIFACTS, CODEC, METHODS, MODEL, SOUND, select_methods
-from harness.methods.spec import Dimensions, Input, Method
+from harness.methods.spec import Dimensions, Method
 
 __all__ = [
     "ARTIFACTS",
@@ -15,7 +15,6 @@ __all__ = [
     "MODEL",
     "SOUND",
     "Dimensions",
-    "Input",
     "Method",
     "select_methods",
 ]

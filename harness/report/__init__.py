@@ -10,7 +10,6 @@ from __future__ import annotations
 from harness.report.console import print_report, print_verdicts, to_text
 from harness.report.jsonfile import from_json, read_json, to_json, write_json
 from harness.report.model import (
-    SCHEMA,
     ArtifactFacts,
     CheckpointFacts,
     Choice,
@@ -19,7 +18,6 @@ from harness.report.model import (
 )
 
 __all__ = [
-    "SCHEMA",
     "ArtifactFacts",
     "CheckpointFacts",
     "Choice",

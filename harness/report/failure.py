@@ -12,17 +12,7 @@ __all__ = ["failure"]
 
 
 def failure(reason: str, command: str, tool_version: str) -> Report:
-    """What is written where a report was asked for and there is none.
-
-    Parameters
-    ----------
-    reason
-        The sentence that the user is told.
-    command
-        What was typed.
-    tool_version
-        Version of voxtral-parity.
-    """
+    """What is written where there is no report; `reason` is the sentence that the user is told."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Report(
         tool_version=tool_version,

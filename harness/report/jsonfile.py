@@ -35,11 +35,7 @@ def from_json(text: str) -> Report:
     """The report of a document that `to_json` wrote.
 
     What derives from other fields (exit code, counts, whether a gate passed) is computed anew.
-
-    Raises
-    ------
-    InputError
-        Not JSON, of another schema version, or not a report.
+    Raises `InputError` for what is no JSON, of another schema version, or no report.
     """
     try:
         data = json.loads(text)

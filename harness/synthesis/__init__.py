@@ -24,34 +24,28 @@ from harness.synthesis.decoding import (
     stream_windows,
 )
 from harness.synthesis.frames import (
-    END_AUDIO,
     N_SPECIAL_CODES,
-    Rounding,
     round_levels,
     scaled_levels,
 )
 from harness.synthesis.noise import FlowNoise
 from harness.synthesis.prompt import build_prompt
 from harness.synthesis.record import Call, Recorder, Reset, Runner
-from harness.synthesis.speech import Followed, Listener, Speech, follow, speak
-from harness.synthesis.utterance import SEED, TEXT, Limits, Prompt, Utterance, make_prompt
+from harness.synthesis.speech import Followed, Speech, follow, speak
+from harness.synthesis.utterance import TEXT, Limits, Prompt, Utterance, make_prompt
 
 __all__ = [
-    "END_AUDIO",
     "N_SPECIAL_CODES",
     "RUNNER_CHUNKS",
-    "SEED",
     "TEXT",
     "Call",
     "Chunks",
     "FlowNoise",
     "Followed",
     "Limits",
-    "Listener",
     "Prompt",
     "Recorder",
     "Reset",
-    "Rounding",
     "Runner",
     "Speech",
     "Utterance",

@@ -22,12 +22,7 @@ class FlowNoise:
     same noise; the runner's ``logf`` and ``cosf`` are the platform's own, and with glibc one
     number in 65 comes out one unit in the last place away.
 
-    `seed` is a natural number below 2**32, as the runner's ``--seed``.
-
-    References
-    ----------
-    ``examples/models/voxtral_tts/voxtral_tts_runner.cpp`` (`randn_xs`), which follows
-    voxtral-tts.c.
+    As the runner's `randn_xs`; `seed` is a natural number below 2**32, as its ``--seed``.
     """
 
     def __init__(self, seed: int) -> None:

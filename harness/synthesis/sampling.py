@@ -33,17 +33,14 @@ class Choice:
 class SemanticSampler:
     """Chooses one code a step; the same seed draws the same numbers.
 
-    The runner draws with ``std::discrete_distribution`` from a ``std::mt19937`` that only this
-    choice uses: one draw takes two of its 32-bit numbers, the first being the low half of a
-    uniform number of 64 bits (libstdc++ and libc++ agree). Probabilities are float32, summed
-    from the first code on, and their exponentials are rounded once, as in `FlowNoise`.
+    The runner's `sample_semantic_code` draws with ``std::discrete_distribution`` from a
+    ``std::mt19937`` that only this choice uses: one draw takes two of its 32-bit numbers, the
+    first being the low half of a uniform number of 64 bits (libstdc++ and libc++ agree).
+    Probabilities are float32, summed from the first code on, and their exponentials are rounded
+    once, as in `FlowNoise`.
 
     `seed` is a natural number below 2**32. Temperature 0 takes the greatest logit, the first of
     equals, and draws nothing; a negative one, or none that is finite, raises `InputError`.
-
-    References
-    ----------
-    ``examples/models/voxtral_tts/voxtral_tts_runner.cpp`` (`sample_semantic_code`).
     """
 
     def __init__(self, seed: int, temperature: float = 0.0) -> None:
