@@ -273,7 +273,7 @@ def _faults(config: Config) -> Iterator[str]:
     if not len(codec.lengths) == len(codec.kernels) == len(codec.strides):
         yield (
             f"{', '.join(_STAGES)} must name the same number of stages (got "
-            f" {len(codec.lengths)}, {len(codec.kernels)}, {len(codec.strides)})"
+            f"{len(codec.lengths)}, {len(codec.kernels)}, {len(codec.strides)})"
         )
     if config.flow.dim != config.decoder.dim:
         # Upstream's semantic head applies an at_dim-wide matrix to a dim-wide hidden state.

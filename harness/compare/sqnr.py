@@ -20,21 +20,10 @@ def judge_sqnr(
 ) -> Verdict:
     """Judge by how much the reference stands above the difference, over all calls together.
 
-    Parameters
-    ----------
-    pairs
-        (narrow, wide) outputs in call order, equally shaped; their types differ by design.
-    floor_db
-        The least that passes, in dB; infinite: they must be equal.
-    source
-        Where the floor comes from.
-
-    Returns
-    -------
-    Verdict
-        *fail* below the floor, or where one side is finite and the other is not. The gate is
-        the same as a ratio: RMS of the noise over RMS of the reference, at most
-        10^(−floor / 20).
+    `pairs` are (narrow, wide) outputs in call order, equally shaped; their types differ by design.
+    `floor_db` is the least that passes, in dB (infinite: they must be equal), and `source` says
+    where it comes from. *fail* below it, or where one side is finite and the other is not; the
+    gate is RMS of the noise over RMS of the reference, at most 10^(−floor / 20).
     """
     calls = [reduce_call(np.asarray(narrow), np.asarray(wide)) for narrow, wide in pairs]
     if not any(call.finite for call in calls):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -54,18 +54,13 @@ class Dimensions:
     @classmethod
     def of(cls, config: Config, *, max_seq_len: int, max_codec_frames: int) -> Dimensions:
         """Dimensions of a checkpoint's `config` and the two export capacities."""
+        names = [field.name for field in fields(cls) if hasattr(config, field.name)]
         return cls(
             dim=config.decoder.dim,
-            vocab_size=config.vocab_size,
             semantic_codebook_size=config.semantic_size,
-            padded_semantic_size=config.padded_semantic_size,
-            acoustic_dim=config.acoustic_dim,
-            acoustic_levels=config.acoustic_levels,
-            n_decoding_steps=config.n_decoding_steps,
-            downsample_factor=config.downsample_factor,
-            sampling_rate=config.sampling_rate,
             max_seq_len=max_seq_len,
             max_codec_frames=max_codec_frames,
+            **{name: getattr(config, name) for name in names},
         )
 
 

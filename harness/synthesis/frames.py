@@ -45,10 +45,8 @@ class Frames:
 
     Parameters
     ----------
-    decoder
-        Runs the methods; its state is reset first.
-    config
-        The model's sizes.
+    decoder, config
+        Runs the methods, its state reset first; the model's sizes.
     prompt, utterance
         What is said.
     forced

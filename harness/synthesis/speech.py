@@ -117,18 +117,12 @@ def speak(
 
     Parameters
     ----------
-    run
-        Has the six methods under their names; its `state` is reset first.
-    config
-        The model's sizes.
-    prompt, utterance
-        What to say.
-    limits
-        What the model's files take.
-    chunks
-        How to decode while frames come, if the utterance is streamed.
-    state
-        Name of the KV cache to use.
+    run, state
+        Has the six methods under their names; the name of the KV cache to use, reset first.
+    config, limits
+        The model's sizes, and what its files take.
+    prompt, utterance, chunks
+        What to say, and how to decode while frames come if the utterance is streamed.
     listener
         Hears of the progress.
 
@@ -181,14 +175,8 @@ def follow(
     """What the methods of `run` decide along codes that somebody else chose (teacher forcing).
 
     Every choice is made on the inputs that the other had, so that one that differs cannot
-    cascade, and all of them can be compared.
-
-    Parameters
-    ----------
-    run, config, prompt, utterance, limits, state
-        As in `speak`.
-    forced
-        The codes, and whether END_AUDIO came after them.
+    cascade, and all of them can be compared. `forced` are the codes, and whether END_AUDIO came
+    after them; the rest is as in `speak`.
     """
     frames = Frames(Decoder(run, limits, state), config, prompt, utterance, forced)
     for _ in frames:
