@@ -59,7 +59,11 @@ class TensorEntry:
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """Entries of the safetensors file at `path`, checked against its length: `CheckpointError`."""
+    """Entries of the safetensors file at `path`, checked against its length.
+
+    Raises `CheckpointError` if the file is missing, irregular or truncated, or its header is too
+    long, no JSON, or claims bytes outside the file, too many or few, or of two tensors.
+    """
     with open_file(path, "weights", CheckpointError) as file:
         size = os.fstat(file.fileno()).st_size
         prefix = file.read(8)

@@ -156,7 +156,8 @@ def spectrum(x: Array, sample_rate: int) -> tuple[NDArray[np.float64], NDArray[n
     """Frequencies in Hz and Welch's one-sided power spectral density, full scale² per Hz.
 
     Hann windows of 1024 samples (fewer if the signal is shorter), half overlapping, each without
-    its mean. Equals ``scipy.signal.welch``, whose import takes as much CPU as the rest of a run.
+    its mean (P. Welch, IEEE Trans. Audio Electroacoust. 15 (1967) 70). Equals
+    ``scipy.signal.welch``, whose import takes as much CPU as all the rest of a warm run.
     """
     signal = signal_of(x)
     length = min(_WELCH_SEGMENT, signal.size)
