@@ -22,6 +22,7 @@ bounded, whatever a foreign file put into it: `brief` shortens a value, `Harness
 
 from __future__ import annotations
 
+import difflib
 import reprlib
 from collections.abc import Iterable
 
@@ -57,10 +58,12 @@ def brief(value: object, limit: int = 80) -> str:
 
 
 def one_of(what: str, value: str, known: Iterable[str]) -> None:
-    """Refuse, by an `InputError`, a value of an option that is none of those `known`."""
+    """Refuse, by an `InputError`, a value that is none of those `known`; suggest the nearest."""
     names = tuple(known)
     if value not in names:
-        raise InputError(f"{what} must be one of {', '.join(names)} (got {brief(value)})")
+        near = difflib.get_close_matches(value[:80], names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"{what} must be one of {', '.join(names)} (got {brief(value)}){hint}")
 
 
 def _bounded(text: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import InputError, MachineError, UnavailableError
+from harness.errors import InputError, MachineError, UnavailableError, one_of
 from harness.synthesis.wav import read_audio
 
 __all__ = ["Recogniser", "recogniser"]
@@ -49,8 +49,7 @@ def recogniser(engine: str, command: str | None = None) -> Recogniser:
         "whisper": _whisper,
         "command": partial(_command, command or ""),
     }
-    if engine not in engines:
-        raise InputError(f"asr must be one of {', '.join(engines)} (got {engine!r})")
+    one_of("asr", engine, engines)
     return engines[engine]()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.bench.figures import Benchmark, Contender, Subject, read_speech
-from harness.errors import ExecutionError, InputError
+from harness.errors import ExecutionError, InputError, one_of
 from harness.parity.plan import Plan
 from harness.parity.request import RUNNER, Request
 from harness.parity.speaking import EAGER, open_speaker, with_room_for_chunks
@@ -66,8 +66,7 @@ def contestants(executors: Sequence[str], request: Request) -> dict[str, Request
     """
     known = (*NAMES, EAGER, RUNNER)
     for name in executors:
-        if name not in known:
-            raise InputError(f"executor must be one of {', '.join(known)} (got {name!r})")
+        one_of("executor", name, known)
     if (request.runner is not None) != (RUNNER in executors):
         raise InputError("--executor runner and --runner-path go together; give both")
     return {

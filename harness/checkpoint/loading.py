@@ -10,7 +10,7 @@ import torch
 
 from harness.checkpoint.mapped import mapped_apart, widen_on_use
 from harness.checkpoint.opening import Checkpoint
-from harness.errors import CheckpointError, InputError
+from harness.errors import CheckpointError, InputError, one_of
 
 if TYPE_CHECKING:
     from executorch.examples.models.voxtral_tts.model import VoxtralTTSModel
@@ -44,8 +44,7 @@ def load_model(
     """
     from executorch.examples.models.voxtral_tts import model as upstream
 
-    if dtype not in _DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(_DTYPES)} (got {dtype!r})")
+    one_of("dtype", dtype, _DTYPES)
     if max_seq_len < 1:
         raise InputError(f"max_seq_len must be positive (got {max_seq_len})")
     if (bad := checkpoint.non_finite_tensor()) is not None:

@@ -7,19 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import console
-from harness.cli.options import (
-    CheckpointOption,
-    FramesOption,
-    MethodsArgument,
-    PrecisionOption,
-    RunnerPathOption,
-    RunnerTimeoutOption,
-    SeedOption,
-    SeqLenOption,
-    TextOption,
-    VoiceOption,
-)
+from harness.cli import console, options
+from harness.cli.options import option
 
 __all__ = ["app"]
 
@@ -52,11 +41,8 @@ def kernels(
 
 @app.command()
 def export(
-    methods: MethodsArgument = None,
-    checkpoint: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIR|PRESET", help="May be repeated; tiny and small by default."),
-    ] = None,
+    methods: options.Methods = None,
+    checkpoint: options.Checkpoints = None,
     rounds: RoundsOption = 5,
     json_file: TimesOption = None,
 ) -> None:
@@ -98,32 +84,25 @@ def export(
 
 @app.command()
 def speech(
-    runs: Annotated[int, typer.Option(metavar="N", min=1, help="Speeches of each executor.")] = 3,
+    runs: Annotated[int, option("--runs", "N", "Speeches of each executor.", min=1)] = 3,
     executor: Annotated[
-        list[str] | None,
-        typer.Option("--executor", metavar="E", help="As synth's; may be repeated. auto."),
+        list[str] | None, option("--executor", "E", "As synth's; may be repeated. auto.")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Compare with what --json wrote before.")
+        Path | None, option("--against", "FILE", "Compare with what --json wrote before.")
     ] = None,
-    text: TextOption = None,
-    voice: VoiceOption = None,
-    seed: SeedOption = 42,
-    max_new_tokens: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Most frames to make.")
-    ] = 2048,
-    streaming: Annotated[
-        bool, typer.Option("--streaming", help="Decode while frames are made.")
-    ] = False,
-    checkpoint: CheckpointOption = "tiny",
-    precision: PrecisionOption = "fp32",
-    artifacts: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Speak with the two .pte files in DIR.")
-    ] = None,
-    max_seq_len: SeqLenOption = None,
-    max_codec_frames: FramesOption = None,
-    runner_path: RunnerPathOption = None,
-    runner_timeout: RunnerTimeoutOption = 3600.0,
+    text: options.Text = None,
+    voice: options.Voice = None,
+    seed: options.Seed = 42,
+    max_new_tokens: options.MaxNewTokens = 2048,
+    streaming: options.Streaming = False,
+    checkpoint: options.Checkpoint = "tiny",
+    precision: options.Precision = "fp32",
+    artifacts: options.Artifacts = None,
+    max_seq_len: options.SeqLen = None,
+    max_codec_frames: options.Frames = None,
+    runner_path: options.RunnerPath = None,
+    runner_timeout: options.RunnerTimeout = 3600.0,
     json_file: TimesOption = None,
 ) -> None:
     """Time speeches as upstream's benchmark does, each in a process of its own."""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from harness.cache import quota
 from harness.cli.console import stdout
+from harness.cli.options import flag
 from harness.errors import HarnessError, InputError
 
 __all__ = ["app"]
@@ -53,7 +54,7 @@ def clear(
     kind: Annotated[
         str | None, typer.Argument(metavar="[KIND]", help="artifacts, checkpoints, eager, …")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every kind.")] = False,
+    everything: Annotated[bool, flag("--all", "Every kind.")] = False,
 ) -> None:
     """Delete entries of one kind, or all. Exit code 2 if some had to stay, being in use."""
     kinds = sorted({entry.place.kind for entry in quota.entries()})

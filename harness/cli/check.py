@@ -3,85 +3,52 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli import console
-from harness.cli.options import (
-    AsrCommandOption,
-    AsrOption,
-    CheckpointOption,
-    ExecutorOption,
-    FramesOption,
-    JsonOption,
-    MethodsArgument,
-    PrecisionOption,
-    QEmbeddingGroupOption,
-    QEmbeddingOption,
-    QLinearGroupOption,
-    QLinearOption,
-    RequireOption,
-    RunnerPathOption,
-    RunnerTimeoutOption,
-    ScopeOption,
-    SeedOption,
-    SeqLenOption,
-    TextOption,
-    VoiceOption,
-)
+from harness.cli import console, options
+from harness.cli.options import flag, option
 from harness.files import check_targets
 
 __all__ = ["check"]
 
 
 def check(
-    methods: MethodsArgument = None,
-    checkpoint: CheckpointOption = "tiny",
-    precision: PrecisionOption = "fp32",
-    qlinear: QLinearOption = None,
-    qlinear_group_size: QLinearGroupOption = None,
-    decoder_qlinear_scope: ScopeOption = None,
-    qembedding: QEmbeddingOption = None,
-    qembedding_group_size: QEmbeddingGroupOption = None,
-    executor: ExecutorOption = "auto",
-    require: RequireOption = None,
-    max_seq_len: SeqLenOption = None,
-    max_codec_frames: FramesOption = None,
-    artifacts: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Judge the .pte files in DIR; export nothing."),
-    ] = None,
+    methods: options.Methods = None,
+    checkpoint: options.Checkpoint = "tiny",
+    precision: options.Precision = "fp32",
+    qlinear: options.QLinear = None,
+    qlinear_group_size: options.QLinearGroup = None,
+    decoder_qlinear_scope: options.Scope = None,
+    qembedding: options.QEmbedding = None,
+    qembedding_group_size: options.QEmbeddingGroup = None,
+    executor: options.Executor = "auto",
+    require: options.Require = None,
+    max_seq_len: options.SeqLen = None,
+    max_codec_frames: options.Frames = None,
+    artifacts: options.Artifacts = None,
     codec_form: Annotated[
-        str,
-        typer.Option(metavar="FORM", help="conv, or unfold: upstream's matrix form of the codec."),
+        str, option("--codec-form", "FORM", "conv, or unfold: upstream's matrix form of the codec.")
     ] = "conv",
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="CORRECTION", help="Put a stock lowering back; see `doctor`. Repeatable."
-        ),
+        option("--without", "CORRECTION", "Put a stock lowering back; see `doctor`. Repeatable."),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Make again what the cache has.")] = False,
-    triangulate: Annotated[
-        bool, typer.Option("--triangulate", help="Also run the methods on XNNPACK.")
-    ] = False,
+    fresh: Annotated[bool, flag("--fresh", "Make again what the cache has.")] = False,
+    triangulate: Annotated[bool, flag("--triangulate", "Also run the methods on XNNPACK.")] = False,
     speak: Annotated[
         bool,
-        typer.Option(
-            "--speak/--no-speak",
-            help="With all six methods, also let the executor speak by itself.",
-        ),
+        flag("--speak/--no-speak", "With all six methods, also let the executor speak by itself."),
     ] = True,
-    text: TextOption = None,
-    voice: VoiceOption = None,
-    seed: SeedOption = 42,
-    asr: AsrOption = None,
-    asr_command: AsrCommandOption = None,
-    runner_path: RunnerPathOption = None,
-    runner_timeout: RunnerTimeoutOption = 3600.0,
-    json: JsonOption = None,
+    text: options.Text = None,
+    voice: options.Voice = None,
+    seed: options.Seed = 42,
+    asr: options.Asr = None,
+    asr_command: options.AsrCommand = None,
+    runner_path: options.RunnerPath = None,
+    runner_timeout: options.RunnerTimeout = 3600.0,
+    json: options.Json = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from harness.cli import console
+from harness.cli import console, options
+from harness.cli.options import flag, option
 
 if TYPE_CHECKING:
     from harness.conformance.report import Report
@@ -23,18 +23,18 @@ def conformance(
         typer.Argument(metavar="[NAME]…", help="Suites, classes, configurations, or parts of one."),
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Worker processes.")] = 2,
-    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds that a case may take.")] = 300.0,
+    timeout: Annotated[
+        float, option("--timeout", "S", "Seconds that a case may take.", min=1.0)
+    ] = 300.0,
     faithful: Annotated[
-        bool, typer.Option("--faithful", help="As --executor portable:faithful elsewhere.")
+        bool, flag("--faithful", "As --executor portable:faithful elsewhere.")
     ] = False,
     corrected: Annotated[
-        bool, typer.Option("--corrected", help="Lower with this project's corrections.")
+        bool, flag("--corrected", "Lower with this project's corrections.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Lower again what is cached.")] = False,
-    listing: Annotated[bool, typer.Option("--list", help="Only list the cases.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the report here.")
-    ] = None,
+    fresh: Annotated[bool, flag("--fresh", "Lower again what is cached.")] = False,
+    listing: Annotated[bool, flag("--list", "Only list the cases.")] = False,
+    json_file: options.Json = None,
 ) -> None:
     """Run the MLX op tests of the executorch wheel with the portable executor.
 

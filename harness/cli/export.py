@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import options
 from harness.cli.console import progress
-from harness.cli.options import QEmbeddingGroupOption, QLinearGroupOption, ScopeOption, option
+from harness.cli.options import flag, option
 
 __all__ = ["export"]
 
@@ -42,17 +43,15 @@ def export(
         _Whole,
         option("--max-codec-frames", "N", "Frames of one codec call; a checkpoint's: 256.", min=1),
     ] = None,
-    streaming: Annotated[
-        bool, typer.Option("--streaming", help="Tell the runner to decode in chunks.")
-    ] = False,
+    streaming: Annotated[bool, flag("--streaming", "Tell the runner to decode in chunks.")] = False,
     qlinear: Annotated[
         _Text, option("--qlinear", "Q", "4w, 8w; not for MLX: 8da4w, 8da8w.")
     ] = None,
-    qlinear_group_size: QLinearGroupOption = None,
+    qlinear_group_size: options.QLinearGroup = None,
     qlinear_packing_format: Annotated[
         _Text, option("--qlinear-packing-format", "F", "torchao's packing of 4w.")
     ] = None,
-    decoder_qlinear_scope: ScopeOption = None,
+    decoder_qlinear_scope: options.Scope = None,
     qlinear_codec: Annotated[
         _Text, option("--qlinear-codec", "Q", "4w or 8w; not for MLX.")
     ] = None,
@@ -62,11 +61,10 @@ def export(
     qembedding: Annotated[
         _Text, option("--qembedding", "Q", "4w or 8w; XNNPACK leaves it out.")
     ] = None,
-    qembedding_group_size: QEmbeddingGroupOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Export even if cached.")] = False,
+    qembedding_group_size: options.QEmbeddingGroup = None,
+    fresh: Annotated[bool, flag("--fresh", "Export even if cached.")] = False,
     verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Export again in another process; exit 1 if it differs."),
+        bool, flag("--verify", "Export again in another process; exit 1 if it differs.")
     ] = False,
 ) -> None:
     """Write model.pte and codec_decoder.pte for upstream's runner."""

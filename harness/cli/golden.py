@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import options
 from harness.cli.console import progress as show_progress
 from harness.cli.console import stdout
-from harness.cli.options import CheckpointOption, ExecutorOption, PrecisionOption
+from harness.cli.options import option
 
 __all__ = ["app"]
 
@@ -17,9 +18,9 @@ app = typer.Typer(help="Reviewed statistics of the codec's waveform.", no_args_i
 
 @app.command("check")
 def golden_check(
-    checkpoint: CheckpointOption = "tiny",
-    precision: PrecisionOption = "fp32",
-    executor: ExecutorOption = "auto",
+    checkpoint: options.Checkpoint = "tiny",
+    precision: options.Precision = "fp32",
+    executor: options.Executor = "auto",
 ) -> None:
     """Compare the codec's waveform with its golden. Exit codes as for `check`."""
     from harness.compare import exit_code
@@ -43,10 +44,10 @@ def golden_check(
 
 @app.command("bless")
 def golden_bless(
-    reason: Annotated[str, typer.Option("--reason", help="Why the golden may change; kept in it.")],
-    checkpoint: CheckpointOption = "tiny",
-    precision: PrecisionOption = "fp32",
-    executor: ExecutorOption = "auto",
+    reason: Annotated[str, option("--reason", "N", "Why the golden may change; kept in it.")],
+    checkpoint: options.Checkpoint = "tiny",
+    precision: options.Precision = "fp32",
+    executor: options.Executor = "auto",
 ) -> None:
     """Make this run the golden; refused while parity with eager is not green."""
     from harness.parity import Request, check

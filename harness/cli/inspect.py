@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import console
+from harness.cli.options import flag, option
 
 __all__ = ["inspect"]
 
@@ -15,20 +16,15 @@ __all__ = ["inspect"]
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.pte", help="Any ExecuTorch program.")],
     data: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE.ptd", help="Weights kept beside it.")
+        list[Path] | None, option("--data", "FILE.ptd", "Weights kept beside it.")
     ] = None,
-    method: Annotated[
-        str | None, typer.Option(metavar="M", help="Only this one of its methods.")
-    ] = None,
+    method: Annotated[str | None, option("--method", "M", "Only this one of its methods.")] = None,
     instructions: Annotated[
-        bool, typer.Option("--instructions", help="Also every step of every method.")
+        bool, flag("--instructions", "Also every step of every method.")
     ] = False,
-    all_rows: Annotated[
-        bool, typer.Option("--all", help="Leave no rows of long tables out.")
-    ] = False,
+    all_rows: Annotated[bool, flag("--all", "Leave no rows of long tables out.")] = False,
     json: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write all of it there (docs/inspect-schema.md)."),
+        Path | None, option("--json", "FILE", "Write all of it there (docs/inspect-schema.md).")
     ] = None,
 ) -> None:
     """Say what is in a .pte: delegates, coverage, weights, quantisation, metadata, steps."""

@@ -11,7 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli import options
 from harness.cli.console import progress, stdout
+from harness.cli.options import option
 
 if TYPE_CHECKING:
     from harness.parity.matrix import Cell
@@ -24,22 +26,12 @@ _STYLES = {"pass": "green", "fail": "bold red", "unjudged": "bold yellow"}
 
 
 def matrix(
-    methods: Annotated[
-        list[str] | None, typer.Argument(metavar="[METHOD]...", help="All six by default.")
-    ] = None,
-    checkpoint: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--checkpoint", metavar="DIR|PRESET", help="Repeatable; tiny and small by default."
-        ),
-    ] = None,
+    methods: options.Methods = None,
+    checkpoint: options.Checkpoints = None,
     precision: Annotated[
-        list[str] | None,
-        typer.Option("--precision", metavar="P", help="Repeatable; every precision by default."),
+        list[str] | None, option("--precision", "P", "Repeatable; every precision by default.")
     ] = None,
-    executor: Annotated[
-        str, typer.Option("--executor", metavar="E", help="What runs MLX.")
-    ] = "auto",
+    executor: Annotated[str, option("--executor", "E", "What runs MLX.")] = "auto",
 ) -> None:
     """Judge methods × precisions × {MLX, XNNPACK}, and triangulate each with eager.
 

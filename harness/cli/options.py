@@ -13,61 +13,71 @@ def option(name: str, metavar: str, text: str, **limits: Any) -> Any:
     return typer.Option(name, metavar=metavar, help=text, **limits)
 
 
-CheckpointOption = Annotated[
+def flag(name: str, text: str) -> Any:
+    """An option that is given or not; ``--x/--no-x`` for one that is on by itself."""
+    return typer.Option(name, help=text)
+
+
+Checkpoint = Annotated[
     str, option("--checkpoint", "DIR|PRESET", "tiny, small, full, or a directory.")
 ]
-MethodsArgument = Annotated[
+Methods = Annotated[
     list[str] | None, typer.Argument(metavar="[METHOD]...", help="All six by default.")
 ]
-PrecisionOption = Annotated[str, option("--precision", "P", "fp32, bf16 or bf16-4w8w.")]
-QLinearOption = Annotated[
+Precision = Annotated[str, option("--precision", "P", "fp32, bf16 or bf16-4w8w.")]
+QLinear = Annotated[
     str | None, option("--qlinear", "BITS", "4w or 8w: decoder and flow-head linears.")
 ]
-QLinearGroupOption = Annotated[
+QLinearGroup = Annotated[
     int | None, option("--qlinear-group-size", "N", "Weights that share a scale; 0: a row.", min=0)
 ]
-ScopeOption = Annotated[
+Scope = Annotated[
     str | None,
     option(
         "--decoder-qlinear-scope", "WHICH", "Decoder linears: all, attention, feed_forward, none."
     ),
 ]
-QEmbeddingOption = Annotated[
-    str | None, option("--qembedding", "BITS", "4w or 8w: both embeddings.")
-]
-QEmbeddingGroupOption = Annotated[
+QEmbedding = Annotated[str | None, option("--qembedding", "BITS", "4w or 8w: both embeddings.")]
+QEmbeddingGroup = Annotated[
     int | None, option("--qembedding-group-size", "N", "The same for embeddings.", min=0)
 ]
-ExecutorOption = Annotated[
+Executor = Annotated[
     str, option("--executor", "E", "auto, native, portable, portable:faithful, xnnpack or runner.")
 ]
-RequireOption = Annotated[
+Require = Annotated[
     str | None, option("--require", "E", "Exit 2 unless this executor can run on this machine.")
 ]
-SeqLenOption = Annotated[
+SeqLen = Annotated[
     int | None, option("--max-seq-len", "N", "Positions of the KV cache.", min=2, max=2**20)
 ]
-FramesOption = Annotated[
+Frames = Annotated[
     int | None, option("--max-codec-frames", "N", "Frames of one codec call.", min=1, max=2**16)
 ]
-TextOption = Annotated[str | None, typer.Option(help="What is said; upstream's sentence.")]
-VoiceOption = Annotated[
-    str | None, option("--voice", "V", "A voice's name, or its .pt or .bin file.")
+Text = Annotated[str | None, typer.Option(help="What is said; upstream's sentence.")]
+Voice = Annotated[
+    str | None, option("--voice", "V", "A voice's name, or its .pt or .bin file; neutral_female.")
 ]
-SeedOption = Annotated[
-    int, option("--seed", "N", "Of the noise and of the draws.", min=0, max=2**32 - 1)
-]
-RunnerPathOption = Annotated[
+Seed = Annotated[int, option("--seed", "N", "Of the noise and of the draws.", min=0, max=2**32 - 1)]
+RunnerPath = Annotated[
     Path | None, option("--runner-path", "FILE", "Upstream's runner, which then speaks.")
 ]
-RunnerTimeoutOption = Annotated[
+RunnerTimeout = Annotated[
     float, option("--runner-timeout", "S", "Seconds after which the runner is ended.", min=0.1)
 ]
-AsrOption = Annotated[
+Asr = Annotated[
     str | None,
     option("--asr", "ENGINE", "Transcribe the speech: apple, pocketsphinx, whisper or command."),
 ]
-AsrCommandOption = Annotated[
+AsrCommand = Annotated[
     str | None, option("--asr-command", "COMMAND", "With --asr command; {} is the WAV file.")
 ]
-JsonOption = Annotated[Path | None, option("--json", "FILE", "Write the report as JSON.")]
+Json = Annotated[Path | None, option("--json", "FILE", "Write the report as JSON.")]
+Artifacts = Annotated[
+    Path | None, option("--artifacts", "DIR", "Use the .pte files in DIR; export nothing.")
+]
+MaxNewTokens = Annotated[int, option("--max-new-tokens", "N", "Most frames to make.", min=1)]
+Streaming = Annotated[bool, flag("--streaming", "Decode in chunks while frames are made.")]
+Checkpoints = Annotated[
+    list[str] | None,
+    option("--checkpoint", "DIR|PRESET", "Repeatable; tiny and small by default."),
+]

@@ -10,18 +10,8 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from harness.cli import console
-from harness.cli.options import (
-    AsrCommandOption,
-    AsrOption,
-    CheckpointOption,
-    FramesOption,
-    PrecisionOption,
-    RequireOption,
-    RunnerPathOption,
-    RunnerTimeoutOption,
-    SeqLenOption,
-)
+from harness.cli import console, options
+from harness.cli.options import flag, option
 from harness.compare.verdict import exit_code
 from harness.errors import InputError
 from harness.files import check_targets
@@ -30,59 +20,40 @@ __all__ = ["synth"]
 
 
 def synth(
-    text: Annotated[str, typer.Option("--text", help="What to say.")],
-    voice: Annotated[
-        str | None,
-        typer.Option("--voice", help="A voice's name or its .pt or .bin file; neutral_female."),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of the noise and of the draws.")
-    ] = 42,
+    text: Annotated[str, option("--text", "TEXT", "What to say.")],
+    voice: options.Voice = None,
+    seed: options.Seed = 42,
     temperature: Annotated[
-        float, typer.Option(min=0.0, help="Of the semantic code; 0 takes the likeliest.")
+        float, option("--temperature", "T", "Of the semantic code; 0 takes the likeliest.", min=0.0)
     ] = 0.0,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most frames to make.")] = 2048,
+    max_new_tokens: options.MaxNewTokens = 2048,
     output: Annotated[
-        Path | None,
-        typer.Option(help="The WAV file; output.wav, or none with --speaker.", metavar="FILE"),
+        Path | None, option("--output", "FILE", "The WAV file; output.wav, or none with --speaker.")
     ] = None,
-    streaming: Annotated[
-        bool, typer.Option("--streaming", help="Decode in chunks while frames are made.")
-    ] = False,
+    streaming: options.Streaming = False,
     speaker: Annotated[
-        bool,
-        typer.Option("--speaker", help="Stream raw float32 little-endian samples to stdout."),
+        bool, flag("--speaker", "Stream raw float32 little-endian samples to stdout.")
     ] = False,
     codes: Annotated[
-        Path | None,
-        typer.Option("--codes", metavar="FILE", help="Write the codes, a frame a line."),
+        Path | None, option("--codes", "FILE", "Write the codes, a frame a line.")
     ] = None,
     seed_step: Annotated[
-        bool,
-        typer.Option("--seed-step/--no-seed-step", help="An [AUDIO] token after the prompt."),
+        bool, flag("--seed-step/--no-seed-step", "An [AUDIO] token after the prompt.")
     ] = True,
-    checkpoint: CheckpointOption = "tiny",
-    precision: PrecisionOption = "fp32",
+    checkpoint: options.Checkpoint = "tiny",
+    precision: options.Precision = "fp32",
     executor: Annotated[
-        str,
-        typer.Option(
-            "--executor", metavar="E", help="auto, native, portable, xnnpack, eager or runner."
-        ),
+        str, option("--executor", "E", "auto, native, portable, xnnpack, eager or runner.")
     ] = "auto",
-    require: RequireOption = None,
-    runner_path: RunnerPathOption = None,
-    runner_timeout: RunnerTimeoutOption = 3600.0,
-    artifacts: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Speak with the two .pte files in DIR."),
-    ] = None,
-    max_seq_len: SeqLenOption = None,
-    max_codec_frames: FramesOption = None,
-    asr: AsrOption = None,
-    asr_command: AsrCommandOption = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON.")
-    ] = None,
+    require: options.Require = None,
+    runner_path: options.RunnerPath = None,
+    runner_timeout: options.RunnerTimeout = 3600.0,
+    artifacts: options.Artifacts = None,
+    max_seq_len: options.SeqLen = None,
+    max_codec_frames: options.Frames = None,
+    asr: options.Asr = None,
+    asr_command: options.AsrCommand = None,
+    json: options.Json = None,
 ) -> None:
     """Speak, as upstream's runner does, on any executor.
 

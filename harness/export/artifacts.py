@@ -103,9 +103,9 @@ class ExportOptions:
 
             check_names(self.without)
         if self.codec_form != "conv":
-            from harness.export.codec import check_form
+            from harness.export.codec import CODEC_FORMS
 
-            check_form(self.codec_form)
+            one_of("codec form", self.codec_form, CODEC_FORMS)
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.errors import InputError
+from harness.errors import one_of
 from harness.export.modules import around_the_same_weights
 
-__all__ = ["CODEC_FORMS", "CodecDecoder", "check_form"]
+__all__ = ["CODEC_FORMS", "CodecDecoder"]
 
 CODEC_FORMS = ("conv", "unfold")
-
-
-def check_form(form: str) -> None:
-    """Raise `InputError` unless `form` is one of `CODEC_FORMS`."""
-    if form not in CODEC_FORMS:
-        raise InputError(f"codec form must be one of {', '.join(CODEC_FORMS)} (got {form!r})")
 
 
 class CodecDecoder(nn.Module):
@@ -35,7 +29,7 @@ class CodecDecoder(nn.Module):
 
     def __init__(self, model: Any, form: str = "conv") -> None:
         super().__init__()
-        check_form(form)
+        one_of("codec form", form, CODEC_FORMS)
         self.codec_decoder = around_the_same_weights(model.codec_decoder)
         # Upstream's loader keeps the codebook's quotient beside its two factors and never reads
         # it; the file would carry it, 8 MB of the published model's.

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import InputError
+from harness.errors import one_of
 from harness.export.emitting import emit
 from harness.export.index_put import accumulate_at
 from harness.export.integer_division import divides_integers, floor_divide
@@ -62,8 +62,7 @@ def check_names(names: Collection[str]) -> None:
     """Raise `InputError` for a name that is no correction."""
     known = [correction.name for correction in CORRECTIONS]
     for name in names:
-        if name not in known:
-            raise InputError(f"correction must be one of {', '.join(known)} (got {name!r})")
+        one_of("correction", name, known)
 
 
 # --- advanced indexing ---------------------------------------------------------------------

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
-from harness.errors import InputError
+from harness.errors import one_of
 from harness.methods.spec import Input, Method
 
 __all__ = ["ARTIFACTS", "CODEC", "METHODS", "MODEL", "SOUND", "select_methods"]
@@ -69,8 +68,5 @@ def select_methods(names: Sequence[str]) -> tuple[Method, ...]:
     """
     known = {method.name: method for method in METHODS}
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"method must be one of {', '.join(known)} (got {name!r}){hint}")
+        one_of("method", name, known)
     return tuple(m for m in METHODS if not names or m.name in names)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.arrays import Array
-from harness.errors import InputError
+from harness.errors import InputError, one_of
 from harness.fingerprint import Fingerprint
 from harness.reference.quiet import without_upstream_chatter
 
@@ -92,8 +92,7 @@ class EagerModel:
             No such method; wrong number, type or rank of inputs; positions beyond the KV
             cache; ids beyond a table.
         """
-        if method not in self._methods:
-            raise InputError(f"method must be one of {', '.join(self._methods)} (got {method!r})")
+        one_of("method", method, self._methods)
         declared = self._methods[method].inputs
         if len(inputs) != len(declared):
             raise InputError(f"{method} takes {len(declared)} inputs (got {len(inputs)})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from harness.errors import InputError, UnavailableError
+from harness.errors import InputError, UnavailableError, one_of
 from harness.runtime.protocol import Executor
 
 __all__ = ["NAMES", "availability", "choose"]
@@ -36,10 +36,9 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
         Native is asked for or required, and this machine does not have it; or faithful, and this
         process has lent MLX another BLAS.
     """
-    if name not in NAMES:
-        raise InputError(f"executor must be one of {', '.join(NAMES)} (got {name!r})")
-    if require is not None and require not in NAMES[1:]:
-        raise InputError(f"require must be one of {', '.join(NAMES[1:])} (got {require!r})")
+    one_of("executor", name, NAMES)
+    if require is not None:
+        one_of("require", require, NAMES[1:])
     if require is not None and name not in ("auto", require):
         raise InputError(f"executor {name!r} contradicts require {require!r}; leave one out")
     wanted = require or name

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from harness.errors import InputError, one_of
 from harness.pte.coverage import mlx_graphs, plan_delegation
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.inspection.instructions import UNKNOWN, chains, declared, quantized, slot
@@ -61,8 +61,7 @@ def read_contents(path: Path, data: Sequence[Path] = (), method: str | None = No
     with closing(read_program(path, data)) as program:
         plans = program.plans
         if method is not None:
-            if method not in plans:
-                raise InputError(f"method must be one of {', '.join(plans)} (got {method!r})")
+            one_of("method", method, plans)
             plans = {method: plans[method]}
         names, known = _names(program)
         graphs = {name: mlx_graphs(program, plan) for name, plan in plans.items()}

@@ -11,10 +11,10 @@ from harness.arrays import Array
 from harness.errors import (
     ExecutionError,
     HarnessError,
-    InputError,
     MachineError,
     ProgramError,
     UnavailableError,
+    one_of,
 )
 from harness.fingerprint import Fingerprint
 from harness.runtime.native.child import WORKER, Child
@@ -80,9 +80,7 @@ class NativeExecutor:
 
     def inputs(self, method: str) -> tuple[TensorSpec, ...]:
         """Declared inputs of `method`; a plain number is a 0-d tensor."""
-        if method not in self._inputs:
-            known = ", ".join(self._inputs) or "no program is loaded"
-            raise InputError(f"method must be one of the program's: {known} (got {method!r})")
+        one_of("method", method, self._inputs or ("(no program is loaded)",))
         return self._inputs[method]
 
     def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.arrays import Array
-from harness.errors import InputError
+from harness.errors import InputError, one_of
 from harness.fingerprint import Fingerprint
 from harness.pte.coverage import delegate_graph
 from harness.pte.names import StepNames, read_names
@@ -193,8 +193,7 @@ class PortableExecutor:
 
     def _plan(self, method: str) -> Plan:
         plans = self._loaded().plans
-        if method not in plans:
-            raise InputError(f"method must be one of {', '.join(plans)} (got {method!r})")
+        one_of("method", method, plans)
         return plans[method]
 
 

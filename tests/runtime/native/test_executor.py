@@ -165,7 +165,7 @@ def test_loading_forgets_all_states(runtime: NativeExecutor, programs: Path) -> 
         ("total", [np.ones(5, np.float32)], r"must have shape \(4,\) \(got \(5,\)\)"),
         ("total", [np.ones((1, 4), np.float32)], r"must have shape \(4,\) \(got \(1, 4\)\)"),
         ("dense", [np.ones((9, 4), np.float32)], r"shape at most \(8, 4\) \(got \(9, 4\)\)"),
-        ("absent", [], r"method must be one of the program's: .*total.* \(got 'absent'\)"),
+        ("absent", [], r"method must be one of .*total.* \(got 'absent'\)"),
     ],
 )
 def test_refuses_wrong_inputs(
