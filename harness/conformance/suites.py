@@ -97,11 +97,12 @@ def _classes(suite: str) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Unit:
     """A unittest method of upstream's that starts the runner, in the shape of its op tests.
 
-    It lowers into a directory of its own, so that there is nothing to keep.
+    It lowers into a directory of its own, so that there is nothing to keep, and, as with any op
+    test, `tried` assigns the directory.
     """
 
     kind: Any
