@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from harness.cli import options
 from harness.cli.console import progress as show_progress
 from harness.cli.console import stdout
 from harness.cli.options import option
+
+if TYPE_CHECKING:
+    from harness.parity import Checked
 
 __all__ = ["app"]
 
@@ -25,15 +28,10 @@ def golden_check(
     """Compare the codec's waveform with its golden. Exit codes as for `check`."""
     from harness.compare import exit_code
     from harness.golden import missing
-    from harness.parity import Request, check
     from harness.parity.judges.golden import find_golden, golden_key, judge_golden
     from harness.report import print_verdicts
 
-    request = Request(
-        checkpoint=checkpoint, precision=precision, executor=executor, methods=("codec",)
-    )
-    with show_progress() as progress:
-        checked = check(request, progress)
+    checked = _checked(checkpoint, precision, executor)
     kept = find_golden(checked.plan, checked.observation.executor)
     verdicts = judge_golden(checked.plan, checked.evidence, checked.observation, kept)
     if not verdicts:
@@ -44,24 +42,18 @@ def golden_check(
 
 @app.command("bless")
 def golden_bless(
-    reason: Annotated[str, option("--reason", "N", "Why the golden may change; kept in it.")],
+    reason: Annotated[str, option("--reason", "TEXT", "Why the golden may change; kept in it.")],
     checkpoint: options.Checkpoint = "tiny",
     precision: options.Precision = "fp32",
     executor: options.Executor = "auto",
 ) -> None:
     """Make this run the golden; refused while parity with eager is not green."""
-    from harness.parity import Request, check
     from harness.parity.blessing import bless_golden
     from harness.parity.judges.golden import golden_key
 
-    request = Request(
-        checkpoint=checkpoint, precision=precision, executor=executor, methods=("codec",)
-    )
-    with show_progress() as progress:
-        checked = check(request, progress)
-        changes = bless_golden(checked, reason)
+    checked = _checked(checkpoint, precision, executor)
     console = stdout()
-    for change in changes:
+    for change in bless_golden(checked, reason):
         console.print(f"  {change}", markup=False, soft_wrap=True)
     key = golden_key(checked.plan, checked.observation.executor)
     console.print(f"blessed {key}", markup=False, soft_wrap=True)
@@ -84,3 +76,13 @@ def golden_list() -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _checked(checkpoint: str, precision: str, executor: str) -> Checked:
+    from harness.parity import Request, check
+
+    request = Request(
+        checkpoint=checkpoint, precision=precision, executor=executor, methods=("codec",)
+    )
+    with show_progress() as progress:
+        return check(request, progress)

@@ -71,7 +71,7 @@ Asr = Annotated[
 AsrCommand = Annotated[
     str | None, option("--asr-command", "COMMAND", "With --asr command; {} is the WAV file.")
 ]
-Json = Annotated[Path | None, option("--json", "FILE", "Write the report as JSON.")]
+Json = Annotated[Path | None, option("--json", "FILE", "Write what came out as JSON.")]
 Artifacts = Annotated[
     Path | None, option("--artifacts", "DIR", "Use the .pte files in DIR; export nothing.")
 ]

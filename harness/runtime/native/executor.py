@@ -11,6 +11,7 @@ from harness.arrays import Array
 from harness.errors import (
     ExecutionError,
     HarnessError,
+    InputError,
     MachineError,
     ProgramError,
     UnavailableError,
@@ -80,7 +81,9 @@ class NativeExecutor:
 
     def inputs(self, method: str) -> tuple[TensorSpec, ...]:
         """Declared inputs of `method`; a plain number is a 0-d tensor."""
-        one_of("method", method, self._inputs or ("(no program is loaded)",))
+        if not self._inputs:
+            raise InputError("no program is loaded; call load with a .pte first")
+        one_of("method", method, self._inputs)
         return self._inputs[method]
 
     def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
