@@ -39,14 +39,14 @@ class Channel:
         self._end = end
 
     def send(
-        self,
-        fields: Mapping[str, Any],
-        arrays: Sequence[Array] = (),
-        *,
-        deadline: float | None = None,
+        self, fields: Mapping[str, Any], arrays: Sequence[Array] = (), deadline: float | None = None
     ) -> None:
         """Send JSON-able `fields` and `arrays`."""
-        described = [{"dtype": _type_name(array), "shape": array.shape} for array in arrays]
+        # numpy's name of a text type ("str96") does not read back.
+        described = [
+            {"dtype": a.dtype.str if a.dtype.kind == "U" else a.dtype.name, "shape": a.shape}
+            for a in arrays
+        ]
         header = json.dumps({**fields, "arrays": described}).encode()
         raw: list[Any] = [np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in arrays]
         for part in (_LENGTH.pack(len(header)) + header, *raw):
@@ -83,15 +83,7 @@ class Channel:
         return data
 
     def _limit(self, deadline: float | None) -> None:
-        if deadline is None:
-            self._end.settimeout(None)
-            return
-        left = deadline - time.monotonic()
-        if left <= 0:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
             raise TimeoutError("the deadline has passed")
         self._end.settimeout(left)
-
-
-def _type_name(array: Array) -> str:
-    # numpy's name of a text type ("str96") does not read back.
-    return array.dtype.str if array.dtype.kind == "U" else array.dtype.name

@@ -54,7 +54,7 @@ class Child:
                 self._log = undo.enter_context(tempfile.TemporaryFile())
                 # The child writes at the end, wherever a truncation puts it.
                 fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
-                self._process = _started(command, theirs, self._log)
+                self._process = _spawn(command, theirs, self._log)
             self._channel = Channel(ours)
             undo.pop_all()  # from here on, _end closes them
         self._started = False
@@ -128,13 +128,11 @@ class Child:
             return "hung up without ending"
         if code >= 0:
             return f"ended with exit code {code}"
-        try:
-            return f"died of {signal.Signals(-code).name}"
-        except ValueError:
-            return f"died of signal {-code}"
+        known = {number.value: number.name for number in signal.Signals}
+        return f"died of {known.get(-code, f'signal {-code}')}"
 
 
-def _started(command: Sequence[str], end: socket.socket, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str], end: socket.socket, log: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             [*command, str(end.fileno())],

@@ -19,8 +19,6 @@ from harness.runtime.native.child import DEFAULTS, Child
 __all__ = ["available", "fingerprint", "missing", "why_not", "why_not_xnnpack"]
 
 
-_PACKAGES = ("executorch", "torch", "mlx")
-
 # What MLX reads at start and what it does to the numbers.
 _TF32 = "MLX_ENABLE_TF32"
 _ARCHITECTURE = "MLX_METAL_GPU_ARCH"
@@ -81,37 +79,28 @@ def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:
 
 def fingerprint(usable: Sequence[str], name: str = "native") -> Fingerprint:
     """What ran: this machine, the packages, and the switches that change numbers."""
-    notes = [f"backends: {', '.join(usable) or 'none'}"]
-    if MLX_BACKEND in usable:
-        notes += _switches()
-    regime = "metal" if MLX_BACKEND in usable and name != "xnnpack" else "cpu"
-    return Fingerprint(name, _device(), _versions(), tuple(notes), regime)
-
-
-def _switches() -> list[str]:
-    tf32 = {**DEFAULTS, **os.environ}[_TF32]
-    if tf32 == "0":
-        notes = [f"{_TF32}=0: float32 matrix products in full float32"]
-    else:
-        notes = [
+    notes, mlx = [f"backends: {', '.join(usable) or 'none'}"], MLX_BACKEND in usable
+    tf32, architecture = {**DEFAULTS, **os.environ}[_TF32], os.environ.get(_ARCHITECTURE)
+    if mlx and tf32 == "0":
+        notes.append(f"{_TF32}=0: float32 matrix products in full float32")
+    elif mlx:
+        notes.append(
             f"{_TF32}={tf32}: float32 matrix products of more than one row may run in TF32 on "
             f"GPUs that have it; set {_TF32}=0 for full float32"
-        ]
-    architecture = os.environ.get(_ARCHITECTURE)
-    if architecture:
+        )
+    if mlx and architecture:
         notes.append(f"{_ARCHITECTURE}={architecture}: selects the kernels")
-    return notes
+    regime = "metal" if mlx and name != "xnnpack" else "cpu"
+    return Fingerprint(name, _device(), _versions(), tuple(notes), regime)
 
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     if sys.platform == "darwin":
         found["macos"] = platform.mac_ver()[0]
-    for package in _PACKAGES:
-        try:
+    for package in ("executorch", "torch", "mlx"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -75,8 +75,7 @@ class MLXDelegate:
             meta = graph.meta[index]
             assert meta is not None
             span = program.named_data[graph.names[index]]
-            weight = read_tensor(program, span, meta.scalar, _shape(meta))
-            delegate.constants.append(weight)
+            delegate.constants.append(read_tensor(program, span, meta.scalar, _shape(meta)))
         delegate.fresh = [delegate.zeros(tid) for tid in graph.buffers]
         if graph.init is not None:
             slots = delegate.slots(delegate.fresh)
@@ -129,10 +128,7 @@ class MLXDelegate:
             for slot, argument in zip(self.graph.inputs, arguments, strict=True):
                 self.bind(slots, slot, argument)
             run_chain(self._chains, self.graph.main, slots, self.where, observer, steps)
-            return [
-                slots.tensor(slot) if isinstance(slot, Tid) else slots.value(slot)
-                for slot in self.graph.outputs
-            ]
+            return list(map(slots.at, self.graph.outputs))
         finally:
             buffers.extend(self.take_buffers(slots))
 
@@ -146,10 +142,8 @@ class MLXDelegate:
             if not isinstance(argument, mx.array):
                 raise ExecutionError(f"{self.where}: {argument} is given for a tensor")
             if meta is not None and argument.dtype != mlx_dtype(meta.scalar.number):
-                raise ExecutionError(
-                    f"{self.where}: a tensor of {argument.dtype} is given, expected "
-                    f"{meta.scalar.name}"
-                )
+                wrong = f"a tensor of {argument.dtype} is given, expected {meta.scalar.name}"
+                raise ExecutionError(f"{self.where}: {wrong}")
         slots.store(slot, argument)
 
 

@@ -45,8 +45,12 @@ def fold(graph: MLXGraph, chains: Chains, slots: Slots) -> Folded:
     folded = set(known)
     kept = {position: known[position] for position in _needed(graph, steps, folded)}
     # Equal steps share what they make, and a transposed weight takes no memory of its own.
-    own = {id(kept[p]): kept[p] for p in kept if not _turns_constant(graph, steps[p].node)}
-    if sum(_size(made) for made in own.values()) > _MOST_KEPT:
+    own = {
+        id(made): made
+        for made, node in ((made, steps[p].node) for p, made in kept.items())
+        if type(node).__name__ != "TransposeNode" or node.x.idx >= graph.constants
+    }
+    if sum(p.nbytes for m in own.values() for p in m if isinstance(p, mx.array)) > _MOST_KEPT:
         return Folded(steps, steps)
     # Nothing else may hold what lies between, or its memory would not be given back.
     known.clear()
@@ -101,14 +105,6 @@ def _computed(step: Step, slots: Slots) -> tuple[Any, ...] | None:
         return None
     parts = tuple(made) if isinstance(made, list) else (made,)
     return parts if made is not None and len(parts) == len(step.outputs) else None
-
-
-def _turns_constant(graph: MLXGraph, node: Node) -> bool:
-    return type(node).__name__ == "TransposeNode" and node.x.idx < graph.constants
-
-
-def _size(made: Sequence[Any]) -> int:
-    return sum(part.nbytes for part in made if isinstance(part, mx.array))
 
 
 def _giving(made: tuple[Any, ...], step: Step) -> Op:

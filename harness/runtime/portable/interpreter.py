@@ -12,13 +12,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import ExecutionError, MachineError, UnsupportedError
 from harness.pte.payload import MLXGraph, Node, Slot, Tid, outputs_of
-from harness.runtime.portable import (
-    attention,
-    ops_index,
-    ops_linear,
-    ops_math,
-    ops_shape,
-)
+from harness.runtime.portable import attention, ops_index, ops_linear, ops_math, ops_shape
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.refusals import attributed, prefixed
 from harness.runtime.portable.slots import Slots
@@ -52,17 +46,10 @@ class Step(NamedTuple):
 Chains = Sequence[Sequence[Step]]
 """Of a graph, by number."""
 
-OPS: dict[str, Op] = {
-    **ops_math.OPS,
-    **ops_shape.OPS,
-    **ops_index.OPS,
-    **ops_linear.OPS,
-    **attention.OPS,
-}
+_MODULES = (ops_math, ops_shape, ops_index, ops_linear, attention)
+OPS: dict[str, Op] = {name: op for module in _MODULES for name, op in module.OPS.items()}
 
-UNSUPPORTED = {
-    "MetalKernelNode": "a Metal kernel, which runs on Apple GPUs only",
-}
+UNSUPPORTED = {"MetalKernelNode": "a Metal kernel, which runs on Apple GPUs only"}
 _CONTROL = {"IfNode", "ScanNode"}
 _VIEWS = {"AsStridedNode", "BroadcastToNode", "IdCopyNode"}
 
@@ -127,7 +114,7 @@ def run_chain(
             place = f"{where}, instruction {position} ({type(node).__name__})"
             raise prefixed(place, found) from error
         if observer is not None:
-            instead = observer(chain, position, node, _made(step, slots))
+            instead = observer(chain, position, node, tuple(map(slots.at, outputs)))
             if instead is not None:
                 for slot, value in zip(outputs, instead, strict=True):
                     slots.store(slot, value)
@@ -137,19 +124,11 @@ def _store(step: Step, made: Any, slots: Slots) -> None:
     """Write what a step made: several tensors, a number, a constant in the init chain, a view."""
     if made is None:
         return
-    if not isinstance(made, list):
-        made = [made]
+    made = made if isinstance(made, list) else [made]
     if len(made) != len(step.outputs):
         raise ExecutionError(f"it makes {len(made)} results for {len(step.outputs)} outputs")
     for slot, part in zip(step.outputs, made, strict=True):
         slots.store(slot, part)
-
-
-def _made(step: Step, slots: Slots) -> tuple[Any, ...]:
-    """What a step made, branches nothing of their own."""
-    return tuple(
-        slots.tensor(slot) if isinstance(slot, Tid) else slots.value(slot) for slot in step.outputs
-    )
 
 
 def _control(

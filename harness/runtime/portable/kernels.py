@@ -144,7 +144,11 @@ def _import(module: str) -> str | None:
 def _argument(plan: Plan, index: int, values: Sequence[Any]) -> Any:
     declared = plan.values[index]
     if isinstance(declared, IntList):
-        return [_whole(values[item]) for item in declared.items]
+        for item in declared.items:
+            if not isinstance(values[item], int):
+                kind = type(values[item]).__name__
+                raise ExecutionError(f"a whole number is expected (got {kind})")
+        return [values[item] for item in declared.items]
     if isinstance(declared, TensorList):
         return [None if item == -1 else _tensor(values[item]) for item in declared.items]
     value = values[index]
@@ -229,12 +233,6 @@ def _tensor(array: Any) -> Any:
         # Constants are mapped read-only; what an operator writes is checked before.
         warnings.simplefilter("ignore")
         return to_torch(array)
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise ExecutionError(f"a whole number is expected (got {type(value).__name__})")
-    return value
 
 
 def _view(plan: Plan, call: KernelCall, values: list[Any]) -> tuple[int, ...]:

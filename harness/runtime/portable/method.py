@@ -119,12 +119,12 @@ class Method:
                     kernels[call.operator] = find_kernel(call.operator)
                 except HarnessError as error:
                     raise _located(plan, position, error) from error
-        tensors = [value for value in plan.values if isinstance(value, TensorValue)]
         copies = fp32_weights or {}
         delegates = {
             index: MLXDelegate.load(program, graph, where, faithful, copies.get(index))
             for index, graph in graphs.items()
         }
+        tensors = (value for value in plan.values if isinstance(value, TensorValue))
         turns = max((size for tensor in tensors for size in tensor.sizes), default=0)
         values = [initial(program, plan, value) for value in plan.values]
         return cls(plan, program, delegates, kernels, turns, values)
@@ -305,7 +305,6 @@ def _truth(value: Any) -> bool:
 
 
 def _is_contiguous(value: TensorValue) -> bool:
-    """Whether a tensor lies in C order."""
     return value.dim_order == tuple(range(len(value.sizes)))
 
 
@@ -319,10 +318,9 @@ def _require_contiguous(value: TensorValue, what: str) -> None:
 
 
 def _refuse_other_backends(plan: Plan, graphs: Mapping[int, MLXGraph]) -> None:
-    called = [c.delegate for c in plan.instructions if isinstance(c, DelegateCall)]
-    for index in called:
-        if index not in graphs:
-            backend = plan.delegates[index].backend
+    for call in plan.instructions:
+        if isinstance(call, DelegateCall) and call.delegate not in graphs:
+            backend = plan.delegates[call.delegate].backend
             runner = _RUNNERS.get(backend, f"an ExecuTorch runtime with {backend}")
             raise UnavailableError(
                 f"method {plan.name!r} is lowered to {backend}, and the portable executor runs "

@@ -56,9 +56,8 @@ def _take(n: Node, s: Slots) -> Any:
 def _take_along_axis(n: Node, s: Slots) -> Any:
     x = s.tensor(n.x)
     axis = axis_of(n.axis, x.ndim)
-    return mx.take_along_axis(
-        x, checked_indices(s.tensor(n.indices), x.shape[axis], axis), axis=axis
-    )
+    indices = checked_indices(s.tensor(n.indices), x.shape[axis], axis)
+    return mx.take_along_axis(x, indices, axis=axis)
 
 
 def _gather(n: Node, s: Slots) -> Any:
@@ -137,7 +136,7 @@ def _slice_update(n: Node, s: Slots) -> Any:
     if not s.faithful:
         raise ExecutionError(f"{dropped}: native would silently drop the write")
     if start > stop:
-        _fitted(update, (*target.shape[:axis], 0, *target.shape[axis + 1 :]))
+        mx.broadcast_to(update, (*target.shape[:axis], 0, *target.shape[axis + 1 :]))
     warn_oddity(f"{dropped} and is dropped")
     return target
 
@@ -148,15 +147,10 @@ def _written(target: Any, axis: int, extent: tuple[int, int, int], update: Any) 
     # A new handle on the same data, so that other slots keep the old contents; MLX still updates
     # in place when nothing else holds them.
     result = mx.array(target)
-    result[window(axis, *extent)] = _fitted(
-        update, (*target.shape[:axis], length, *target.shape[axis + 1 :])
-    )
-    return result
-
-
-def _fitted(update: Any, shape: tuple[int, ...]) -> Any:
     # Python's item assignment would also drop leading dimensions of 1, which native does not.
-    return mx.broadcast_to(update, shape)
+    shape = (*target.shape[:axis], length, *target.shape[axis + 1 :])
+    result[window(axis, *extent)] = mx.broadcast_to(update, shape)
+    return result
 
 
 def _index_copy(n: Node, s: Slots) -> Any:

@@ -45,10 +45,6 @@ def _gelu(n: Node, s: Slots) -> Any:
     return number(0.5) * (x * (number(1.0) + gate))
 
 
-def _silu(n: Node, s: Slots) -> Any:
-    return s.tensor(n.x) * _sigmoid(n, s)
-
-
 def _sigmoid(n: Node, s: Slots) -> Any:
     x = s.tensor(n.x)
     many = s.fp32_weights is not None and x.size >= MANY
@@ -219,7 +215,7 @@ OPS: dict[str, Op] = {
     "ItemIntNode": _item,
     "RoundNode": lambda n, s: mx.round(s.tensor(n.x), decimals=n.decimals),
     "SigmoidNode": _sigmoid,
-    "SiluNode": _silu,
+    "SiluNode": lambda n, s: s.tensor(n.x) * _sigmoid(n, s),
     "SymSizeNode": _sym_size,
     "WhereNode": lambda n, s: mx.where(s.tensor(n.condition), s.tensor(n.x), s.tensor(n.y)),
 }

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
+
+import numpy as np
 
 from harness.errors import ExecutionError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.random_bits import random_bits
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.tensors import affordable, allocatable, mlx_dtype
 
-__all__ = ["OPS", "axis_of", "window"]
+__all__ = ["OPS", "axis_of", "random_bits", "window"]
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -157,6 +161,36 @@ def _tri(n: Node, s: Slots) -> Any:
 def _random_bits(n: Node, s: Slots) -> Any:
     shape = allocatable(s.integers(n.shape), mx.uint32)
     return random_bits(shape, n.width, None if n.seed is None else s.value(n.seed))
+
+
+def random_bits(shape: tuple[int, ...], width: int, seed: int | None) -> Any:
+    """Uniform unsigned integers of `width` bytes, as MLX makes them; no `seed`: of no sequence.
+
+    MLX's Python package does not offer its counter-mode Threefry-2x32-20 (Salmon, Moraes, Dror,
+    Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC11); the order of counters is MLX's.
+    """
+    if width not in (1, 2, 4):
+        raise ExecutionError(f"random elements must have 1, 2 or 4 bytes (got {width})")
+    key = secrets.randbits(64) if seed is None else seed % 2**64
+    size = prod(shape) * width
+    half, odd = divmod(-(-size // 4), 2)
+    # Word i pairs with word half + odd + i; an odd count leaves word `half` a counter of its own.
+    a = np.arange(half + odd, dtype=np.uint32)
+    b = a + np.uint32(half + odd)
+    b[half:] = 0
+    schedule = [np.uint32(key >> 32), np.uint32(key & 0xFFFFFFFF)]
+    schedule.append(schedule[0] ^ schedule[1] ^ np.uint32(0x1BD11BDA))
+    a, b = a + schedule[0], b + schedule[1]
+    with np.errstate(over="ignore"):
+        for group in range(5):
+            for rotation in _ROTATIONS[group % 2]:
+                a = a + b
+                b = (b << np.uint32(rotation)) | (b >> np.uint32(32 - rotation))
+                b = b ^ a
+            a = a + schedule[(group + 1) % 3]
+            b = b + schedule[(group + 2) % 3] + np.uint32(group + 1)
+    stream = np.concatenate([a, b[:half]]).tobytes()[:size]
+    return mx.array(np.frombuffer(stream, f"<u{width}").reshape(shape))
 
 
 OPS: dict[str, Callable[[Node, Slots], Any]] = {

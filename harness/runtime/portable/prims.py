@@ -19,10 +19,8 @@ __all__ = ["NUMBERS", "view_shape"]
 
 
 def _floordiv(a: Any, b: Any) -> Any:
-    if isinstance(a, int) and isinstance(b, int):
-        return a // b
-    if b == 0:
-        return math.copysign(math.inf, -1.0 if math.copysign(1.0, a) < 0 else 1.0)
+    if b == 0 and not (isinstance(a, int) and isinstance(b, int)):
+        return math.copysign(math.inf, a)
     return a // b
 
 
@@ -50,33 +48,25 @@ def _size(tensor: Any, axis: int) -> int:
 
 _Function = Callable[..., Any]
 
-# fmt: off
-_SCALARS: dict[str, dict[str, _Function]] = {
-    "nn": {
-        "add": operator.add, "sub": operator.sub, "mul": operator.mul,
-        "truediv": operator.truediv, "floordiv": _floordiv, "sym_max": max, "sym_min": min,
-        "eq": operator.eq, "gt": operator.gt, "lt": operator.lt, "ge": operator.ge,
-        "le": operator.le,
-    },
-    "n": {
-        "sym_float": float, "sym_int": int, "neg": operator.neg, "sym_not": operator.not_,
-        "ceil": math.ceil, "round": round, "trunc": math.trunc,
-    },
-    "ii": {"mod": _truncating_mod},
-    "nnn": {"sym_ite": lambda condition, a, b: a if condition else b},
-}
-# fmt: on
+_ONE: dict[str, _Function] = {
+    "sym_float": float, "sym_int": int, "neg": operator.neg, "sym_not": operator.not_,
+    "ceil": math.ceil, "round": round, "trunc": math.trunc,
+}  # fmt: skip
+_TWO: dict[str, _Function] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul,
+    "truediv": operator.truediv, "floordiv": _floordiv, "sym_max": max, "sym_min": min,
+    "eq": operator.eq, "gt": operator.gt, "lt": operator.lt, "ge": operator.ge, "le": operator.le,
+}  # fmt: skip
 _FUNCTIONS: dict[str, tuple[str, _Function]] = {
     "aten::sym_size.int": ("ti", _size),
     "aten::_local_scalar_dense": ("t", _item),
     "aten::sym_numel": ("t", lambda tensor: int(tensor.size)),
     "executorch_prim::floordiv.int": ("ii", _truncating_div),
     "executorch_prim::mod.int": ("ii", _truncating_mod),
-    **{
-        f"executorch_prim::{name}.Scalar": (kinds, function)
-        for kinds, functions in _SCALARS.items()
-        for name, function in functions.items()
-    },
+    "executorch_prim::mod.Scalar": ("ii", _truncating_mod),
+    "executorch_prim::sym_ite.Scalar": ("nnn", lambda chosen, a, b: a if chosen else b),
+    **{f"executorch_prim::{name}.Scalar": ("n", function) for name, function in _ONE.items()},
+    **{f"executorch_prim::{name}.Scalar": ("nn", function) for name, function in _TWO.items()},
 }
 """Operator → the kinds of its arguments (tensor, number, integer), and what it makes of them."""
 

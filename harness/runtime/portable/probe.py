@@ -81,10 +81,14 @@ class Probe:
         """Run to the end, and give what the steps `at` made (default: all, by number)."""
         if at is not None:
             return self.run(inputs, at=at, state=state).values
-        everything: dict[At, tuple[Step, int]] = {step.index: (step, 0) for step in self.steps}
-        recorder = _Recorder(self._by_location, everything, {}, None)
-        self._run(inputs, state=state, observer=recorder)
-        return recorder.values
+        values: dict[At, Array] = {}
+
+        def observe(where: Location, what: Any, made: tuple[Any, ...]) -> None:
+            if made:
+                values[self._by_location[where].index] = _array(made[0])
+
+        self._run(inputs, state=state, observer=observe)
+        return values
 
     def run(
         self,
@@ -103,27 +107,42 @@ class Probe:
         """
         wanted = {key: self._find(key) for key in (*at, *(() if until is None else (until,)))}
         put = {self._find(key): (key, value) for key, value in (replace or {}).items()}
-        recorder = _Recorder(
-            self._by_location, wanted, put, None if until is None else self.step(until)
-        )
+        last = None if until is None else self.step(until)
+        values: dict[At, Array] = {}
+        seen: set[At] = set()
+
+        def observe(where: Location, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            step, parts = self._by_location[where], list(made)
+            for (replaced, output), (key, value) in put.items():
+                if replaced is step:
+                    parts[output] = _replacement(step, parts[output], value)
+                    seen.add(key)
+            for key, (asked, output) in wanted.items():
+                if asked is step and output < len(parts):
+                    values[key] = _array(parts[output])
+                    seen.add(key)
+            if step is last:
+                raise Stop
+            return tuple(parts) if any(replaced is step for replaced, _ in put) else None
+
         outputs: list[Array] | None
         try:
             outputs = self._run(
                 inputs,
                 state=state,
-                observer=recorder,
+                observer=observe,
                 # What was computed of a constant before would not see a replaced one.
                 unaccelerated={step.location.instruction for step, _ in put},
             )
         except Stop:
             outputs = None
-        missing = [key for key in (*wanted, *(replace or {})) if key not in recorder.seen]
+        missing = [key for key in (*wanted, *(replace or {})) if key not in seen]
         if missing:
             raise InputError(
                 f"{self.step(missing[0])} made nothing in this run: it lies behind the end of the "
                 "run, in a branch that was not taken, or writes no value"
             )
-        return Run(outputs, recorder.values)
+        return Run(outputs, values)
 
     def _find(self, at: At) -> tuple[Step, int]:
         """The step and the number of the output there."""
@@ -151,36 +170,6 @@ class Probe:
         near = get_close_matches(name, self._names.values, 3, 0.5)
         hint = f"; near it are {', '.join(near)}" if near else ""
         return f"{name!r} is no exported node with a value in method {method!r}{hint}"
-
-
-@dataclass
-class _Recorder:
-    """Told of every step of one run."""
-
-    steps: Mapping[Location, Step]
-    wanted: Mapping[At, tuple[Step, int]]
-    put: Mapping[tuple[Step, int], tuple[At, Any]]
-    last: Step | None
-
-    def __post_init__(self) -> None:
-        self.values: dict[At, Array] = {}
-        self.seen: set[At] = set()
-
-    def __call__(self, where: Location, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        step = self.steps[where]
-        parts, changed = list(made), False
-        for (replaced, output), (key, value) in self.put.items():
-            if replaced is step:
-                parts[output] = _replacement(step, parts[output], value)
-                changed = True
-                self.seen.add(key)
-        for key, (asked, output) in self.wanted.items():
-            if asked is step and output < len(parts):
-                self.values[key] = _array(parts[output])
-                self.seen.add(key)
-        if step is self.last:
-            raise Stop
-        return tuple(parts) if changed else None
 
 
 def _replacement(step: Step, made: Any, value: Any) -> Any:

@@ -60,6 +60,10 @@ class Slots:
             raise ExecutionError(f"value {vid.idx} is read before it was written")
         return found
 
+    def at(self, slot: Slot) -> Any:
+        """The tensor or integer in a slot."""
+        return self.tensor(slot) if isinstance(slot, Tid) else self.value(slot)
+
     def integer(self, literal: IntOrVid) -> int:
         """A literal, held within 32 bits as upstream does, or the value it stands for."""
         if isinstance(literal, Vid):

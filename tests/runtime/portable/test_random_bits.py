@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import ExecutionError
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.random_bits import random_bits
+from harness.runtime.portable.ops_shape import random_bits
 
 
 def test_an_even_count_is_that_of_split() -> None:
