@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness.runtime.protocol import Executor
 __all__ = ["ArtifactPair"]
 
 
-class ArtifactPair:
+class ArtifactPair(AbstractContextManager["ArtifactPair"]):
     """Runs any of the six methods on an executor that has its artifact loaded.
 
     A context manager: leaving it releases the executors, child processes and all.
@@ -30,9 +30,6 @@ class ArtifactPair:
         self._paths, self._make, self._progress = paths, make, progress
         self._methods = {method.name: method for method in METHODS}
         self._loaded: dict[str, Executor] = {}
-
-    def __enter__(self) -> ArtifactPair:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()

@@ -64,7 +64,7 @@ class PortableExecutor:
 
     def _forget(self) -> None:
         self._graphs: dict[str, dict[int, MLXGraph]] = {}
-        self._fp32_weights: dict[tuple[str, int], Fp32Weights] = {}
+        self._fp32_weights: dict[str, dict[int, Fp32Weights]] = {}
         self._methods: dict[str, Method] = {}
         self._names: Mapping[str, StepNames] | None = None
         self._states: dict[str, dict[str, State]] = {}
@@ -101,10 +101,12 @@ class PortableExecutor:
             raise
         self._program = program
         if self._fast:
-            places = [(name, index) for name, found in self._graphs.items() for index in found]
-            graphs = (self._graphs[name][index] for name, index in places)
-            copies = choose_weights(graphs, self._fp32_bytes)
-            self._fp32_weights = dict(zip(places, copies, strict=True))
+            every = (graph for graphs in self._graphs.values() for graph in graphs.values())
+            copies = iter(choose_weights(every, self._fp32_bytes))
+            self._fp32_weights = {
+                name: {index: next(copies) for index in graphs}
+                for name, graphs in self._graphs.items()
+            }
 
     def methods(self) -> tuple[str, ...]:
         """Names of the methods in the loaded program, constant methods included."""
@@ -150,13 +152,9 @@ class PortableExecutor:
         plan = self._plan(method)
         if method not in self._methods:
             with mx.stream(mx.cpu):
-                graphs, copies = self._graphs[method], self._fp32_weights
+                graphs, copies = self._graphs[method], self._fp32_weights.get(method)
                 self._methods[method] = Method.load(
-                    self._loaded(),
-                    plan,
-                    graphs,
-                    self._faithful,
-                    {i: copies[method, i] for i in graphs if (method, i) in copies},
+                    self._loaded(), plan, graphs, self._faithful, copies
                 )
         return self._methods[method]
 

@@ -144,11 +144,10 @@ def _import(module: str) -> str | None:
 def _argument(plan: Plan, index: int, values: Sequence[Any]) -> Any:
     declared = plan.values[index]
     if isinstance(declared, IntList):
-        for item in declared.items:
-            if not isinstance(values[item], int):
-                kind = type(values[item]).__name__
-                raise ExecutionError(f"a whole number is expected (got {kind})")
-        return [values[item] for item in declared.items]
+        numbers = [values[item] for item in declared.items]
+        for wrong in (type(number) for number in numbers if not isinstance(number, int)):
+            raise ExecutionError(f"a whole number is expected (got {wrong.__name__})")
+        return numbers
     if isinstance(declared, TensorList):
         return [None if item == -1 else _tensor(values[item]) for item in declared.items]
     value = values[index]

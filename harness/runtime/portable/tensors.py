@@ -31,9 +31,7 @@ __all__ = [
 
 # Upstream's runtime makes no tensor larger than this from a program's numbers.
 LARGEST_BYTES = 4 * 1024**3
-
-_LARGE = 1 << 20
-"""Bytes from which on two copies are worth avoiding."""
+_LARGE = 1 << 20  # bytes from which on two copies are worth avoiding
 
 
 def read_tensor(program: Program, where: Span, scalar: ScalarType, shape: tuple[int, ...]) -> Any:
