@@ -6,7 +6,14 @@ import time
 
 import pytest
 
-from harness.errors import ExecutionError, HarnessError, brief, in_a_sentence
+from harness.errors import (
+    ExecutionError,
+    HarnessError,
+    InputError,
+    brief,
+    in_a_sentence,
+    one_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +49,12 @@ def test_a_message_of_usual_length_is_whole() -> None:
 
 def test_codes_that_move_a_terminal_are_spelled_out() -> None:
     assert in_a_sentence(HarnessError("a\x1b[2Jb\r\nc\u202e")) == "a\\x1b[2Jb c\\u202e"
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("portabl", r"; did you mean portable\?$"), ("zzz", r"\(got 'zzz'\)$")]
+)
+def test_a_name_that_is_none_of_those_known_is_refused(value: str, hint: str) -> None:
+    one_of("executor", "native", ("native", "portable"))
+    with pytest.raises(InputError, match=f"^executor must be one of native, portable .*{hint}"):
+        one_of("executor", value, ("native", "portable"))
