@@ -53,6 +53,11 @@ class Artifacts:
 
     files: Mapping[str, ArtifactContents]
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where each file is, by name."""
+        return {name: file.made.path for name, file in self.files.items()}
+
     def failure(self, method: Method) -> str | None:
         """Why a method could not be lowered; None if it could."""
         return self.files[method.artifact].made.failures.get(method.name)

@@ -169,8 +169,9 @@ def _observe(
     if request.executor == RUNNER:
         assert request.runner is not None
         fingerprint = runner_fingerprint(request.runner)
-        paths = {name: file.made.path for name, file in artifacts.files.items()}
-        runner = RunnerProgram(request.runner, plan, checkpoint, paths, request.runner_timeout)
+        runner = RunnerProgram(
+            request.runner, plan, checkpoint, artifacts.paths, request.runner_timeout
+        )
         return observe_runner(plan, artifacts, runner, fingerprint, progress)
     with _pair(artifacts, request.executor, request.require, progress) as run:
         return observe(plan, evidence, artifacts, run, progress=progress)
@@ -179,8 +180,7 @@ def _observe(
 def _pair(
     artifacts: Artifacts, executor: str, require: str | None, progress: Progress
 ) -> ArtifactPair:
-    paths = {name: file.made.path for name, file in artifacts.files.items()}
-    return ArtifactPair(paths, partial(choose, executor, require), progress)
+    return ArtifactPair(artifacts.paths, partial(choose, executor, require), progress)
 
 
 def _judge_words(plan: Plan, said: Spoken, transcriber: Transcriber | None) -> tuple[Verdict, ...]:

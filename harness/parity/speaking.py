@@ -90,9 +90,10 @@ def open_speaker(
         if eager:
             return _Loaded(models.eager, EAGER, plan.precision.float_type)
         opened = artifacts()
-        paths = {name: file.made.path for name, file in opened.files.items()}
-        run = ArtifactPair(paths, partial(choose, request.executor, request.require), progress)
-        for name in paths:
+        run = ArtifactPair(
+            opened.paths, partial(choose, request.executor, request.require), progress
+        )
+        for name in opened.paths:
             run.executor(name)
         facts = opened.files[MODEL].facts
         rows = None if facts is None else facts.metadata.get("voice_embed_len")
@@ -197,10 +198,8 @@ class _RunnerSpeaker:
     @cached_property
     def _program(self) -> RunnerProgram:
         assert self._request.runner is not None
-        paths = {name: file.made.path for name, file in self._open().files.items()}
-        return RunnerProgram(
-            self._request.runner, self.plan, self.checkpoint, paths, self._request.runner_timeout
-        )
+        paths, timeout = self._open().paths, self._request.runner_timeout
+        return RunnerProgram(self._request.runner, self.plan, self.checkpoint, paths, timeout)
 
     def prepare(self) -> None:
         _ = self._program
