@@ -148,8 +148,7 @@ def _speak_twice(plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPa
     dtype = run.executor(MODEL).inputs("text_decoder")[0].dtype
     limits = dataclasses.replace(plan.limits, dtype=dtype)
     first, again = (say(run, plan, evidence, limits) for _ in range(2))
-    codes = _stream_codes(first.codes, limits.codec_frames, codec_lookback(plan.config))
-    chunks = _chunks_that_fit(chunks, codes.shape[1], limits.codec_frames)
+    codes, chunks = _stream(first.codes, chunks, limits.codec_frames, codec_lookback(plan.config))
     return SpokenTwice(
         _spoken(first),
         _spoken(again),
@@ -168,21 +167,20 @@ def _spoken(speech: Speech) -> Spoken:
     return Spoken(speech.codes, speech.ended, speech.waveform, margins)
 
 
-def _stream_codes(codes: Array, codec_frames: int, lookback: int) -> Array:
-    """Codes to stream: those of a short speech over and over.
+def _stream(codes: Array, chunks: Chunks, codec_frames: int, lookback: int) -> tuple[Array, Chunks]:
+    """What to stream, in which chunks: a short speech over and over, in windows that fit the codec.
 
-    Its first chunks begin where it begins: only later ones are cropped at a seam. A codec of few
-    frames also decodes a second window offline, with frames that have all of their context in it.
+    The first chunks begin where the speech begins: only later ones are cropped at a seam. A codec
+    of few frames also decodes a second window offline, with frames that have all of their context
+    in it. One that takes no more frames than a chunk's context streams only what one call takes.
     """
-    frames = max(codes.shape[1], min(codec_frames, _STREAMED))
-    if codec_frames <= _STREAMED:
-        frames = max(frames, codec_frames + lookback + 5)
-    return np.tile(codes, -(-frames // codes.shape[1]))[:, :frames]
-
-
-def _chunks_that_fit(chunks: Chunks, frames: int, codec_frames: int) -> Chunks:
-    """`chunks`, shortened where the runner would refuse them: shorter ones show the same faults."""
+    if codec_frames <= chunks.left_context:
+        frames = codec_frames
+    else:
+        frames = max(codes.shape[1], min(codec_frames, _STREAMED))
+        if codec_frames <= _STREAMED:
+            frames = max(frames, codec_frames + lookback + 5)
     longest = max(window.end - window.start for window in stream_windows(frames, chunks))
-    if longest <= codec_frames:
-        return chunks
-    return dataclasses.replace(chunks, following=max(1, codec_frames - chunks.left_context))
+    if longest > codec_frames:  # the runner would refuse; shorter ones show the same faults
+        chunks = dataclasses.replace(chunks, following=codec_frames - chunks.left_context)
+    return np.tile(codes, -(-frames // codes.shape[1]))[:, :frames], chunks
