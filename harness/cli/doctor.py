@@ -127,6 +127,7 @@ def _executors() -> Iterator[_Finding]:
     advice = {
         "native": "use --executor portable here, and Apple Silicon for native",
         "portable": "reinstall mlx",
+        "portable:gpu": "use --executor portable here; a GPU is only needed to look inside native",
         "xnnpack": "reinstall executorch to use --triangulate",
     }
     for name, reason in availability().items():

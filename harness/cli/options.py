@@ -42,7 +42,12 @@ QEmbeddingGroup = Annotated[
     int | None, option("--qembedding-group-size", "N", "The same for embeddings.", min=0)
 ]
 Executor = Annotated[
-    str, option("--executor", "E", "auto, native, portable, portable:faithful, xnnpack or runner.")
+    str,
+    option(
+        "--executor",
+        "E",
+        "auto, native, portable, portable:faithful, portable:gpu, xnnpack or runner.",
+    ),
 ]
 Require = Annotated[
     str | None, option("--require", "E", "Exit 2 unless this executor can run on this machine.")

@@ -43,7 +43,8 @@ def synth(
     checkpoint: options.Checkpoint = "tiny",
     precision: options.Precision = "fp32",
     executor: Annotated[
-        str, option("--executor", "E", "auto, native, portable, xnnpack, eager or runner.")
+        str,
+        option("--executor", "E", "auto, native, portable[:gpu], xnnpack, eager or runner."),
     ] = "auto",
     require: options.Require = None,
     runner_path: options.RunnerPath = None,

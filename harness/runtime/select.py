@@ -11,7 +11,7 @@ __all__ = ["NAMES", "availability", "choose"]
 
 _STOCK_BLAS = "VOXTRAL_PARITY_STOCK_BLAS"
 
-NAMES = ("auto", "native", "portable", "portable:faithful", "xnnpack")
+NAMES = ("auto", "native", "portable", "portable:faithful", "portable:gpu", "xnnpack")
 
 
 def choose(name: str = "auto", require: str | None = None) -> Executor:
@@ -22,9 +22,9 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     name
         ``native`` (ExecuTorch's runtime with the MLX backend), ``portable`` (our interpreter
         over `mlx.core`), ``portable:faithful`` (the same with the bits of upstream's interpreter
-        on the CPU, silent oddities included), ``xnnpack`` (ExecuTorch's runtime with XNNPACK and
-        its CPU kernels, on files lowered to these), or ``auto``: native where this machine has
-        it, portable elsewhere.
+        on the CPU, silent oddities included), ``portable:gpu`` (the same on MLX's GPU: Metal or
+        CUDA), ``xnnpack`` (ExecuTorch's runtime with XNNPACK and its CPU kernels, on files
+        lowered to these), or ``auto``: native where this machine has it, portable elsewhere.
     require
         One of the others: what ``auto`` must come to.
 
@@ -33,8 +33,8 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     InputError
         An unknown name, or a `name` that contradicts `require`.
     UnavailableError
-        Native is asked for or required, and this machine does not have it; or faithful, and this
-        process has lent MLX another BLAS.
+        Native or a GPU is asked for or required, and this machine does not have it; or faithful,
+        and this process has lent MLX another BLAS.
     """
     one_of("executor", name, NAMES)
     if require is not None:
@@ -46,6 +46,8 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
         return _portable()
     if wanted == "portable:faithful":
         return _faithful()
+    if wanted == "portable:gpu":
+        return _gpu()
     from harness.runtime.native import NativeExecutor, why_not
 
     if wanted == "xnnpack":
@@ -80,9 +82,29 @@ def _faithful() -> Executor:
     return PortableExecutor(faithful=True)
 
 
+def _gpu() -> Executor:
+    from harness.runtime.native.child import DEFAULTS
+    from harness.runtime.portable.gpu import why_not
+
+    reason = why_not()
+    if reason is not None:
+        raise UnavailableError(f"the executor portable:gpu is not available: {reason}")
+    for switch, value in DEFAULTS.items():  # as native's process has them; MLX reads them once
+        os.environ.setdefault(switch, value)
+    from harness.runtime.portable import PortableExecutor
+
+    return PortableExecutor(gpu=True)
+
+
 def availability() -> dict[str, str | None]:
     """For each executor, why it cannot run here; None where it can."""
     from harness.runtime.native import why_not
     from harness.runtime.native.machine import why_not_xnnpack
+    from harness.runtime.portable import gpu
 
-    return {"native": why_not(), "portable": None, "xnnpack": why_not_xnnpack()}
+    return {
+        "native": why_not(),
+        "portable": None,
+        "portable:gpu": gpu.why_not(),
+        "xnnpack": why_not_xnnpack(),
+    }

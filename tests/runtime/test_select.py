@@ -74,14 +74,15 @@ def test_native_where_there_is_none_is_unavailable(name: str, require: str | Non
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
         InputError,
-        match=r"one of auto, native, portable, portable:faithful, xnnpack \(got 'metal'\)",
+        match=r"auto, native, portable, portable:faithful, portable:gpu, xnnpack \(got 'metal'\)",
     ):
         choose("metal")
 
 
 def test_an_unknown_requirement_lists_the_known_ones() -> None:
     with pytest.raises(
-        InputError, match=r"one of native, portable, portable:faithful, xnnpack \(got 'auto'\)"
+        InputError,
+        match=r"one of native, portable, portable:faithful, portable:gpu, xnnpack \(got 'auto'\)",
     ):
         choose("auto", "auto")
 

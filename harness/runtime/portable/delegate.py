@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,7 +13,7 @@ from harness.pte.program import Program
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.folding import Folded, fold
 from harness.runtime.portable.fp32_weights import Fp32Weights
-from harness.runtime.portable.interpreter import Chains, Observer, bind, run_chain
+from harness.runtime.portable.interpreter import Chains, Observer, Op, bind, run_chain
 from harness.runtime.portable.kv_cache import SequenceCache
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots
 from harness.runtime.portable.tensors import allocatable, mlx_dtype, read_tensor
@@ -85,6 +85,14 @@ class MLXDelegate:
             delegate.fresh = delegate.take_buffers(slots)
         mx.eval(delegate.constants, delegate.fresh)
         return delegate
+
+    def replace_ops(self, ops: Mapping[str, Op]) -> None:
+        """Run nodes of these types by these functions from now on."""
+        self._chains = [
+            tuple(step._replace(op=ops.get(type(step.node).__name__, step.op)) for step in chain)
+            for chain in self._chains
+        ]
+        self._folded = None
 
     def zeros(self, tid: Tid) -> Any:
         """A mutable buffer's first contents."""

@@ -1,4 +1,4 @@
-"""The portable executor: a `.pte` and its MLX delegates, interpreted on the CPU of any machine."""
+"""The portable executor: a `.pte` and its MLX delegates, interpreted on any machine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from harness.pte.names import StepNames, read_names
 from harness.pte.payload import MLXGraph
 from harness.pte.plan import MLX_BACKEND, DelegateCall, Plan
 from harness.pte.program import Program, read_program
+from harness.runtime.native.machine import switches
+from harness.runtime.portable import gpu as gpu_device
 from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.delegate import check_constants
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
+from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
 from harness.runtime.portable.method import Method, Observer, State
+from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe
 from harness.runtime.protocol import TensorSpec, input_specs
 
@@ -29,7 +33,7 @@ __all__ = ["PortableExecutor"]
 
 
 class PortableExecutor:
-    """Runs `.pte` files exported for ExecuTorch's MLX backend, over `mlx.core` on the CPU.
+    """Runs `.pte` files exported for ExecuTorch's MLX backend, over `mlx.core`.
 
     Implements `harness.runtime.protocol.Executor`. It refuses what upstream's runtime refuses,
     and also what that runtime would answer with garbage or silence.
@@ -42,19 +46,30 @@ class PortableExecutor:
     fast
         Take routes that give MLX's answers within rounding, but sooner: float32 copies of
         16-bit and packed weights, transposed convolutions as products. None: unless
-        ``VOXTRAL_PARITY_FAST=0`` is set. `faithful` excludes it.
+        ``VOXTRAL_PARITY_FAST=0`` is set. `faithful` and `gpu` exclude it.
     fp32_bytes
         Memory that the copies of one program's weights may take; those beyond it are widened or
         unpacked at each use.
+    gpu
+        Run on MLX's GPU, with the kernels that upstream's interpreter calls there.
     """
 
     def __init__(
-        self, *, faithful: bool = False, fast: bool | None = None, fp32_bytes: int = 2 << 30
+        self,
+        *,
+        faithful: bool = False,
+        fast: bool | None = None,
+        fp32_bytes: int = 2 << 30,
+        gpu: bool = False,
     ) -> None:
-        if fast and faithful:
-            raise InputError("an executor is fast or faithful, not both")
+        exact = faithful or gpu  # to the kernels that upstream's interpreter calls
+        if (fast and exact) or (faithful and gpu):
+            raise InputError("an executor is one of fast, faithful and on a GPU")
         if fast is None:
-            fast = not faithful and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
+            fast = not exact and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
+        self._gpu = gpu
+        self._device = mx.gpu if gpu else mx.cpu
+        self._ops: Mapping[str, Op] = OWN_KERNELS if gpu else {}
         self._faithful = faithful
         self._fast = fast
         self._fp32_bytes = fp32_bytes
@@ -74,10 +89,15 @@ class PortableExecutor:
     def fingerprint(self) -> Fingerprint:
         """Which executor this is."""
         accumulation = "MLX's CPU type" if self._faithful else "float32"
+        versions = {name: importlib.metadata.version(name) for name in ("executorch", "mlx")}
+        if self._gpu:
+            device = f"{gpu_device.device_name()} ({platform.system()} {platform.machine()})"
+            notes = (*switches(), "MLX's own kernels only")
+            return Fingerprint("portable:gpu", device, versions, notes, "unmeasured")
         return Fingerprint(
             executor="portable",
             device=f"cpu ({platform.system()} {platform.machine()})",
-            versions={name: importlib.metadata.version(name) for name in ("executorch", "mlx")},
+            versions=versions,
             notes=(
                 BLAS,
                 f"16-bit quantised matmul accumulates in {accumulation}",
@@ -134,7 +154,7 @@ class PortableExecutor:
         kept = self._states.setdefault(state, {})
         if method not in kept:
             kept[method] = ready.fresh()
-        with mx.stream(mx.cpu):
+        with mx.stream(self._device):
             cache = self._cache(state)
             for delegate in ready.delegates.values():
                 delegate.cache = cache
@@ -151,11 +171,12 @@ class PortableExecutor:
         """Read a method's weights now; its first call does so otherwise."""
         plan = self._plan(method)
         if method not in self._methods:
-            with mx.stream(mx.cpu):
+            with mx.stream(self._device):
                 graphs, copies = self._graphs[method], self._fp32_weights.get(method)
-                self._methods[method] = Method.load(
-                    self._loaded(), plan, graphs, self._faithful, copies
-                )
+                ready = Method.load(self._loaded(), plan, graphs, self._faithful, copies)
+            for delegate in ready.delegates.values():
+                delegate.replace_ops(self._ops)
+            self._methods[method] = ready
         return self._methods[method]
 
     def reset(self, state: str = "default") -> None:

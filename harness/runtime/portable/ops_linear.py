@@ -13,7 +13,7 @@ from harness.runtime.portable.ops_index import checked_indices
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.tensors import mlx_dtype
 
-__all__ = ["OPS"]
+__all__ = ["OPS", "OWN_KERNELS"]
 
 # Rows up to which MLX's packed kernel beats unpacking the weight first; measured at 3072x3072,
 # 4 bits, 2 cores: 15 against 80 ms for 1 row, 62 against 110 ms for 4, 150 against 93 ms for 16.
@@ -56,6 +56,12 @@ def _packing(n: Node) -> dict[str, Any]:
     return {"bits": n.bits, "group_size": n.group_size, "mode": n.mode}
 
 
+def _own_quantized_matmul(n: Node, s: Slots) -> Any:
+    """Multiply x by packed w with MLX's own kernel, as upstream's interpreter does."""
+    x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
+    return mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **_packing(n))
+
+
 def _float32(*tensors: Any) -> list[Any]:
     return [None if t is None else t.astype(mx.float32) for t in tensors]
 
@@ -65,10 +71,10 @@ def _quantized_matmul(n: Node, s: Slots) -> Any:
 
     MLX's CPU kernel accumulates in the type of x: 9 % error in bfloat16 at 3072 terms.
     """
+    if s.faithful or n.mode != "affine":
+        return _own_quantized_matmul(n, s)
     x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
     packing = _packing(n)
-    if s.faithful or n.mode != "affine":
-        return mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **packing)
     narrow = x.dtype
     x, scales, biases = _float32(x, scales, biases)
 
@@ -116,21 +122,31 @@ def _numbers(indices: Any, stack: Any) -> Any:
     return None if indices is None else checked_indices(indices, prod(stack.shape[:-2]), 0)
 
 
+def _own_gather_mm(n: Node, s: Slots) -> Any:
+    a, b = s.tensor(n.a), s.tensor(n.b)
+    return mx.gather_mm(a, b, **_experts(n, s, a, b))
+
+
 def _gather_mm(n: Node, s: Slots) -> Any:
     """Products of chosen matrices; 16-bit ones are widened, which MLX's CPU kernel refuses."""
     a, b = s.tensor(n.a), s.tensor(n.b)
-    experts = _experts(n, s, a, b)
     if s.faithful or a.dtype not in _NARROW or a.dtype != b.dtype:
-        return mx.gather_mm(a, b, **experts)
-    return mx.gather_mm(*_float32(a, b), **experts).astype(a.dtype)
+        return _own_gather_mm(n, s)
+    return mx.gather_mm(*_float32(a, b), **_experts(n, s, a, b)).astype(a.dtype)
+
+
+def _own_gather_qmm(n: Node, s: Slots) -> Any:
+    x, w = s.tensor(n.x), s.tensor(n.w)
+    options = {"transpose": n.transpose, **_packing(n), **_experts(n, s, x, w)}
+    return mx.gather_qmm(x, w, s.tensor(n.scales), s.optional(n.biases), **options)
 
 
 def _gather_qmm(n: Node, s: Slots) -> Any:
     """`_quantized_matmul` for stacks of matrices."""
+    if s.faithful or n.mode != "affine":
+        return _own_gather_qmm(n, s)
     x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
     options = {"transpose": n.transpose, **_packing(n), **_experts(n, s, x, w)}
-    if s.faithful or n.mode != "affine":
-        return mx.gather_qmm(x, w, scales, biases, **options)
     rows, scales, biases = _float32(x, scales, biases)
     return mx.gather_qmm(rows, w, scales, biases, **options).astype(x.dtype)
 
@@ -225,3 +241,10 @@ OPS: dict[str, Callable[[Node, Slots], Any]] = {
     "RMSNormNode": lambda n, s: mx.fast.rms_norm(s.tensor(n.x), s.optional(n.weight), n.eps),
     "RopeNode": _rope,
 }
+
+OWN_KERNELS: dict[str, Callable[[Node, Slots], Any]] = {
+    "GatherMmNode": _own_gather_mm,
+    "GatherQmmNode": _own_gather_qmm,
+    "QuantizedMatmulNode": _own_quantized_matmul,
+}
+"""What a GPU runs: kernels that upstream's interpreter calls, where CPUs have others here."""
