@@ -76,4 +76,4 @@ def widen_on_use(model: nn.Module, name: str, matrix: Tensor) -> None:
 
 class _Widen(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
-        return weight.float()
+        return weight if weight.dtype == torch.float64 else weight.float()

@@ -6,13 +6,22 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
+from harness.errors import ProgramError
 from harness.pte.payload import MLXGraph, read_payload
 from harness.pte.plan import MLX_BACKEND, DelegateCall, KernelCall, Plan
 from harness.pte.program import Program, read_program
 
-__all__ = ["MethodDelegation", "delegate_graph", "delegation", "mlx_graphs", "plan_delegation"]
+__all__ = [
+    "MethodDelegation",
+    "called_graphs",
+    "delegate_graph",
+    "delegation",
+    "mlx_graphs",
+    "plan_delegation",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,42 @@ def mlx_graphs(program: Program, plan: Plan) -> dict[int, MLXGraph]:
         for index, delegate in enumerate(plan.delegates)
         if delegate.backend == MLX_BACKEND
     }
+
+
+def called_graphs(program: Program, plan: Plan) -> dict[int, MLXGraph]:
+    """The MLX delegates that a plan calls, their weights known to be in the file.
+
+    Raises
+    ------
+    ProgramError
+        A weight is not there, or not of the size of its shape.
+    """
+    graphs = {}
+    for call in plan.instructions:
+        if isinstance(call, DelegateCall) and plan.delegates[call.delegate].backend == MLX_BACKEND:
+            graphs[call.delegate] = delegate_graph(program, plan, call.delegate)
+            _check_constants(program, graphs[call.delegate], f"method {plan.name!r}")
+    return graphs
+
+
+def _check_constants(program: Program, graph: MLXGraph, where: str) -> None:
+    """Every constant of `graph` lies in the program's named data, with the size of its shape."""
+    for index in range(graph.constants):
+        meta = graph.meta[index] if index < len(graph.meta) else None
+        name = graph.names.get(index)
+        if meta is None or name is None or any(dim.size is None for dim in meta.shape):
+            raise ProgramError(
+                f"{where} has a constant {index} without name or shape; export it again"
+            )
+        span = program.named_data.get(name)
+        if span is None:
+            raise ProgramError(f"{where} needs the weight {name!r}, which {program.path} lacks")
+        expected = prod(meta.sizes) * meta.scalar.numpy.itemsize
+        if span.size != expected:
+            raise ProgramError(
+                f"{where} needs {expected} bytes of the weight {name!r}, {program.path} has "
+                f"{span.size}; export it again"
+            )
 
 
 def plan_delegation(plan: Plan, graphs: Mapping[int, MLXGraph]) -> MethodDelegation:

@@ -42,18 +42,18 @@ class EagerModel:
     model
         As `harness.checkpoint.loading.load_model` returns it, or its float64 twin. Inputs of
         floating point must have its type or one that converts to it exactly.
+    dtype
+        In which it computes, where its weights do not tell.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
         self._model = model
         # A norm's: matrices may be quantised, or narrower in memory than they compute.
-        self._dtype: torch.dtype = model.decoder.norm.weight.dtype
+        self._dtype: torch.dtype = dtype or model.decoder.norm.weight.dtype
         self._states: dict[str, _Caches] = {}
         flow = model.flow_head
         self._methods = {
-            "token_embedding": _Method(
-                model.decoder.tok_embeddings.forward, (("token_ids", "int", 2),)
-            ),
+            "token_embedding": _Method(model.decoder.tok_embeddings, (("token_ids", "int", 2),)),
             "audio_token_embedding": _Method(
                 model.audio_token_embedding.forward, (("codes", "int", 3),)
             ),

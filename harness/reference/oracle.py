@@ -16,7 +16,61 @@ from torch import Tensor, nn
 
 from harness.reference.eager import EagerModel
 
-__all__ = ["float64_oracle"]
+__all__ = ["exact_twin", "float64_oracle"]
+
+
+def exact_twin(model: Any) -> EagerModel:
+    """What `model` means: its own weights and tables, widened exactly, computed in float64.
+
+    Weights stay where they are and are widened, or dequantised exactly, while a module computes,
+    so that the twin takes the memory of one matrix. Angles of rotation, which the exported
+    program computes by itself, are computed in float64.
+    """
+    parts = (model.decoder, model.audio_token_embedding, model.flow_head)
+    shared = {id(t): t for part in parts for t in (*part.parameters(), *part.buffers())}
+    twin = copy.deepcopy(model, shared)
+    # Its modules read each other's weights, and are few.
+    twin.codec_decoder.double()
+    for part in (twin.decoder, twin.audio_token_embedding, twin.flow_head):
+        for module in part.modules():
+            if module._parameters or module._buffers:
+                module.register_forward_pre_hook(_widen)
+                module.register_forward_hook(_restore)
+    for layer in twin.decoder.layers:
+        cache = layer.attention.kv_cache
+        cache.k_cache, cache.v_cache = (
+            torch.zeros_like(buffer, dtype=torch.float64)
+            for buffer in (cache.k_cache, cache.v_cache)
+        )
+        layer.attention = _Attention(layer.attention, twin.config.rope_theta)
+    flow = twin.flow_head
+    flow._timesteps = flow._timesteps.double()
+    flow.semantic_logits = _SemanticLogits(flow)
+    return EagerModel(twin, torch.float64)
+
+
+def _widen(module: nn.Module, _inputs: Any) -> None:
+    """Put float64 in the place of a module's own tensors."""
+    module._narrow = dict(module._parameters), dict(module._buffers)  # type: ignore[assignment]
+    for own in (module._parameters, module._buffers):
+        for name, tensor in own.items():
+            if tensor is not None and tensor.is_floating_point():
+                own[name] = _exactly(tensor)  # type: ignore[assignment]
+
+
+def _restore(module: nn.Module, _inputs: Any, _output: Any) -> None:
+    module._parameters, module._buffers = module._narrow  # type: ignore[assignment]
+    del module._narrow
+
+
+def _exactly(tensor: Tensor) -> Tensor:
+    """A tensor in float64; (value − zero point) · scale of a quantised one, without rounding."""
+    if not hasattr(tensor, "qdata"):
+        return tensor.data.double()
+    values, zeros = tensor.qdata.double(), tensor.zero_point.double()
+    scales = tensor.scale.double()
+    grouped = values.reshape(*scales.shape, -1) - zeros[..., None]
+    return (grouped * scales[..., None]).reshape(values.shape)
 
 
 def float64_oracle(model: Any) -> EagerModel:

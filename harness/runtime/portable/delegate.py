@@ -4,44 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
-from harness.errors import ExecutionError, ProgramError
+from harness.arrays import Array
+from harness.errors import ExecutionError
 from harness.pte.payload import MLXGraph, TensorMeta, Tid
+from harness.pte.plan import TensorValue, Value
 from harness.pte.program import Program
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.folding import Folded, fold
 from harness.runtime.portable.fp32_weights import Fp32Weights
 from harness.runtime.portable.interpreter import Chains, Observer, Op, bind, run_chain
 from harness.runtime.portable.kv_cache import SequenceCache
+from harness.runtime.portable.memory import require_contiguous, require_fit
+from harness.runtime.portable.refusals import attributed
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots
-from harness.runtime.portable.tensors import allocatable, mlx_dtype, read_tensor
+from harness.runtime.portable.tensors import (
+    allocatable,
+    mlx_dtype,
+    read_tensor,
+    to_mlx,
+    to_numpy,
+)
 
-__all__ = ["MLXDelegate", "check_constants"]
+__all__ = ["MLXDelegate"]
 
 Buffers = list[Any]
 """Contents of a delegate's mutable buffers, in the order of its graph's `buffers`."""
-
-
-def check_constants(program: Program, graph: MLXGraph, where: str) -> None:
-    """Every constant of `graph` lies in the program's named data, with the size of its shape."""
-    for index in range(graph.constants):
-        meta = graph.meta[index] if index < len(graph.meta) else None
-        name = graph.names.get(index)
-        if meta is None or name is None or any(dim.size is None for dim in meta.shape):
-            raise ProgramError(
-                f"{where} has a constant {index} without name or shape; export it again"
-            )
-        span = program.named_data.get(name)
-        if span is None:
-            raise ProgramError(f"{where} needs the weight {name!r}, which {program.path} lacks")
-        expected = prod(_shape(meta)) * meta.scalar.numpy.itemsize
-        if span.size != expected:
-            raise ProgramError(
-                f"{where} needs {expected} bytes of the weight {name!r}, {program.path} has "
-                f"{span.size}; export it again"
-            )
 
 
 @dataclass
@@ -140,6 +129,24 @@ class MLXDelegate:
         finally:
             buffers.extend(self.take_buffers(slots))
 
+    def argument(self, value: Array, declared: TensorValue) -> Any:
+        """A tensor of the plan as an MLX array."""
+        mlx_dtype(declared.scalar_type)
+        return to_mlx(value)
+
+    def results(self, made: list[Any], declared: Sequence[Value], buffers: Buffers) -> list[Any]:
+        """What `run` made, of the declared types, and evaluated."""
+        try:
+            outputs = [_output(*pair) for pair in zip(made, declared, strict=True)]
+            made.clear()
+            mx.eval([o for o in outputs if isinstance(o, mx.array)], buffers)
+        except Exception as error:
+            found = attributed(error)
+            if found is None:
+                raise
+            raise found from error
+        return [to_numpy(o) if isinstance(o, mx.array) else o for o in outputs]
+
     def bind(self, slots: Slots, slot: Any, argument: Any) -> None:
         """Put one argument in its slot, if its kind and type are the graph's."""
         if not isinstance(slot, Tid):
@@ -153,6 +160,17 @@ class MLXDelegate:
                 wrong = f"a tensor of {argument.dtype} is given, expected {meta.scalar.name}"
                 raise ExecutionError(f"{self.where}: {wrong}")
         slots.store(slot, argument)
+
+
+def _output(made: Any, declared: Value) -> Any:
+    """What a delegate made, cast to the declared type, if it fits the declared shape."""
+    if not isinstance(made, mx.array):
+        return made
+    if not isinstance(declared, TensorValue):
+        raise ExecutionError("its delegate makes a tensor where the plan has none")
+    require_contiguous(declared, "an output")
+    require_fit(declared, tuple(made.shape))
+    return mx.contiguous(made).astype(mlx_dtype(declared.scalar_type))
 
 
 def _shape(meta: TensorMeta) -> tuple[int, ...]:

@@ -12,19 +12,19 @@ from pathlib import Path
 from harness.arrays import Array
 from harness.errors import InputError, one_of
 from harness.fingerprint import Fingerprint
-from harness.pte.coverage import delegate_graph
+from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
 from harness.pte.payload import MLXGraph
-from harness.pte.plan import MLX_BACKEND, DelegateCall, Plan
+from harness.pte.plan import Plan
 from harness.pte.program import Program, read_program
 from harness.runtime.native.machine import switches
 from harness.runtime.portable import gpu as gpu_device
 from harness.runtime.portable.blas import BLAS, mx
-from harness.runtime.portable.delegate import check_constants
+from harness.runtime.portable.delegate import MLXDelegate
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
-from harness.runtime.portable.method import Method, Observer, State
+from harness.runtime.portable.method import Method, Observer, State, refuse_other_backends
 from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe
 from harness.runtime.protocol import TensorSpec, input_specs
@@ -115,7 +115,9 @@ class PortableExecutor:
         self.close()
         program = read_program(path, data)
         try:
-            self._graphs = {plan.name: _graphs(program, plan) for plan in program.plans.values()}
+            self._graphs = {
+                plan.name: called_graphs(program, plan) for plan in program.plans.values()
+            }
         except BaseException:
             program.close()
             raise
@@ -172,12 +174,21 @@ class PortableExecutor:
         plan = self._plan(method)
         if method not in self._methods:
             with mx.stream(self._device):
-                graphs, copies = self._graphs[method], self._fp32_weights.get(method)
-                ready = Method.load(self._loaded(), plan, graphs, self._faithful, copies)
-            for delegate in ready.delegates.values():
-                delegate.replace_ops(self._ops)
-            self._methods[method] = ready
+                self._methods[method] = Method.load(self._loaded(), plan, self._delegates(plan))
         return self._methods[method]
+
+    def _delegates(self, plan: Plan) -> dict[int, MLXDelegate]:
+        """A plan's delegates, their weights read in and their init chains run."""
+        graphs, copies = self._graphs[plan.name], self._fp32_weights.get(plan.name, {})
+        refuse_other_backends(plan, graphs)
+        where = f"method {plan.name!r}"
+        delegates = {
+            index: MLXDelegate.load(self._loaded(), graph, where, self._faithful, copies.get(index))
+            for index, graph in graphs.items()
+        }
+        for delegate in delegates.values():
+            delegate.replace_ops(self._ops)
+        return delegates
 
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to its first contents."""
@@ -214,13 +225,3 @@ class PortableExecutor:
         plans = self._loaded().plans
         one_of("method", method, plans)
         return plans[method]
-
-
-def _graphs(program: Program, plan: Plan) -> dict[int, MLXGraph]:
-    """The decoded MLX delegates that a plan calls, their weights known to be in the file."""
-    graphs = {}
-    for call in plan.instructions:
-        if isinstance(call, DelegateCall) and plan.delegates[call.delegate].backend == MLX_BACKEND:
-            graphs[call.delegate] = delegate_graph(program, plan, call.delegate)
-            check_constants(program, graphs[call.delegate], f"method {plan.name!r}")
-    return graphs

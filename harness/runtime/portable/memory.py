@@ -20,7 +20,15 @@ from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import Plan, TensorValue, Value
 from harness.pte.program import Program
 
-__all__ = ["Arenas", "Memory", "contents", "initial", "require_fit"]
+__all__ = [
+    "Arenas",
+    "Memory",
+    "contents",
+    "initial",
+    "is_contiguous",
+    "require_contiguous",
+    "require_fit",
+]
 
 Array = NDArray[Any]
 Arenas = list[NDArray[np.uint8]]
@@ -71,6 +79,20 @@ def require_fit(value: TensorValue, shape: tuple[int, ...]) -> None:
         raise ExecutionError(
             f"a tensor of shape {shape} is made, expected "
             f"{'at most ' if value.dynamic else ''}{value.sizes}"
+        )
+
+
+def is_contiguous(value: TensorValue) -> bool:
+    """Whether elements lie in C order."""
+    return value.dim_order == tuple(range(len(value.sizes)))
+
+
+def require_contiguous(value: TensorValue, what: str) -> None:
+    """MLX's delegate copies tensors in C order, whatever layout the plan declares."""
+    if not is_contiguous(value):
+        raise ExecutionError(
+            f"{what} has the memory layout {value.dim_order}, which MLX's delegate ignores; "
+            "export it contiguous"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,16 +30,27 @@ from harness.pte.plan import (
     Value,
 )
 from harness.pte.program import Program
-from harness.runtime.portable.blas import mx
-from harness.runtime.portable.delegate import Buffers, MLXDelegate
-from harness.runtime.portable.fp32_weights import Fp32Weights
 from harness.runtime.portable.kernels import Kernel, find_kernel
-from harness.runtime.portable.memory import Arenas, Memory, contents, initial, require_fit
-from harness.runtime.portable.refusals import attributed, prefixed
-from harness.runtime.portable.tensors import mlx_dtype, to_mlx, to_numpy
+from harness.runtime.portable.memory import (
+    Arenas,
+    Memory,
+    contents,
+    initial,
+    is_contiguous,
+    require_contiguous,
+)
+from harness.runtime.portable.refusals import prefixed
 from harness.runtime.protocol import SCALAR_KINDS, check_inputs, input_specs
 
-__all__ = ["Location", "Method", "Observer", "State"]
+__all__ = [
+    "Delegate",
+    "Entered",
+    "Location",
+    "Method",
+    "Observer",
+    "State",
+    "refuse_other_backends",
+]
 
 _RUNNERS = {XNNPACK_BACKEND: "the executor xnnpack (`--executor xnnpack`)"}
 """Backend → what runs it; ExecuTorch's own runtime where it is built with the backend."""
@@ -53,8 +64,41 @@ class Location(NamedTuple):
     node: int | None = None  # index in the chain
 
 
+class Delegate(Protocol):
+    """Runs the part of a method that a backend took, over arrays of its own kind."""
+
+    graph: MLXGraph
+    fresh: list[Any]
+
+    def argument(self, value: Array, declared: TensorValue) -> Any:
+        """A tensor of the plan as this delegate takes it."""
+        ...
+
+    def run(
+        self,
+        arguments: Sequence[Any],
+        buffers: list[Any],
+        observer: Callable[[int, int, Any, tuple[Any, ...]], Any] | None = None,
+        accelerated: bool = True,
+    ) -> list[Any]:
+        """Run once; `buffers` are brought up to date."""
+        ...
+
+    def results(self, made: list[Any], declared: Sequence[Value], buffers: list[Any]) -> list[Any]:
+        """What `run` made as numpy arrays and numbers of the declared types."""
+        ...
+
+
+class Entered(NamedTuple):
+    """A delegate is about to run, on what the observer is given as made, and on these buffers."""
+
+    delegate: Delegate
+    buffers: Sequence[Any]
+
+
 Observer = Callable[[Location, Any, tuple[Any, ...]], tuple[Any, ...] | None]
-"""Called after each node and kernel with its location, the node or call, and what it made.
+"""Called after each node and kernel with its location, the node or call, and what it made, and
+before each delegate with `Entered` and the delegate's arguments.
 
 MLX arrays in a delegate, numpy arrays from a kernel, or numbers. What it returns, unless None,
 takes the place of what was made; raising `interpreter.Stop` ends the run.
@@ -67,7 +111,7 @@ class Call:
 
     values: list[Any]  # the plan's, so far; None for what was not made yet
     memory: Memory  # where tensors are put
-    buffers: Mapping[int, Buffers]  # mutable buffers of the delegates; brought up to date
+    buffers: Mapping[int, list[Any]]  # mutable buffers of the delegates; brought up to date
     observer: Observer | None = None  # shown every step
     # Instructions whose delegates use nothing that was computed before the call.
     unaccelerated: Collection[int] = ()
@@ -85,7 +129,7 @@ class Call:
 class State:
     """What a method keeps from call to call: its delegates' buffers and its planned memory."""
 
-    buffers: dict[int, Buffers]
+    buffers: dict[int, list[Any]]
     arenas: Arenas
 
 
@@ -95,7 +139,7 @@ class Method:
 
     plan: Plan
     program: Program
-    delegates: Mapping[int, MLXDelegate]  # by their index in the plan
+    delegates: Mapping[int, Delegate]  # by their index in the plan
     kernels: Mapping[str, Kernel]  # operator → what runs it
     max_turns: int  # how often each jump may go back: loops run over a tensor's first dimension
     initial: Sequence[Any]  # the plan's values before a call; None for what a call fills in
@@ -105,13 +149,9 @@ class Method:
         cls,
         program: Program,
         plan: Plan,
-        graphs: Mapping[int, MLXGraph],
-        faithful: bool = False,
-        fp32_weights: Mapping[int, Fp32Weights] | None = None,
+        delegates: Mapping[int, Delegate],
     ) -> Method:
-        """Read the weights in and run the delegates' init chains; see `MLXDelegate.load`."""
-        where = f"method {plan.name!r}"
-        _refuse_other_backends(plan, graphs)
+        """Find the kernels, and what the plan's values are before a call."""
         kernels = {}
         for position, call in enumerate(plan.instructions):
             if isinstance(call, KernelCall) and call.operator not in kernels:
@@ -119,11 +159,6 @@ class Method:
                     kernels[call.operator] = find_kernel(call.operator)
                 except HarnessError as error:
                     raise _located(plan, position, error) from error
-        copies = fp32_weights or {}
-        delegates = {
-            index: MLXDelegate.load(program, graph, where, faithful, copies.get(index))
-            for index, graph in graphs.items()
-        }
         tensors = (value for value in plan.values if isinstance(value, TensorValue))
         turns = max((size for tensor in tensors for size in tensor.sizes), default=0)
         values = [initial(program, plan, value) for value in plan.values]
@@ -164,7 +199,7 @@ class Method:
             value = self.plan.values[index]
             if isinstance(value, TensorValue):
                 # A kernel may write to an input; the caller's array stays as it is.
-                if self.kernels or value.place is not None or not _is_contiguous(value):
+                if self.kernels or value.place is not None or not is_contiguous(value):
                     values[index] = memory.tensor(index, array.shape)
                     np.copyto(values[index], array)
                 else:
@@ -243,26 +278,17 @@ class Method:
             def observer(chain: int, index: int, node: Any, made: tuple[Any, ...]) -> Any:
                 return observed(Location(position, chain, index), node, made)
 
-        given = [self._argument(call, index) for index in instruction.args[:count]]
+        given = [self._argument(call, index, delegate) for index in instruction.args[:count]]
         buffers = call.buffers[instruction.delegate]
-        made = delegate.run(given, buffers, observer, position not in call.unaccelerated)
+        if call.observer is not None:
+            call.observer(Location(position), Entered(delegate, buffers), tuple(given))
         targets = instruction.args[count:]
-        try:
-            outputs = [
-                _output(value, self.plan.values[index])
-                for value, index in zip(made, targets, strict=True)
-            ]
-            del made
-            mx.eval([o for o in outputs if isinstance(o, mx.array)], buffers)
-        except Exception as error:
-            found = attributed(error)
-            if found is None:
-                raise
-            raise found from error
+        made = delegate.run(given, buffers, observer, position not in call.unaccelerated)
+        outputs = delegate.results(made, [self.plan.values[index] for index in targets], buffers)
         for index, output in zip(targets, outputs, strict=True):
-            call.write(index, to_numpy(output) if isinstance(output, mx.array) else output)
+            call.write(index, output)
 
-    def _argument(self, call: Call, index: int) -> Any:
+    def _argument(self, call: Call, index: int, delegate: Delegate) -> Any:
         """A value as a delegate takes it."""
         value, declared = call.values[index], self.plan.values[index]
         if value is None:
@@ -270,22 +296,10 @@ class Method:
         if not isinstance(value, np.ndarray):
             return value
         if isinstance(declared, TensorValue):
-            _require_contiguous(declared, "an input of a delegate")
-            mlx_dtype(declared.scalar_type)
+            require_contiguous(declared, "an input of a delegate")
             if value.dtype == SCALAR_TYPES[declared.scalar_type].numpy:
-                return to_mlx(value)
+                return delegate.argument(value, declared)
         raise ExecutionError(f"value {index} is not of the type that the plan declares")
-
-
-def _output(made: Any, declared: Value) -> Any:
-    """What a delegate made, cast to the declared type, if it fits the declared shape."""
-    if not isinstance(made, mx.array):
-        return made
-    if not isinstance(declared, TensorValue):
-        raise ExecutionError("its delegate makes a tensor where the plan has none")
-    _require_contiguous(declared, "an output")
-    require_fit(declared, tuple(made.shape))
-    return mx.contiguous(made).astype(mlx_dtype(declared.scalar_type))
 
 
 def _located(plan: Plan, position: int, error: HarnessError) -> HarnessError:
@@ -304,20 +318,8 @@ def _truth(value: Any) -> bool:
     raise ExecutionError("a jump's condition is not a truth value")
 
 
-def _is_contiguous(value: TensorValue) -> bool:
-    return value.dim_order == tuple(range(len(value.sizes)))
-
-
-def _require_contiguous(value: TensorValue, what: str) -> None:
-    """MLX's delegate copies tensors in C order, whatever layout the plan declares."""
-    if not _is_contiguous(value):
-        raise ExecutionError(
-            f"{what} has the memory layout {value.dim_order}, which MLX's delegate ignores; "
-            "export it contiguous"
-        )
-
-
-def _refuse_other_backends(plan: Plan, graphs: Mapping[int, MLXGraph]) -> None:
+def refuse_other_backends(plan: Plan, graphs: Collection[int]) -> None:
+    """Say which executor runs a backend that is not MLX."""
     for call in plan.instructions:
         if isinstance(call, DelegateCall) and call.delegate not in graphs:
             backend = plan.delegates[call.delegate].backend

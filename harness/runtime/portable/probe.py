@@ -23,7 +23,7 @@ from harness.pte.names import Origin, StepNames
 from harness.pte.plan import DelegateCall, KernelCall
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.interpreter import Stop
-from harness.runtime.portable.method import Location, Method
+from harness.runtime.portable.method import Entered, Location, Method
 from harness.runtime.portable.tensors import to_mlx, to_numpy
 
 __all__ = ["Probe", "Run", "Step"]
@@ -84,7 +84,7 @@ class Probe:
         values: dict[At, Array] = {}
 
         def observe(where: Location, what: Any, made: tuple[Any, ...]) -> None:
-            if made:
+            if made and not isinstance(what, Entered):
                 values[self._by_location[where].index] = _array(made[0])
 
         self._run(inputs, state=state, observer=observe)
@@ -112,6 +112,8 @@ class Probe:
         seen: set[At] = set()
 
         def observe(where: Location, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            if isinstance(what, Entered):
+                return None
             step, parts = self._by_location[where], list(made)
             for (replaced, output), (key, value) in put.items():
                 if replaced is step:
