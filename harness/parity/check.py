@@ -174,7 +174,9 @@ def _observe(
         )
         return observe_runner(plan, artifacts, runner, fingerprint, progress)
     with _pair(artifacts, request.executor, request.require, progress) as run:
-        return observe(plan, evidence, artifacts, run, progress=progress)
+        seen = observe(plan, evidence, artifacts, run, progress=progress)
+        progress("measuring how exactly the executor multiplies")
+        return dataclasses.replace(seen, executor=run.measured)
 
 
 def _pair(

@@ -9,9 +9,10 @@ import numpy as np
 
 from harness import golden
 from harness.arrays import Array
+from harness.budget.regimes import EXACT
 from harness.compare import Verdict, statistics
 from harness.errors import InputError
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import UNMEASURED, Fingerprint
 from harness.golden import Golden, GoldenKey
 from harness.methods import SOUND
 from harness.methods.precision import FP32
@@ -28,23 +29,24 @@ EXPECTED = ("tiny",)
 
 def golden_key(plan: Plan, executor: Fingerprint) -> GoldenKey:
     """Which golden a run belongs to."""
-    regime = "metal" if executor.executor == "native" else "cpu"
+    # What has no canaries runs on CPUs, in float32.
+    regime = EXACT if executor.regime == UNMEASURED else executor.regime
     return GoldenKey(plan.checkpoint.name, SOUND.name, plan.precision.name, regime)
 
 
 def find_golden(plan: Plan, executor: Fingerprint, root: Path | None = None) -> Golden | None:
     """The golden that a run is compared with; None if there is none.
 
-    Where none was blessed on this kind of machine, that of CPUs serves: fp32 differs between them
-    by less than the drift a golden allows.
+    Where none was blessed in the executor's regime, that of exact float32 serves: a drift from it
+    is news in any regime.
     """
     key = golden_key(plan, executor)
     try:
         root = root or golden.default_root()
     except InputError:
         return None  # installed without a checkout: there are no goldens
-    cpu = GoldenKey(key.checkpoint, key.method, key.precision, "cpu")
-    return golden.read(root, key) or golden.read(root, cpu)
+    exact = GoldenKey(key.checkpoint, key.method, key.precision, EXACT)
+    return golden.read(root, key) or golden.read(root, exact)
 
 
 def golden_run(plan: Plan, evidence: Evidence, observation: Observation) -> Golden:

@@ -43,8 +43,9 @@ def judge_speech(
     if observation.speech is None:
         return []
     said = observation.speech
-    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name)
-    decisions = budget.decision(plan.precision.allowance)
+    regime = observation.executor.regime
+    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name, regime)
+    decisions = budget.decision(plan.precision.allowance, regime)
     followed = _followed(evidence, said.first)
     return [
         judge_codes(plan, evidence, said.first, followed, decisions),

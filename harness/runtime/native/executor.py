@@ -17,7 +17,7 @@ from harness.errors import (
     UnavailableError,
     one_of,
 )
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import Fingerprint, Regime
 from harness.runtime.native.child import WORKER, Child
 from harness.runtime.native.machine import fingerprint
 from harness.runtime.protocol import TensorSpec, check_inputs
@@ -60,6 +60,10 @@ class NativeExecutor:
             self._start()
         assert self._usable is not None
         return fingerprint(self._usable, self._name)
+
+    def regime(self) -> Regime | None:
+        """Not measured: its canaries would have to be exported."""
+        return None
 
     @property
     def pid(self) -> int | None:

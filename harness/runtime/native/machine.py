@@ -80,8 +80,7 @@ def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:
 def fingerprint(usable: Sequence[str], name: str = "native") -> Fingerprint:
     """What ran: this machine, the packages, and the switches that change numbers."""
     notes, mlx = (f"backends: {', '.join(usable) or 'none'}",), MLX_BACKEND in usable
-    regime = "metal" if mlx and name != "xnnpack" else "cpu"
-    return Fingerprint(name, _device(), _versions(), notes + (switches() if mlx else ()), regime)
+    return Fingerprint(name, _device(), _versions(), notes + (switches() if mlx else ()))
 
 
 def switches() -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from harness.arrays import Array
-from harness.errors import InputError, one_of
-from harness.fingerprint import Fingerprint
+from harness.errors import HarnessError, InputError, one_of
+from harness.fingerprint import Fingerprint, Regime
+from harness.pte.canaries import Canary, canaries, explain
 from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
 from harness.pte.payload import MLXGraph
@@ -20,6 +21,7 @@ from harness.pte.program import Program, read_program
 from harness.runtime.native.machine import switches
 from harness.runtime.portable import gpu as gpu_device
 from harness.runtime.portable.blas import BLAS, mx
+from harness.runtime.portable.canaries import run as run_canary
 from harness.runtime.portable.delegate import MLXDelegate
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.interpreter import Op
@@ -93,7 +95,7 @@ class PortableExecutor:
         if self._gpu:
             device = f"{gpu_device.device_name()} ({platform.system()} {platform.machine()})"
             notes = (*switches(), "MLX's own kernels only")
-            return Fingerprint("portable:gpu", device, versions, notes, "unmeasured")
+            return Fingerprint("portable:gpu", device, versions, notes)
         return Fingerprint(
             executor="portable",
             device=f"cpu ({platform.system()} {platform.machine()})",
@@ -103,8 +105,18 @@ class PortableExecutor:
                 f"16-bit quantised matmul accumulates in {accumulation}",
                 "fast routes on" if self._fast else "MLX's own kernels only",
             ),
-            regime="cpu-bf16-accumulate" if self._faithful else "cpu",
         )
+
+    def regime(self) -> Regime:
+        """How exactly it multiplies, as canaries show now."""
+        with mx.stream(self._device):
+            return explain((canary, self._sing(canary)) for canary in canaries(large=self._gpu))
+
+    def _sing(self, canary: Canary) -> Array | str:
+        try:
+            return run_canary(canary, faithful=self._faithful, fast=self._fast, ops=self._ops)
+        except HarnessError as error:  # a GPU without bfloat16, for one
+            return f"it cannot be run: {error}"
 
     def load(self, path: Path, data: Sequence[Path] = ()) -> None:
         """Open a `.pte`, replacing any program loaded before and forgetting all states.
