@@ -42,12 +42,10 @@ class Budget:
         self, lowering: str, precision: str, method: str, regime: str = UNMEASURED
     ) -> Allowance | None:
         """The allowance of a method's outputs; None where nobody measured what counts as equal."""
-        if regime not in self.regimes:
-            return self.otherwise
-        special = self.regimes[regime].get(precision, {}).get(method)
-        if special is not None:
-            return special
-        return self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
+        usual = self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
+        if regime not in self.regimes:  # but what multiplies nothing is the same in every regime
+            return usual if usual is not None and usual.max_abs == 0 else self.otherwise
+        return self.regimes[regime].get(precision, {}).get(method, usual)
 
     def decision(self, precision: str, regime: str = UNMEASURED) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""

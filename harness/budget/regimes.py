@@ -25,6 +25,7 @@ from harness.fingerprint import Regime
 
 __all__ = [
     "CLASSES",
+    "EMULATED",
     "EXACT",
     "NAMES",
     "NARROW",
@@ -49,6 +50,9 @@ CLASSES: Mapping[str, float] = {EXACT: 2.0**-24, TF32: 2.0**-11, BF16: 2.0**-8}
 
 NAMES = (*CLASSES, *(f"{base}.{worse}-in-16-bits" for base, worse in combinations(CLASSES, 2)))
 """What a regime can be called; see `regime_name`."""
+
+EMULATED = ("tf32", "bf16-accumulate", "fp16-grid")
+"""Arithmetic of GPUs that the portable executor can imitate."""
 
 PRODUCTS = ("matrix", "convolution", "quantised", "unpacking", "attention", "sum")
 """Kinds of product, the unpacking of a quantised one's weights by itself, and the plain sum."""

@@ -49,6 +49,12 @@ Executor = Annotated[
         "auto, native, portable, portable:faithful, portable:gpu, xnnpack or runner.",
     ),
 ]
+Regime = Annotated[
+    str | None,
+    option(
+        "--regime", "R", "Emulate a GPU's products on portable: tf32, bf16-accumulate, fp16-grid."
+    ),
+]
 Require = Annotated[
     str | None, option("--require", "E", "Exit 2 unless this executor can run on this machine.")
 ]

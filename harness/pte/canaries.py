@@ -188,14 +188,14 @@ def _matrices(dtype: str, rng: np.random.Generator) -> Iterator[Canary]:
 
 
 def _convolutions(dtype: str, rng: np.random.Generator) -> Iterator[Canary]:
-    w, x = _normal(rng, dtype, 32, 3, 20), _normal(rng, dtype, 1, 40, 20)
-    unfolded = np.stack([_wide(x)[0, tap : tap + 38] for tap in range(3)], axis=1).reshape(38, 60)
-    wanted, terms = _products(unfolded, _wide(w).reshape(32, 60).T)
+    w, x = _normal(rng, dtype, 32, 3, 67), _normal(rng, dtype, 1, 40, 67)
+    unfolded = np.stack([_wide(x)[0, tap : tap + 38] for tap in range(3)], axis=1).reshape(38, 201)
+    wanted, terms = _products(unfolded, _wide(w).reshape(32, 201).T)
     steps: Steps = (("Conv1DNode", {"x": Tid(1), "w": Tid(0)}),)
     yield Canary("convolution", dtype, "3 taps", (w, x), 1, steps, wanted[None], _batched(terms))
-    w = _normal(rng, dtype, 32, 2, 20)
+    w = _normal(rng, dtype, 32, 2, 67)
     # With as many taps as the stride, each output is of one tap.
-    wanted, terms = _products(_wide(x)[0], _wide(w).reshape(64, 20).T)
+    wanted, terms = _products(_wide(x)[0], _wide(w).reshape(64, 67).T)
     shape = (1, 40, 32, 2)
     steps = (("ConvTranspose1DNode", {"x": Tid(1), "w": Tid(0), "stride": 2}),)
 

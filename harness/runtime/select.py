@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from harness.budget.regimes import EMULATED
 from harness.errors import InputError, UnavailableError, one_of
 from harness.runtime.protocol import Executor
 
@@ -14,7 +15,7 @@ _STOCK_BLAS = "VOXTRAL_PARITY_STOCK_BLAS"
 NAMES = ("auto", "native", "portable", "portable:faithful", "portable:gpu", "xnnpack")
 
 
-def choose(name: str = "auto", require: str | None = None) -> Executor:
+def choose(name: str = "auto", require: str | None = None, regime: str | None = None) -> Executor:
     """Make the executor called `name`.
 
     Parameters
@@ -27,11 +28,14 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
         lowered to these), or ``auto``: native where this machine has it, portable elsewhere.
     require
         One of the others: what ``auto`` must come to.
+    regime
+        A GPU's arithmetic for the portable executor to emulate, one of `EMULATED`; ``auto`` is
+        portable then.
 
     Raises
     ------
     InputError
-        An unknown name, or a `name` that contradicts `require`.
+        An unknown name, a `name` that contradicts `require`, or a `regime` for another executor.
     UnavailableError
         Native or a GPU is asked for or required, and this machine does not have it; or faithful,
         and this process has lent MLX another BLAS.
@@ -42,6 +46,14 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     if require is not None and name not in ("auto", require):
         raise InputError(f"executor {name!r} contradicts require {require!r}; leave one out")
     wanted = require or name
+    if regime is not None:
+        one_of("regime", regime, EMULATED)
+        if wanted not in ("auto", "portable"):
+            raise InputError(
+                f"regime {regime} is emulated by the executor portable alone (got {wanted}); "
+                "leave one out"
+            )
+        return _portable(regime)
     if wanted == "portable":
         return _portable()
     if wanted == "portable:faithful":
@@ -60,10 +72,10 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     return _portable()
 
 
-def _portable() -> Executor:
+def _portable(regime: str | None = None) -> Executor:
     from harness.runtime.portable import PortableExecutor
 
-    return PortableExecutor()
+    return PortableExecutor(regime=regime) if regime else PortableExecutor()
 
 
 def _faithful() -> Executor:

@@ -171,4 +171,6 @@ def test_allowances_hold_in_the_regimes_they_were_measured_in() -> None:
 def test_in_another_regime_nobody_measured_what_counts_as_equal() -> None:
     assert COMMITTED.of("mlx", "fp32", "codec", TF32) is None
     assert COMMITTED.decision("fp32", TF32) is None
+    lookup = COMMITTED.of("mlx", "fp32", "token_embedding")
+    assert COMMITTED.of("mlx", "fp32", "token_embedding", TF32) == lookup
     assert MEASURING.of("mlx", "fp32", "codec", TF32) == MEASURING.otherwise

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness import golden
 from harness.arrays import Array
-from harness.budget.regimes import EXACT
+from harness.budget.regimes import EXACT, NAMES
 from harness.compare import Verdict, statistics
 from harness.errors import InputError
 from harness.fingerprint import UNMEASURED, Fingerprint
@@ -37,16 +37,19 @@ def golden_key(plan: Plan, executor: Fingerprint) -> GoldenKey:
 def find_golden(plan: Plan, executor: Fingerprint, root: Path | None = None) -> Golden | None:
     """The golden that a run is compared with; None if there is none.
 
-    Where none was blessed in the executor's regime, that of exact float32 serves: a drift from it
-    is news in any regime.
+    Where the executor's float32 is exact, so does the golden of exact float32 serve: what that
+    leaves differs by less than the drift a golden allows.
     """
     key = golden_key(plan, executor)
     try:
         root = root or golden.default_root()
     except InputError:
         return None  # installed without a checkout: there are no goldens
-    exact = GoldenKey(key.checkpoint, key.method, key.precision, EXACT)
-    return golden.read(root, key) or golden.read(root, exact)
+    found = golden.read(root, key)
+    if found is None and key.regime.startswith(EXACT):
+        exact = GoldenKey(key.checkpoint, key.method, key.precision, EXACT)
+        found = golden.read(root, exact)
+    return found
 
 
 def golden_run(plan: Plan, evidence: Evidence, observation: Observation) -> Golden:
@@ -79,8 +82,9 @@ def judge_golden(
     if observed is None or not plan.usual or SOUND.name not in plan.methods:
         return []
     if kept is None:
-        expected = plan.checkpoint.name in EXPECTED and plan.precision == FP32
         key = golden_key(plan, observation.executor)
+        expected = plan.checkpoint.name in EXPECTED and plan.precision == FP32
+        expected = expected and key.regime in NAMES  # none is of an emulated regime
         return [golden.missing(key)] if expected and plan.preset else []
     if observed.refusal is not None:
         return [refused(SOUND.name, "golden", observed.refusal)]

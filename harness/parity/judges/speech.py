@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import Budget, DecisionAllowance
+from harness.budget import MEASURING, Budget, DecisionAllowance
 from harness.compare import (
     Allowance,
     Gate,
@@ -23,7 +23,7 @@ from harness.compare.streams import judge_streaming
 from harness.compare.verdict import Metric
 from harness.methods import SOUND
 from harness.parity.evidence import Evidence
-from harness.parity.judges.values import pcm_steps, refused
+from harness.parity.judges.values import HERE, figures_only, pcm_steps, refused
 from harness.parity.observation import Observation, Spoken, SpokenTwice
 from harness.parity.plan import Plan
 from harness.synthesis import N_SPECIAL_CODES, Followed, codec_lookback, frames_short_of_context
@@ -93,14 +93,13 @@ def judge_codes(
         return Verdict(
             SUBJECT, case, kind, Status.FAIL, "; ".join(told), metrics, impossible, elements
         )
-    if followed is None or allowance is None:
-        reason = (
-            "eager did not follow the codes that were chosen"
-            if followed is None
-            else f"no allowance of decisions is known for {plan.precision.allowance}"
-        )
-        summary = f"the codes were not compared with eager: {reason}"
+    if followed is None:
+        summary = "the codes were not compared with eager: it did not follow those that were chosen"
         return Verdict(SUBJECT, case, kind, Status.UNJUDGED, summary, metrics)
+    if allowance is None:
+        reason = f"no allowance of decisions is known for {plan.precision.allowance}{HERE}"
+        any_ = MEASURING.otherwise_decided
+        return figures_only(judge_codes(plan, evidence, said, followed, any_), reason)
     behind, at = _greatest(followed.behind[None])
     beyond, place = _greatest(followed.beyond)
     spread = (
@@ -149,10 +148,12 @@ def judge_sound(
 ) -> Verdict:
     """The waveform against what eager's codec makes of the same codes."""
     case = "waveform, free-running"
-    if followed is None or allowance is None:
-        what = "codes" if followed is None else f"allowance for {plan.precision.allowance}"
-        summary = f"the waveform was not compared with eager: there is none of its {what}"
+    if followed is None:
+        summary = "the waveform was not compared with eager: there is none of its codes"
         return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+    if allowance is None:
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        return figures_only(judge_sound(plan, said, followed, MEASURING.otherwise), reason)
     return _judge_samples(plan, case, said.waveform, followed.waveform, allowance)
 
 
@@ -164,8 +165,8 @@ def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> 
     """
     case = "streaming ≡ offline"
     if allowance is None:
-        summary = f"no allowance is known for {plan.precision.allowance}"
-        return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        return figures_only(judge_stream(plan, said, MEASURING.otherwise), reason)
     chunks, frames = said.chunks, said.stream_codes.shape[1]
     lookback = codec_lookback(plan.config)
     short = frames_short_of_context(frames, plan.sizes.max_codec_frames, chunks, lookback)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -23,6 +24,7 @@ from harness.runtime.portable import gpu as gpu_device
 from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.canaries import run as run_canary
 from harness.runtime.portable.delegate import MLXDelegate
+from harness.runtime.portable.emulation import emulated
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
@@ -48,12 +50,14 @@ class PortableExecutor:
     fast
         Take routes that give MLX's answers within rounding, but sooner: float32 copies of
         16-bit and packed weights, transposed convolutions as products. None: unless
-        ``VOXTRAL_PARITY_FAST=0`` is set. `faithful` and `gpu` exclude it.
+        ``VOXTRAL_PARITY_FAST=0`` is set, or another mode is asked for.
     fp32_bytes
         Memory that the copies of one program's weights may take; those beyond it are widened or
         unpacked at each use.
     gpu
         Run on MLX's GPU, with the kernels that upstream's interpreter calls there.
+    regime
+        Form products as a GPU of this regime would, one of `harness.budget.regimes.EMULATED`.
     """
 
     def __init__(
@@ -63,15 +67,17 @@ class PortableExecutor:
         fast: bool | None = None,
         fp32_bytes: int = 2 << 30,
         gpu: bool = False,
+        regime: str | None = None,
     ) -> None:
-        exact = faithful or gpu  # to the kernels that upstream's interpreter calls
-        if (fast and exact) or (faithful and gpu):
-            raise InputError("an executor is one of fast, faithful and on a GPU")
+        modes = [bool(fast), faithful, gpu, regime is not None]
+        if sum(modes) > 1:
+            raise InputError("an executor is one of fast, faithful, on a GPU and emulating one")
         if fast is None:
-            fast = not exact and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
+            fast = not any(modes) and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
+        self._emulated = regime
         self._gpu = gpu
         self._device = mx.gpu if gpu else mx.cpu
-        self._ops: Mapping[str, Op] = OWN_KERNELS if gpu else {}
+        self._ops: Mapping[str, Op] = OWN_KERNELS if gpu else emulated(regime) if regime else {}
         self._faithful = faithful
         self._fast = fast
         self._fp32_bytes = fp32_bytes
@@ -96,12 +102,14 @@ class PortableExecutor:
             device = f"{gpu_device.device_name()} ({platform.system()} {platform.machine()})"
             notes = (*switches(), "MLX's own kernels only")
             return Fingerprint("portable:gpu", device, versions, notes)
+        emulates = (f"products as a GPU in {self._emulated} would form them (emulated)",)
         return Fingerprint(
             executor="portable",
             device=f"cpu ({platform.system()} {platform.machine()})",
             versions=versions,
             notes=(
                 BLAS,
+                *(emulates if self._emulated else ()),
                 f"16-bit quantised matmul accumulates in {accumulation}",
                 "fast routes on" if self._fast else "MLX's own kernels only",
             ),
@@ -110,7 +118,10 @@ class PortableExecutor:
     def regime(self) -> Regime:
         """How exactly it multiplies, as canaries show now."""
         with mx.stream(self._device):
-            return explain((canary, self._sing(canary)) for canary in canaries(large=self._gpu))
+            found = explain((canary, self._sing(canary)) for canary in canaries(large=self._gpu))
+        if self._emulated is None:
+            return found
+        return dataclasses.replace(found, name=f"emulated-{self._emulated}")
 
     def _sing(self, canary: Canary) -> Array | str:
         try:

@@ -105,5 +105,5 @@ def test_it_runs_mlxs_own_kernels(exported: Callable[[str], Any]) -> None:
 
 @pytest.mark.parametrize("other", ["fast", "faithful"])
 def test_what_only_cpus_have_is_refused_on_a_gpu(other: str) -> None:
-    with pytest.raises(InputError, match="one of fast, faithful and on a GPU"):
+    with pytest.raises(InputError, match="one of fast, faithful, on a GPU and emulating one"):
         PortableExecutor(gpu=True, **{other: True})
