@@ -17,9 +17,10 @@ from harness.golden import default_root
 from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchors
 from harness.parity import facts
 from harness.parity.artifacts import Artifacts, export, open_artifacts
+from harness.parity.attribution import attribute
 from harness.parity.evidence import Evidence
 from harness.parity.judge import judge
-from harness.parity.judges.flips import judge_flips
+from harness.parity.judges.flips import first_flip, judge_flips
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
 from harness.parity.judges.speech import SUBJECT
@@ -111,8 +112,8 @@ def check(
     if observation.speech is not None:
         first = observation.speech.first
         if request.regime is not None:
-            unjudged = Checked(plan, evidence, artifacts, observation, ())
-            verdicts += (_flips(request.regime, unjudged, first, progress),)
+            emulated = Checked(plan, evidence, artifacts, observation, verdicts)
+            verdicts += (_flips(request.regime, emulated, first, progress),)
         verdicts += _judge_words(plan, first, transcriber)
     return Checked(plan, evidence, artifacts, observation, verdicts)
 
@@ -193,11 +194,18 @@ def _pair(artifacts: Artifacts, request: Request, progress: Progress) -> Artifac
 def _flips(regime: str, checked: Checked, emulated: Spoken, progress: Progress) -> Verdict:
     """The codes of the emulated regime beside those of the same programs without it."""
     progress("speaking without the emulation")
-    with _pair(checked.artifacts, Request(executor="portable"), progress) as run:
-        said = guarded(lambda: say_once(checked.plan, checked.evidence, run))
+    plan, evidence, artifacts = checked.plan, checked.evidence, checked.artifacts
+    with _pair(artifacts, Request(executor="portable"), progress) as run:
+        said = guarded(lambda: say_once(plan, evidence, run))
     if isinstance(said, Refusal):
         return refused(SUBJECT, "without the emulation", said)
-    return judge_flips(regime, emulated, said)
+    verdict, flip = judge_flips(regime, emulated, said), first_flip(emulated, said)
+    if flip is None:
+        return verdict
+    with _pair(artifacts, Request(regime=regime), progress) as run:
+        found = guarded(lambda: attribute(plan, evidence, run, flip, progress))
+    told = (found.reason,) if isinstance(found, Refusal) else found
+    return dataclasses.replace(verdict, notes=(*verdict.notes[:1], *told, *verdict.notes[1:]))
 
 
 def _judge_words(plan: Plan, said: Spoken, transcriber: Transcriber | None) -> tuple[Verdict, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from harness.arrays import Array
@@ -9,10 +11,49 @@ from harness.compare import Status, Verdict, words
 from harness.compare.verdict import Metric
 from harness.parity.judges.speech import SUBJECT
 from harness.parity.observation import Spoken
+from harness.synthesis.frames import END_AUDIO
 
-__all__ = ["judge_flips"]
+__all__ = ["Flip", "first_flip", "judge_flips"]
 
 _CASE, _KIND = "codes, emulated against not", "regime"
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A decision that is another one in an emulated regime.
+
+    Attributes
+    ----------
+    frame, book
+        Where; codebook 0 is the semantic code, END_AUDIO among them.
+    codes
+        What was said without the emulation, int64, shape (n_codebooks, frames).
+    plain, emulated
+        The code that was chosen, without the emulation and with it.
+    """
+
+    frame: int
+    book: int
+    codes: Array
+    plain: int
+    emulated: int
+
+
+def first_flip(emulated: Spoken, plain: Spoken) -> Flip | None:
+    """The first decision that differs; None if none does."""
+    frames = min(emulated.codes.shape[1], plain.codes.shape[1])
+    differ = emulated.codes[:, :frames] != plain.codes[:, :frames]
+    if differ.any():
+        frame, book = (int(i) for i in np.argwhere(differ.T)[0])
+    elif emulated.codes.shape == plain.codes.shape and emulated.ended == plain.ended:
+        return None
+    else:
+        frame, book = frames, 0
+    chosen = [
+        int(spoken.codes[book, frame]) if frame < spoken.codes.shape[1] else END_AUDIO
+        for spoken in (plain, emulated)
+    ]
+    return Flip(frame, book, plain.codes, *chosen)
 
 
 def judge_flips(regime: str, emulated: Spoken, plain: Spoken) -> Verdict:
@@ -31,44 +72,32 @@ def judge_flips(regime: str, emulated: Spoken, plain: Spoken) -> Verdict:
         *pass* if not one code differs; else *unjudged*, since nobody knows how many may, with the
         first decision that does: from there on, both have histories of their own.
     """
-    frames = min(emulated.codes.shape[1], plain.codes.shape[1])
-    longest = max(emulated.codes.shape[1], plain.codes.shape[1])
-    books = plain.codes.shape[0]
-    differ = emulated.codes[:, :frames] != plain.codes[:, :frames]
-    count = int(differ.sum()) + books * (longest - frames)
+    flip = first_flip(emulated, plain)
+    books, frames = plain.codes.shape
     metrics: dict[str, Metric] = {
-        "regime": regime,
-        "frames": emulated.codes.shape[1],
-        "frames.plain": plain.codes.shape[1],
-        "differing": count,
-    }
-    if not count and emulated.ended == plain.ended:
+        "regime": regime, "frames": emulated.codes.shape[1], "frames.plain": frames,
+    }  # fmt: skip
+    if flip is None:
         compared = words.count(plain.codes.size, "code")
         summary = f"in {regime}, all {compared} of {words.count(frames, 'frame')} are the same"
         return Verdict(SUBJECT, _CASE, _KIND, Status.PASS, summary, metrics, (), plain.codes.size)
-    frame, book = _first(differ)
-    metrics |= {"first.frame": frame, "first.codebook": book}
-    ends = frame == frames
-    said = [
-        "END_AUDIO" if ends and frame >= spoken.codes.shape[1] else str(spoken.codes[book, frame])
-        for spoken in (plain, emulated)
-    ]
+    common, longest = sorted((frames, emulated.codes.shape[1]))
+    differ = emulated.codes[:, :common] != plain.codes[:, :common]
+    count = int(differ.sum()) + books * (longest - common)
+    metrics |= {"differing": count, "first.frame": flip.frame, "first.codebook": flip.book}
+    end = END_AUDIO if flip.book == 0 else None
+    said = ["END_AUDIO" if c == end else str(c) for c in (flip.emulated, flip.plain)]
     summary = (
         f"in {regime}, {count:,} of {words.count(books * longest, 'code')} differ, the first at "
-        f"frame {frame}, codebook {book}: {said[1]} for {said[0]}"
+        f"frame {flip.frame}, codebook {flip.book}: {said[0]} for {said[1]}"
     )
-    notes = [_decision(plain, frame, book), "From there on, each speech has its own history."]
+    notes = (
+        _decision(plain, flip.frame, flip.book),
+        "From there on, each speech has its own history.",
+    )
     return Verdict(
-        SUBJECT, _CASE, _KIND, Status.UNJUDGED, summary, metrics, (), books * longest, tuple(notes)
+        SUBJECT, _CASE, _KIND, Status.UNJUDGED, summary, metrics, (), books * longest, notes
     )
-
-
-def _first(differ: Array) -> tuple[int, int]:
-    """Frame and codebook of the first code that differs; behind the last frame if none does."""
-    if not differ.any():
-        return differ.shape[1], 0
-    frame, book = np.argwhere(differ.T)[0]
-    return int(frame), int(book)
 
 
 def _decision(plain: Spoken, frame: int, book: int) -> str:

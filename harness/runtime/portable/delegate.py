@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +75,21 @@ class MLXDelegate:
         mx.eval(delegate.constants, delegate.fresh)
         return delegate
 
-    def replace_ops(self, ops: Mapping[str, Op]) -> None:
-        """Run nodes of these types by these functions from now on."""
+    def replace_ops(
+        self, ops: Mapping[str, Op], at: Collection[tuple[int | None, int | None]] | None = None
+    ) -> None:
+        """Run nodes of these types by these functions, all others by their own.
+
+        `at` names nodes by their chain and their index in it; None: all of them.
+        """
         self._chains = [
-            tuple(step._replace(op=ops.get(type(step.node).__name__, step.op)) for step in chain)
-            for chain in self._chains
+            tuple(
+                step._replace(op=ops.get(type(step.node).__name__, step.op))
+                if at is None or (number, step.position) in at
+                else step
+                for step in chain
+            )
+            for number, chain in enumerate(bind(self.graph))
         ]
         self._folded = None
 

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.arrays import Array
 from harness.errors import HarnessError, InputError, one_of
@@ -28,12 +29,15 @@ from harness.runtime.portable.emulation import emulated
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
-from harness.runtime.portable.method import Method, Observer, State, refuse_other_backends
+from harness.runtime.portable.method import Location, Method, Observer, State, refuse_other_backends
 from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe
 from harness.runtime.protocol import TensorSpec, input_specs
 
-__all__ = ["PortableExecutor"]
+__all__ = ["PortableExecutor", "Product"]
+
+Product = tuple[str, Location]
+"""A product of a program: the method, and where in it."""
 
 
 class PortableExecutor:
@@ -191,6 +195,30 @@ class PortableExecutor:
         if self._names is None:
             self._names = read_names(self._loaded())
         return Probe(partial(self.call, method), ready, self._names.get(method, StepNames()))
+
+    def products(self) -> dict[Product, str]:
+        """The products of the loaded program that are formed otherwise, each with its name."""
+        return {
+            (method, step.location): str(step)
+            for method, graphs in self._graphs.items()
+            if graphs
+            for step in self.probe(method).steps
+            if step.op in self._ops
+        }
+
+    def emulate(self, at: Collection[Product] | None) -> None:
+        """Form only these products otherwise from now on; None: all of them."""
+        for method in (name for name, graphs in self._graphs.items() if graphs):
+            ready = self.prepare(method)
+            calls: Any = ready.plan.instructions
+            for index, delegate in ready.delegates.items():
+                assert isinstance(delegate, MLXDelegate)
+                nodes = None if at is None else {
+                    (place.chain, place.node)
+                    for name, place in at
+                    if name == method and calls[place.instruction].delegate == index
+                }  # fmt: skip
+                delegate.replace_ops(self._ops, nodes)
 
     def prepare(self, method: str) -> Method:
         """Read a method's weights now; its first call does so otherwise."""
