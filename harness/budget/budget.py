@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.budget import tolerances, xnnpack
 from harness.budget.decisions import DECISIONS, DecisionAllowance
+from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
 from harness.compare import Allowance
 
 __all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Budget"]
@@ -28,6 +29,8 @@ class Budget:
         `Precision.allowance`, by method.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
+    exact, local
+        What the two links may differ by, in every precision and regime.
     """
 
     values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
@@ -35,6 +38,8 @@ class Budget:
     regimes: Mapping[str, Mapping[str, Mapping[str, Allowance]]] = field(default_factory=dict)
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
+    exact: ExactAllowance = EXACT
+    local: LocalAllowance = LOCAL
 
     def of(self, lowering: str, precision: str, method: str, regime: str = "") -> Allowance | None:
         """The allowance of a method's outputs; None where nobody measured what counts as equal."""

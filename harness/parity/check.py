@@ -22,6 +22,7 @@ from harness.parity.judge import judge
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
 from harness.parity.judges.speech import SUBJECT
+from harness.parity.links import observe_exact
 from harness.parity.observation import Observation, Spoken
 from harness.parity.observe import observe
 from harness.parity.plan import Plan, resolve
@@ -95,6 +96,8 @@ def check(
     else:
         artifacts = open_artifacts(plan, request.artifacts)
     observation = _observe(request, plan, checkpoint, evidence, artifacts, progress)
+    exact = observe_exact(plan, evidence, artifacts, progress)
+    observation = dataclasses.replace(observation, exact=exact)
     if observation.speech is not None:
         first = observation.speech.first
         evidence = follow_codes(
