@@ -24,6 +24,7 @@ ORDER = """
     pte
     reference
     export
+    float64
     runtime runner
     asr golden report
     parity

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from harness.budget import tolerances, xnnpack
 from harness.budget.decisions import DECISIONS, DecisionAllowance
-from harness.budget.regimes import EXACT, NARROW
+from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
+from harness.budget.regimes import EXACT as EXACT_F32
+from harness.budget.regimes import NARROW
 from harness.compare import Allowance
 from harness.fingerprint import UNMEASURED
 
@@ -30,6 +32,8 @@ class Budget:
         in the place of the values, by `Precision.allowance`, by method.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
+    exact, local
+        What the two links may differ by, in every precision and regime.
     """
 
     values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
@@ -37,6 +41,8 @@ class Budget:
     regimes: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
+    exact: ExactAllowance = EXACT
+    local: LocalAllowance = LOCAL
 
     def of(
         self, lowering: str, precision: str, method: str, regime: str = UNMEASURED
@@ -57,7 +63,7 @@ class Budget:
 COMMITTED = Budget(
     {"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES},
     DECISIONS,
-    {EXACT: {}, UNMEASURED: {}, NARROW: tolerances.IN_16_BITS},
+    {EXACT_F32: {}, UNMEASURED: {}, NARROW: tolerances.IN_16_BITS},
 )
 """The numbers that this repository keeps."""
 

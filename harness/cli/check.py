@@ -9,6 +9,7 @@ import typer
 
 from harness.cli import console, options
 from harness.cli.options import flag, option
+from harness.errors import one_of
 from harness.files import check_targets
 
 __all__ = ["check"]
@@ -42,6 +43,9 @@ def check(
         bool,
         flag("--speak/--no-speak", "With all six methods, also let the executor speak by itself."),
     ] = True,
+    local: Annotated[
+        str, option("--local", "some|all", "Calls whose every step is judged by itself.")
+    ] = "some",
     text: options.Text = None,
     voice: options.Voice = None,
     seed: options.Seed = 42,
@@ -63,6 +67,7 @@ def check(
     from harness.methods import select_methods
     from harness.methods.precision import parse_precision
 
+    one_of("local", local, ("some", "all"))
     select_methods(methods or ())  # a typo is answered before the slow imports
     chosen = parse_precision(
         precision,
@@ -92,6 +97,7 @@ def check(
         fresh=fresh,
         triangulate=triangulate,
         speak=speak,
+        local_all=local == "all",
         utterance=Utterance(TEXT if text is None else text, voice, seed),
         asr=asr,
         asr_command=asr_command,

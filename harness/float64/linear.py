@@ -129,7 +129,7 @@ def _conv(letters: str) -> Callable[[Node, Slots], Array]:
 
 
 def _conv_transpose(letters: str) -> Callable[[Node, Slots], Array]:
-    """A transposed convolution, shapes as in `_conv`: every step's taps, added where they overlap."""
+    """A transposed convolution, shapes as in `_conv`: taps are added where they overlap."""
 
     def op(n: Node, s: Slots) -> Array:
         x, weight = s.tensor(n.x), s.tensor(n.w)
@@ -177,10 +177,8 @@ def _rope(n: Node, s: Slots) -> Array:
     x = s.tensor(n.x)
     head, rest = x[..., : n.dims], x[..., n.dims :]
     freqs = s.optional(n.freqs)
-    if freqs is None:
-        pace = float(n.base) ** (-np.arange(0, n.dims, 2) / n.dims)
-    else:
-        pace = 1.0 / freqs
+    turns = np.arange(0, n.dims, 2) / n.dims
+    pace = float(n.base) ** -turns if freqs is None else 1.0 / freqs
     offset = np.asarray(s.at(n.offset), np.float64).reshape(-1)  # one, or one a batch row
     steps = (offset[:, None] + np.arange(x.shape[-2])) * n.scale  # (1 or batch, positions)
     angles = steps[..., None] * pace

@@ -12,7 +12,7 @@ import numpy as np
 from harness.arrays import Array, as_array
 from harness.methods.spec import Dimensions
 
-__all__ = ["Case", "edge_cases"]
+__all__ = ["WIDE", "Case", "edge_cases"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,11 @@ def edge_cases(method: str, sizes: Dimensions, float_type: str = "float32") -> t
     return tuple(cases)
 
 
-_MOST_STEPS, _FEW_STEPS, _WIDE = 64, 4, 1024
-"""Single steps of a decoder, and of one whose width makes each take seconds on a CPU."""
+_MOST_STEPS, _FEW_STEPS = 64, 4
+"""Single steps of a decoder, and of a wide one."""
+
+WIDE = 1024
+"""Width from which on each call takes a CPU seconds."""
 
 
 class _Draw:
@@ -136,7 +139,7 @@ def _text_decoder(sizes: Dimensions, draw: _Draw) -> _Made:
     yield "S=max−1 then the last slot, random", steps(capacity - 1, 1)
     # Positions that neither speech nor a prefill reaches one by one: a wrong rotation or slot of
     # the cache shows only where it is used.
-    singles = min(capacity // 2, _MOST_STEPS if sizes.dim < _WIDE else _FEW_STEPS)
+    singles = min(capacity // 2, _MOST_STEPS if sizes.dim < WIDE else _FEW_STEPS)
     yield (
         f"S={capacity - singles} then {singles} single steps",
         steps(capacity - singles, *[1] * singles),

@@ -25,10 +25,12 @@ from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
 from harness.parity.judges.speech import SUBJECT
 from harness.parity.judges.values import refused
+from harness.parity.links import observe_exact
 from harness.parity.observation import Observation, Refusal, Spoken
-from harness.parity.observe import guarded, observe, say_once
+from harness.parity.observe import observe, say_once
 from harness.parity.plan import Plan, resolve
 from harness.parity.record import follow_codes, record
+from harness.parity.replay import guarded
 from harness.parity.request import RUNNER, Request
 from harness.parity.runner import RunnerProgram, observe_runner, runner_fingerprint
 from harness.reference.models import Models
@@ -98,6 +100,8 @@ def check(
     else:
         artifacts = open_artifacts(plan, request.artifacts)
     observation = _observe(request, plan, checkpoint, evidence, artifacts, progress)
+    exact = observe_exact(plan, evidence, artifacts, progress)
+    observation = dataclasses.replace(observation, exact=exact)
     if observation.speech is not None:
         first = observation.speech.first
         evidence = follow_codes(

@@ -44,6 +44,9 @@ class Evidence:
     fp32
         For each method, what eager in fp32 makes of the recorded calls; none where that is the
         precision judged.
+    exact
+        For each method, by the case's label: what eager makes of its first calls in float64, with
+        the same weights widened exactly.
     followed
         What eager decides along the codes that an executor chose by itself, added once these are
         known; None before, or where they are eager's own.
@@ -54,4 +57,5 @@ class Evidence:
     cases: Mapping[str, tuple[CaseEvidence, ...]]
     constants: Mapping[str, Mapping[str, ExpectedContents]]
     fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    exact: Mapping[str, Mapping[str, tuple[Array, ...]]] = field(default_factory=dict)
     followed: Followed | None = None

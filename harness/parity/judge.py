@@ -21,6 +21,7 @@ from harness.parity.judges.files import (
 )
 from harness.parity.judges.golden import judge_golden
 from harness.parity.judges.kernels import excused, judge_kernels
+from harness.parity.judges.links import judge_exact, judge_local
 from harness.parity.judges.speech import judge_speech
 from harness.parity.judges.values import judge_precision, judge_values, unlowered
 from harness.parity.observation import Observation
@@ -83,8 +84,14 @@ def judge_method(
     found = [delegated, judge_constants(method, expected, facts)]
     if plan.lowering == "mlx" and plan.precision.quantized:
         found.append(judge_quantization(method, expected, facts))
+    if plan.lowering == "mlx":
+        exact = observation.exact.get(method.name, {})
+        found.append(judge_exact(method, evidence, exact, budget.exact))
     if plan.only_speaks:
         return found
+    seen = observation.local.get(method.name)
+    if seen is not None:
+        found.append(judge_local(method, seen, budget.local))
     observed = observation.cases.get(method.name, {})
     regime = observation.executor.regime
     found += judge_values(plan, method, evidence, observed, budget, regime)

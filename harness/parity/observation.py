@@ -8,9 +8,19 @@ from enum import StrEnum
 
 from harness.arrays import Array
 from harness.fingerprint import Fingerprint
+from harness.runtime.protocol import StepError
 from harness.synthesis import Chunks
 
-__all__ = ["By", "CaseObservation", "Observation", "Refusal", "Spoken", "SpokenTwice"]
+__all__ = [
+    "By",
+    "CaseObservation",
+    "LocalObservation",
+    "Observation",
+    "Refusal",
+    "Spoken",
+    "SpokenTwice",
+    "StepObservation",
+]
 
 
 class By(StrEnum):
@@ -88,6 +98,51 @@ class SpokenTwice:
 
 
 @dataclass(frozen=True)
+class StepObservation:
+    """The call in which one step was furthest off.
+
+    Attributes
+    ----------
+    worst
+        The step, and how far off it was.
+    case, call
+        In which call.
+    calls
+        How often it was judged.
+    """
+
+    worst: StepError
+    case: str
+    call: int
+    calls: int
+
+
+@dataclass(frozen=True)
+class LocalObservation:
+    """Every step of one method, judged on the inputs which it really had.
+
+    Attributes
+    ----------
+    steps
+        Those judged, in the order they run.
+    unjudged
+        Steps that ran and have no float64 semantics.
+    calls
+        How many calls were watched.
+    changed
+        Calls whose outputs were others while nobody watched.
+    refusal
+        Why nothing was seen.
+    """
+
+    steps: tuple[StepObservation, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    calls: int = 0
+    changed: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
 class Observation:
     """What one executor did.
 
@@ -101,9 +156,15 @@ class Observation:
         What it said by itself; None if it was not asked, or was not able to.
     speech_refusal
         Why it was not able to.
+    exact
+        For each method, what came of the first calls of each case in float64, by the case's label.
+    local
+        For each method, what its steps did; none where the executor does not let them be seen.
     """
 
     executor: Fingerprint
     cases: Mapping[str, Mapping[str, CaseObservation]]
     speech: SpokenTwice | None = None
     speech_refusal: Refusal | None = None
+    exact: Mapping[str, Mapping[str, CaseObservation]] = field(default_factory=dict)
+    local: Mapping[str, LocalObservation] = field(default_factory=dict)

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 
 from harness.arrays import Array
-from harness.errors import ExecutionError, HarnessError
-from harness.methods import MODEL, Method
-from harness.methods.cases import Case
+from harness.errors import ExecutionError
+from harness.methods import MODEL
 from harness.parity.artifacts import Artifacts
 from harness.parity.evidence import Evidence
+from harness.parity.links import observe_local
 from harness.parity.observation import (
-    By,
     CaseObservation,
+    LocalObservation,
     Observation,
     Refusal,
     Spoken,
     SpokenTwice,
 )
 from harness.parity.plan import Plan
+from harness.parity.replay import guarded, observe_case
 from harness.runtime.pair import ArtifactPair
-from harness.runtime.protocol import Executor
+from harness.runtime.protocol import Watchable
 from harness.synthesis import (
     Chunks,
     Limits,
@@ -41,9 +41,7 @@ from harness.synthesis import (
     stream_windows,
 )
 
-__all__ = ["guarded", "limits_of", "observe", "replay", "say", "say_once"]
-
-T = TypeVar("T")
+__all__ = ["limits_of", "observe", "say", "say_once"]
 
 _STREAMED = 64
 """Frames that are streamed at least, if the codec takes as many at once."""
@@ -74,6 +72,7 @@ def observe(
         An executor cannot load a file.
     """
     cases: dict[str, dict[str, CaseObservation]] = {}
+    local: dict[str, LocalObservation] = {}
     for method in plan.selected:
         facts = artifacts.files[method.artifact].facts
         if facts is None or method.entry not in facts.methods:
@@ -81,10 +80,14 @@ def observe(
         progress(f"running {method.name}")
         executor = run.executor(method.artifact)
         cases[method.name] = {
-            item.case.label: _observe_case(plan, method, item.case, executor)
+            item.case.label: observe_case(plan, method, item.case, executor)
             for item in evidence.cases[method.name]
         }
-    observation = Observation(run.fingerprint, cases)
+        if isinstance(executor, Watchable):
+            progress(f"watching the steps of {method.name}")
+            items, outputs = evidence.cases[method.name], cases[method.name]
+            local[method.name] = observe_local(plan, method, items, executor, outputs)
+    observation = Observation(run.fingerprint, cases, local=local)
     if not plan.speaks or not artifacts.whole:
         return observation
     progress("speaking by itself, twice")
@@ -92,34 +95,6 @@ def observe(
     if isinstance(spoken, Refusal):
         return dataclasses.replace(observation, speech_refusal=spoken)
     return dataclasses.replace(observation, speech=spoken)
-
-
-def guarded(work: Callable[[], T]) -> T | Refusal:
-    """What `work` returns, or who refused.
-
-    Only an `ExecutionError` is the program's own refusal. Whatever else goes wrong, faults of the
-    harness included, says nothing of the program.
-    """
-    try:
-        return work()
-    except ExecutionError as error:
-        return Refusal(By.PROGRAM, str(error))
-    except HarnessError as error:
-        return Refusal(By.HARNESS, str(error))
-    except Exception as error:
-        return Refusal(By.HARNESS, f"{type(error).__name__}: {error}")
-
-
-def replay(method: Method, case: Case, plan: Plan, executor: Executor) -> tuple[Array, ...]:
-    """Make a case's calls in order, each state fresh at first; one output a call."""
-    for state in dict.fromkeys(state for state, _ in case.in_states()):
-        executor.reset(state)
-    outputs = []
-    for state, call in case.in_states():
-        method.check_inputs(call, plan.sizes)
-        (output,) = executor.call(method.entry, call, state=state)
-        outputs.append(output)
-    return tuple(outputs)
 
 
 def say(run: Runner, plan: Plan, evidence: Evidence, limits: Limits) -> Speech:
@@ -134,13 +109,6 @@ def say(run: Runner, plan: Plan, evidence: Evidence, limits: Limits) -> Speech:
     if not speech.frames:
         raise ExecutionError("no audio: END_AUDIO was chosen before the first frame")
     return speech
-
-
-def _observe_case(plan: Plan, method: Method, case: Case, executor: Executor) -> CaseObservation:
-    outputs = guarded(lambda: replay(method, case, plan, executor))
-    if isinstance(outputs, Refusal):
-        return CaseObservation(refusal=outputs)
-    return CaseObservation(outputs)
 
 
 def limits_of(plan: Plan, run: ArtifactPair) -> Limits:

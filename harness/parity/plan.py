@@ -62,6 +62,8 @@ class Plan:
     speaks, only_speaks
         Whether the executor speaks by itself, and whether it can do nothing else: upstream's
         runner calls no method alone.
+    local_all
+        Whether every step of every call is judged by itself, not of some calls alone.
     preset
         Which synthetic checkpoint it is; None for any other.
     usual
@@ -83,6 +85,7 @@ class Plan:
     given: bool = False
     speaks: bool = True
     only_speaks: bool = False
+    local_all: bool = False
     preset: str | None = None
     usual: bool = True
     notes: tuple[str, ...] = ()
@@ -145,6 +148,7 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
         given=request.artifacts is not None,
         speaks=request.speak and (len(methods) == len(METHODS) or request.executor == RUNNER),
         only_speaks=request.executor == RUNNER,
+        local_all=request.local_all,
         preset=checkpoint.preset,
         usual=request.utterance == Utterance()
         and request.max_seq_len is None

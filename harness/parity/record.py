@@ -15,7 +15,7 @@ from harness.cache import Recipe, digest_of, maker, read_or_make
 from harness.errors import InputError
 from harness.files import file_digest
 from harness.methods import METHODS
-from harness.methods.cases import Case, edge_cases
+from harness.methods.cases import WIDE, Case, edge_cases
 from harness.methods.precision import FP32, Precision
 from harness.parity.archive import load, save
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
@@ -124,7 +124,28 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
         progress("eager repeats the speech in fp32")
         for name, (recorded, *_) in cases.items():
             fp32[name] = _run(models.eager_fp32, recorded.case).outputs
-    return Evidence(prompt, speech, cases, _constants(plan, models), fp32)
+    progress("eager runs the cases in float64")
+    exact = {
+        name: {
+            item.case.label: _exactly(plan, models.exact, item)
+            for item in _exact_cases(plan, items)
+        }
+        for name, items in cases.items()
+    }
+    return Evidence(prompt, speech, cases, _constants(plan, models), fp32, exact)
+
+
+def _exact_cases(plan: Plan, items: tuple[CaseEvidence, ...]) -> list[CaseEvidence]:
+    """The cases that eager also runs in float64: of a model of the real width, its speech."""
+    judged = [item for item in items if item.outputs]
+    return judged[:1] if plan.sizes.dim >= WIDE else judged
+
+
+def _exactly(plan: Plan, twin: Runner, item: CaseEvidence) -> tuple[Array, ...]:
+    case = item.case
+    if plan.sizes.dim >= WIDE:
+        case = dataclasses.replace(case, calls=case.calls[:_WIDE_CALLS], states=())
+    return _run(twin, case).outputs
 
 
 def _constants(plan: Plan, models: Models) -> dict[str, dict[str, ExpectedContents]]:
@@ -155,6 +176,9 @@ def _run(eager: Runner, case: Case) -> CaseEvidence:
         outputs.append(output)
     return CaseEvidence(case, tuple(outputs))
 
+
+_WIDE_CALLS = 2
+"""Calls in float64 of a model of the real width, where each takes a CPU a minute."""
 
 _STACK = (
     "torch", "executorch", "torchao", "numpy", "ml_dtypes", "safetensors", "mistral-common",

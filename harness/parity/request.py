@@ -46,6 +46,8 @@ class Request:
         What eager says for evidence, and the executor by itself.
     speak
         Whether a run of all six methods also lets the executor speak by itself.
+    local_all
+        Whether the steps of every call are judged by themselves, not those of some calls.
     asr, asr_command
         What transcribes the executor's speech; see `harness.asr.recogniser`.
     runner, runner_timeout
@@ -73,6 +75,7 @@ class Request:
     triangulate: bool = False
     utterance: Utterance = field(default_factory=Utterance)
     speak: bool = True
+    local_all: bool = False
     asr: str | None = None
     asr_command: str | None = None
     runner: Path | None = None

@@ -20,8 +20,8 @@ from harness.fingerprint import Fingerprint
 from harness.methods import CODEC, MODEL
 from harness.parity.artifacts import Artifacts
 from harness.parity.observation import By, Observation, Refusal, Spoken, SpokenTwice
-from harness.parity.observe import guarded
 from harness.parity.plan import Plan
+from harness.parity.replay import guarded
 from harness.parity.request import RUNNER
 from harness.runner import RunnerArgs, run_runner
 from harness.synthesis import Utterance

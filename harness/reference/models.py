@@ -88,6 +88,13 @@ class Models:
 
         return EagerModel(self.mapped)
 
+    @cached_property
+    def exact(self) -> EagerModel:
+        """The model of this precision in float64, its weights widened exactly."""
+        from harness.reference.oracle import exact_twin
+
+        return exact_twin(self.eager_model)
+
     def to_export(self, *, codec: bool) -> Any:
         """The model that an artifact is exported from; of the codec in fp32, the mapped one."""
         return self.mapped if codec and self.precision == FP32 else self.model

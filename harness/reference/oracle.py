@@ -51,15 +51,15 @@ def exact_twin(model: Any) -> EagerModel:
 
 def _widen(module: nn.Module, _inputs: Any) -> None:
     """Put float64 in the place of a module's own tensors."""
-    module._narrow = dict(module._parameters), dict(module._buffers)  # type: ignore[assignment]
+    module._narrow = dict(module._parameters), dict(module._buffers)
     for own in (module._parameters, module._buffers):
         for name, tensor in own.items():
             if tensor is not None and tensor.is_floating_point():
-                own[name] = _exactly(tensor)  # type: ignore[assignment]
+                own[name] = _exactly(tensor)
 
 
 def _restore(module: nn.Module, _inputs: Any, _output: Any) -> None:
-    module._parameters, module._buffers = module._narrow  # type: ignore[assignment]
+    module._parameters, module._buffers = module._narrow
     del module._narrow
 
 

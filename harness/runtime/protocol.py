@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from harness.arrays import Array, dtype_of
 from harness.errors import InputError, ProgramError
 from harness.fingerprint import Fingerprint, Regime
+from harness.float64.local import NodeError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import Plan, TensorValue
 
-__all__ = ["SCALAR_KINDS", "Executor", "TensorSpec", "check_inputs", "input_specs"]
+__all__ = [
+    "SCALAR_KINDS",
+    "Executor",
+    "StepError",
+    "TensorSpec",
+    "Watchable",
+    "check_inputs",
+    "input_specs",
+]
 
 SCALAR_KINDS: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
 """numpy's names of the kinds of number that a plan's values can be."""
@@ -73,6 +82,42 @@ def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Arra
         if array.size == 0:
             raise InputError(f"input {index} of {method} is empty (shape {array.shape})")
     return arrays
+
+
+@dataclass(frozen=True)
+class StepError:
+    """What one step of a program did in one call.
+
+    Attributes
+    ----------
+    step, op
+        Its number in the method, and its node type or operator.
+    name, module
+        Exported node that it computes, and the path of that node's module; empty where unknown.
+    error
+        How far off it was on the inputs that it had; None where it has no float64 semantics.
+    """
+
+    step: int
+    op: str
+    name: str
+    module: str
+    error: NodeError | None
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """An executor that lets its values be seen."""
+
+    def watch(
+        self, method: str, inputs: Sequence[Array], *, state: str = "default"
+    ) -> tuple[list[Array], list[StepError]]:
+        """Run `method` once: its outputs, and every step in the order run."""
+        ...
+
+    def reset(self, state: str = "default") -> None:
+        """As `Executor.reset`."""
+        ...
 
 
 class Executor(Protocol):

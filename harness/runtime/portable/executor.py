@@ -29,10 +29,11 @@ from harness.runtime.portable.emulation import emulated
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
+from harness.runtime.portable.local import Watch
 from harness.runtime.portable.method import Location, Method, Observer, State, refuse_other_backends
 from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe
-from harness.runtime.protocol import TensorSpec, input_specs
+from harness.runtime.protocol import StepError, TensorSpec, input_specs
 
 __all__ = ["PortableExecutor", "Product"]
 
@@ -93,6 +94,7 @@ class PortableExecutor:
         self._graphs: dict[str, dict[int, MLXGraph]] = {}
         self._fp32_weights: dict[str, dict[int, Fp32Weights]] = {}
         self._methods: dict[str, Method] = {}
+        self._watches: dict[str, Watch] = {}
         self._names: Mapping[str, StepNames] | None = None
         self._states: dict[str, dict[str, State]] = {}
         self._caches: dict[str, SequenceCache] = {}
@@ -186,14 +188,18 @@ class PortableExecutor:
         with mx.stream(self._device):
             cache = self._cache(state)
             for delegate in ready.delegates.values():
-                delegate.cache = cache
+                if isinstance(delegate, MLXDelegate):
+                    delegate.cache = cache
             return ready.call(inputs, kept[method], observer, unaccelerated)
 
     def probe(self, method: str) -> Probe:
         """Look inside a method: its steps, what they make, what changes if one makes another."""
         ready = self.prepare(method)
         if self._names is None:
-            self._names = read_names(self._loaded())
+            try:
+                self._names = read_names(self._loaded())
+            except InputError:  # of another export: steps are known by number
+                self._names = {}
         return Probe(partial(self.call, method), ready, self._names.get(method, StepNames()))
 
     def products(self) -> dict[Product, str]:
@@ -219,6 +225,13 @@ class PortableExecutor:
                     if name == method and calls[place.instruction].delegate == index
                 }  # fmt: skip
                 delegate.replace_ops(self._ops, nodes)
+
+    def watch(
+        self, method: str, inputs: Sequence[Array], *, state: str = "default"
+    ) -> tuple[list[Array], list[StepError]]:
+        """Run `method` once, and judge each step that it ran on the inputs which that step had."""
+        watch = self._watches.setdefault(method, Watch(self.probe(method).steps))
+        return self.call(method, inputs, state=state, observer=watch), watch.taken()
 
     def prepare(self, method: str) -> Method:
         """Read a method's weights now; its first call does so otherwise."""

@@ -1,0 +1,168 @@
+"""Verdicts on the two links: what was lowered is the model, and what ran is what was lowered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from harness.arrays import Array
+from harness.budget import ExactAllowance, LocalAllowance
+from harness.compare import Gate, Status, Verdict
+from harness.compare.verdict import Metric
+from harness.methods import Method
+from harness.parity.evidence import Evidence
+from harness.parity.judges.values import refused
+from harness.parity.observation import CaseObservation, LocalObservation, StepObservation
+
+__all__ = ["judge_exact", "judge_local"]
+
+_LISTED = 3
+"""Wrong steps that a verdict names."""
+
+
+def judge_exact(
+    method: Method,
+    evidence: Evidence,
+    observed: Mapping[str, CaseObservation],
+    allowance: ExactAllowance,
+) -> Verdict:
+    """The program in float64 against eager in float64 with the same weights, over all cases."""
+    worst, where, elements, calls = 0.0, "", 0, 0
+    for label, meant in evidence.exact.get(method.name, {}).items():
+        here = observed.get(label)
+        if here is None:
+            continue
+        if here.refusal is not None:
+            return refused(method.name, "in float64", here.refusal)
+        for call, (made, reference) in enumerate(zip(here.outputs, meant, strict=False)):
+            error, count = _of_scale(made, reference)
+            elements, calls = elements + count, calls + 1
+            if not error <= worst:
+                worst, where = error, f"{label}, call {call}"
+    if not elements:
+        summary = "eager in float64 was not recorded, or the program was not run in it"
+        return Verdict(method.name, "in float64", "exact", Status.UNJUDGED, summary)
+    gate = Gate("max abs", worst, allowance.of_scale, "of scale", where)
+    if gate.passed:
+        summary = f"means what eager means, to {worst:.1e} of the scale in {calls} calls"
+        status, notes = Status.PASS, []
+    else:
+        summary = (
+            f"means something else than eager: in float64 they differ by {worst:.1e} of the scale "
+            f"({where})"
+        )
+        status = Status.FAIL
+        notes = [
+            "No rounding is in this difference: a weight, a module's wrapper or the lowering is "
+            f"wrong. `voxtral-parity localize {method.name}` names the node."
+        ]
+    metrics: dict[str, Metric] = {"max abs of scale": worst, "allowance source": allowance.source}
+    return Verdict(
+        method.name,
+        "in float64",
+        "exact",
+        status,
+        summary,
+        metrics,
+        (gate,),
+        elements,
+        tuple(notes),
+    )
+
+
+def _of_scale(made: Array, meant: Array) -> tuple[float, int]:
+    """The greatest difference over the greatest finite value, and how many values were compared."""
+    if made.shape != meant.shape:
+        return math.inf, 1
+    finite = np.isfinite(meant)
+    if not np.array_equal(finite, np.isfinite(made)) or (made[~finite] != meant[~finite]).any():
+        return math.inf, made.size
+    if not finite.any():
+        return 0.0, made.size
+    difference = float(np.abs(made[finite] - meant[finite]).max())
+    scale = float(np.abs(meant[finite]).max())
+    return difference / scale if scale else (math.inf if difference else 0.0), made.size
+
+
+def judge_local(method: Method, seen: LocalObservation, allowance: LocalAllowance) -> Verdict:
+    """Every step that ran, on the inputs which it had."""
+    case = "each step"
+    if seen.refusal is not None:
+        return refused(method.name, case, seen.refusal)
+    if not seen.steps:
+        summary = "no step could be judged"
+        return Verdict(method.name, case, "local", Status.UNJUDGED, summary, notes=seen.unjudged)
+    shares = [step.worst.error.share(allowance) for step in seen.steps if step.worst.error]
+    wrong = [s for s, share in zip(seen.steps, shares, strict=True) if not share <= 1.0]
+    first = wrong[0] if wrong else seen.steps[int(np.argmax(shares))]
+    metrics = _metrics(first)
+    metrics |= {"steps": len(seen.steps), "calls": seen.calls, "allowance source": allowance.source}
+    gates = [
+        Gate("worst step", max(shares), 1.0, "of its bound", _name(first)),
+        Gate("changed when watched", len(seen.changed), 0, "calls"),
+    ]
+    notes = [_sentence(step) for step in wrong[:_LISTED]]
+    if len(wrong) > _LISTED:
+        notes.append(f"{len(wrong) - _LISTED} more steps are wrong.")
+    if seen.changed:
+        notes.append(f"While it was watched it made something else: {'; '.join(seen.changed[:3])}.")
+    if wrong:
+        status, summary = Status.FAIL, f"{_name(first)} does not compute what it means"
+    elif seen.changed:
+        status, summary = Status.FAIL, "what it makes changes when it is watched"
+    elif seen.unjudged:
+        status = Status.UNJUDGED
+        summary = f"{len(seen.unjudged)} steps have no float64 semantics"
+        notes += seen.unjudged
+    else:
+        status = Status.PASS
+        summary = f"each of {len(seen.steps)} steps computes what it means, in {seen.calls} calls"
+    elements = len(seen.steps)
+    return Verdict(
+        method.name, case, "local", status, summary, metrics, tuple(gates), elements, tuple(notes)
+    )
+
+
+def _name(seen: StepObservation) -> str:
+    step = seen.worst
+    return f"step {step.step}, {step.op}" + (f" ({step.name})" if step.name else "")
+
+
+def _metrics(seen: StepObservation) -> dict[str, Metric]:
+    step, error = seen.worst, seen.worst.error
+    assert error is not None
+    return {
+        "step": step.step,
+        "op": step.op,
+        "node": step.name,
+        "module": step.module,
+        "case": seen.case,
+        "call": seen.call,
+        "shape": tuple(error.shape),
+        "index": tuple(error.index),
+        "made": error.made,
+        "meant": error.meant,
+        "allowed": error.allowed,
+        "gain": error.gain,
+        "gain over its error": error.gain_z,
+        "bias in ULP": error.bias,
+        "bias over its error": error.bias_z,
+    }
+
+
+def _sentence(seen: StepObservation) -> str:
+    step, error = seen.worst, seen.worst.error
+    assert error is not None
+    place = f" in {step.module}" if step.module else ""
+    at = f"[{', '.join(map(str, error.index))}]" if error.index else ""
+    text = f"{_name(seen)}{place}, {seen.case}, call {seen.call}: "
+    if error.worst > 1:
+        text += f"{error.made:.6g} at {at or 'its value'}, meant is {error.meant:.6g}"
+        return text + (f" ± {error.allowed:.2g}." if error.allowed else ", exactly.")
+    return text + (
+        f"every element is within its bound, but together they have a gain of {error.gain:.1e} "
+        f"({error.gain_z:.0f} standard errors) and a bias of {error.bias:.2f} ULP "
+        f"({error.bias_z:.0f} standard errors)."
+    )

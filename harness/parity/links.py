@@ -1,0 +1,156 @@
+"""Observe the two links: a program run in float64, and each step that an executor ran."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+
+import numpy as np
+
+from harness.arrays import Array, to_bits
+from harness.budget import LOCAL
+from harness.methods import Method
+from harness.methods.cases import WIDE, Case
+from harness.parity.artifacts import Artifacts
+from harness.parity.evidence import CaseEvidence, Evidence
+from harness.parity.observation import (
+    CaseObservation,
+    LocalObservation,
+    Refusal,
+    StepObservation,
+)
+from harness.parity.plan import Plan
+from harness.parity.replay import guarded, observe_case
+from harness.runtime.exact import ExactExecutor
+from harness.runtime.protocol import Executor, StepError, Watchable
+
+__all__ = ["observe_exact", "observe_local"]
+
+_EXACT_CALLS = 14
+"""Calls of a case that run in float64: one frame's flow steps, with and without condition."""
+
+_LOCAL_CASES, _LOCAL_CALLS, _WIDE_LOCAL_CALLS = 2, 2, 1
+"""Cases and calls of each that are watched by default: the recorded speech, and the last."""
+
+
+def observe_exact(
+    plan: Plan,
+    evidence: Evidence,
+    artifacts: Artifacts,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, dict[str, CaseObservation]]:
+    """What the methods of `plan` mean, computed in float64 from the artifacts alone."""
+    found: dict[str, dict[str, CaseObservation]] = {}
+    for name, file in artifacts.files.items():
+        methods = [method for method in plan.selected if method.artifact == name]
+        methods = [m for m in methods if file.facts is not None and m.entry in file.facts.methods]
+        if not methods:
+            continue
+        progress(f"running {name} in float64")
+        with closing(ExactExecutor()) as executor:
+            executor.load(file.made.path)
+            for method in methods:
+                found[method.name] = _exact_method(plan, method, evidence, executor)
+    return found
+
+
+def _exact_method(
+    plan: Plan, method: Method, evidence: Evidence, executor: Executor
+) -> dict[str, CaseObservation]:
+    wanted = evidence.exact.get(method.name, {})
+    found = {}
+    for item in evidence.cases[method.name]:
+        outputs = wanted.get(item.case.label, ())
+        if outputs:
+            case = _first(item.case, min(len(outputs), _EXACT_CALLS))
+            found[item.case.label] = observe_case(plan, method, case, executor)
+    return found
+
+
+def observe_local(
+    plan: Plan,
+    method: Method,
+    items: Iterable[CaseEvidence],
+    executor: Watchable,
+    outputs: Mapping[str, CaseObservation],
+) -> LocalObservation:
+    """Watch an executor make some calls of a method, or all.
+
+    Parameters
+    ----------
+    plan, method
+        What to run; `Plan.local` says how much of it.
+    items
+        Its cases.
+    executor
+        Has the artifact loaded.
+    outputs
+        What it made of the cases while nobody watched.
+    """
+    watched = [_watched(plan, item.case) for item in _chosen(plan, list(items))]
+    found = guarded(lambda: _watch(method, watched, executor, outputs))
+    return LocalObservation(refusal=found) if isinstance(found, Refusal) else found
+
+
+def _chosen(plan: Plan, items: list[CaseEvidence]) -> list[CaseEvidence]:
+    judged = [item for item in items if item.outputs]
+    if plan.local_all or len(judged) <= _LOCAL_CASES:
+        return judged
+    return judged[:1] if plan.sizes.dim >= WIDE else [judged[0], judged[-1]]
+
+
+def _watched(plan: Plan, case: Case) -> Case:
+    if plan.local_all:
+        return case
+    return _first(case, _WIDE_LOCAL_CALLS if plan.sizes.dim >= WIDE else _LOCAL_CALLS)
+
+
+def _first(case: Case, count: int) -> Case:
+    return dataclasses.replace(case, calls=case.calls[:count], states=case.states[:count])
+
+
+def _watch(
+    method: Method,
+    cases: Iterable[Case],
+    executor: Watchable,
+    outputs: Mapping[str, CaseObservation],
+) -> LocalObservation:
+    worst: dict[int, StepObservation] = {}
+    unjudged: dict[str, None] = {}
+    changed, calls = [], 0
+    for case in cases:
+        for state in dict.fromkeys(state for state, _ in case.in_states()):
+            executor.reset(state)
+        alone = outputs.get(case.label, CaseObservation()).outputs
+        for number, (state, call) in enumerate(case.in_states()):
+            (made,), steps = executor.watch(method.entry, call, state=state)
+            calls += 1
+            if number < len(alone) and not _same(made, alone[number]):
+                changed.append(f"{case.label}, call {number}")
+            for step in steps:
+                if step.error is None:
+                    unjudged[f"step {step.step}, {step.op}"] = None
+                else:
+                    _keep(worst, StepObservation(step, case.label, number, 1))
+    return LocalObservation(
+        tuple(worst[step] for step in sorted(worst)), tuple(unjudged), calls, tuple(changed)
+    )
+
+
+def _keep(worst: dict[int, StepObservation], seen: StepObservation) -> None:
+    """Keep of each step the call in which it was furthest off."""
+    before = worst.get(seen.worst.step)
+    count = 1 if before is None else before.calls + 1
+    if before is None or _share(seen.worst) > _share(before.worst):
+        before = seen
+    worst[seen.worst.step] = dataclasses.replace(before, calls=count)
+
+
+def _share(step: StepError) -> float:
+    assert step.error is not None
+    return step.error.share(LOCAL)
+
+
+def _same(a: Array, b: Array) -> bool:
+    return a.dtype == b.dtype and np.array_equal(to_bits(a), to_bits(b), equal_nan=True)
