@@ -15,6 +15,7 @@ import numpy as np
 from harness.arrays import Array
 from harness.budget import LocalAllowance
 from harness.errors import HarnessError
+from harness.fingerprint import Regime
 from harness.float64.rules import Kind, kind_of, roundoff, slack, spacing
 from harness.float64.semantics import evaluate
 from harness.float64.slots import Kept, Slots, is_float, widened
@@ -73,13 +74,13 @@ class Shadow:
     ----------
     graph, constants
         What runs, and the constants as the executor has them.
-    product
-        Unit roundoff of sums of products in the executor's regime.
+    regime
+        How exactly the executor multiplies; None: in float32.
     """
 
     graph: MLXGraph
     constants: Sequence[Array]
-    product: float = 2.0**-24
+    regime: Regime | None = None
     kept: Kept = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
@@ -112,7 +113,7 @@ class Shadow:
         if not is_float(made.dtype) or kind_of(node) is Kind.EXACT:
             return _exactly(node, self.slots, meant, made)
         with np.errstate(all="ignore"):
-            allowed = slack(node, self.slots, meant, made.dtype, self.product)
+            allowed = slack(node, self.slots, meant, made.dtype, self.regime)
             return _within(name, meant, made, allowed)
 
 

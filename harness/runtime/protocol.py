@@ -133,7 +133,7 @@ class Executor(Protocol):
         ...
 
     def regime(self) -> Regime | None:
-        """How exactly it multiplies, as canaries show now; None where it cannot run them."""
+        """How exactly it multiplies, as canaries show; None where it cannot run them."""
         ...
 
     def load(self, path: Path) -> None:

@@ -11,7 +11,7 @@ from harness.parity.plan import Plan
 
 __all__ = ["excused", "judge_kernels"]
 
-_RAN = ("tensor", "waveform", "pcm", "codes", "repeat", "golden", "execution")
+_RAN = ("tensor", "waveform", "pcm", "codes", "repeat", "golden", "execution", "local")
 """Kinds of verdict on what an executor made."""
 
 

@@ -80,6 +80,7 @@ class PortableExecutor:
         if fast is None:
             fast = not any(modes) and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
         self._emulated = regime
+        self._measured: Regime | None = None
         self._gpu = gpu
         self._device = mx.gpu if gpu else mx.cpu
         self._ops: Mapping[str, Op] = OWN_KERNELS if gpu else emulated(regime) if regime else {}
@@ -122,7 +123,12 @@ class PortableExecutor:
         )
 
     def regime(self) -> Regime:
-        """How exactly it multiplies, as canaries show now."""
+        """How exactly it multiplies, as canaries showed when this was first asked."""
+        if self._measured is None:
+            self._measured = self._measure()
+        return self._measured
+
+    def _measure(self) -> Regime:
         with mx.stream(self._device):
             found = explain((canary, self._sing(canary)) for canary in canaries(large=self._gpu))
         if self._emulated is None:
@@ -230,7 +236,9 @@ class PortableExecutor:
         self, method: str, inputs: Sequence[Array], *, state: str = "default"
     ) -> tuple[list[Array], list[StepError]]:
         """Run `method` once, and judge each step that it ran on the inputs which that step had."""
-        watch = self._watches.setdefault(method, Watch(self.probe(method).steps))
+        if method not in self._watches:
+            self._watches[method] = Watch(self.probe(method).steps, self.regime())
+        watch = self._watches[method]
         return self.call(method, inputs, state=state, observer=watch), watch.taken()
 
     def prepare(self, method: str) -> Method:

@@ -11,6 +11,7 @@ import pytest
 
 from harness.budget.regimes import BF16, EMULATED, EXACT, TF32
 from harness.errors import InputError, UnsupportedError
+from harness.fingerprint import Regime
 from harness.runtime.portable import PortableExecutor
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.emulation import emulated
@@ -158,3 +159,21 @@ def test_only_portable_emulates(name: str, require: str | None, regime: str, mes
 def test_it_excludes_every_other_mode(other: str) -> None:
     with pytest.raises(InputError, match="one of fast, faithful, on a GPU and emulating one"):
         PortableExecutor(regime="tf32", **{other: True})
+
+
+@pytest.mark.parametrize("regime", EMULATED)
+@pytest.mark.parametrize("case", ["linear", "convolutions", "attention"])
+def test_each_step_is_judged_by_the_unit_roundoff_of_its_regime(
+    regime: str, case: str, exported: Callable[[str], Any]
+) -> None:
+    program = exported(case)
+    method, inputs, _ = program.calls[0]
+    shares = {}
+    for name in ("as measured", "as if float32"):
+        executor = PortableExecutor(regime=regime)
+        if name == "as if float32":
+            executor._measured = Regime(EXACT, {}, 1)
+        executor.load(program.path)
+        _, steps = executor.watch(method, inputs)
+        shares[name] = max(step.error.worst for step in steps if step.error is not None)
+    assert shares["as measured"] <= 1 < shares["as if float32"]
