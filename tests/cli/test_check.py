@@ -103,6 +103,9 @@ def test_an_emulated_regime_is_told_with_figures_and_the_codes_that_flip(
     assert "in this regime of arithmetic; the greatest difference is" in decoder["summary"]
     assert verdicts["text_decoder", "each step"]["status"] == "pass"
     assert verdicts["token_embedding", "speech"]["status"] == "pass"
+    codes = verdicts["speech", "codes, free-running"]
+    assert codes["status"] == "unjudged"
+    assert "decisions are not eager's: its logits lie up to" in codes["summary"]
     flips = verdicts["speech", "codes, emulated against not"]
     assert flips["metrics"]["differing"] > 0
     assert flips["notes"][0].startswith("It is a decision of ")

@@ -124,9 +124,11 @@ def judge_codes(
         summary = f"all {words.count(compared, 'decision')} of {words.count(frames, 'frame')} are"
         summary += f" eager's, {end}"
     else:
+        ties = ", all of them ties" if passed else f", {_first_fault(said, followed, allowance)}"
+        if allowance is MEASURING.otherwise_decided:  # nobody knows what a tie is
+            ties = ""
         summary = (
-            f"{differ:,} of {words.count(compared, 'decision')} are not eager's, "
-            f"{'all of them ties' if passed else _first_fault(said, followed, allowance)}: its "
+            f"{differ:,} of {words.count(compared, 'decision')} are not eager's{ties}: its "
             f"logits lie up to {words.number(behind)} behind, its values up to "
             f"{words.number(beyond)} levels beyond, {words.number(spread)} RMS"
         )
