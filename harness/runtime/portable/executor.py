@@ -130,12 +130,12 @@ class PortableExecutor:
 
     def _measure(self) -> Regime:
         with mx.stream(self._device):
-            found = explain((canary, self._sing(canary)) for canary in canaries(large=self._gpu))
+            found = explain((canary, self._canary(canary)) for canary in canaries(large=self._gpu))
         if self._emulated is None:
             return found
         return dataclasses.replace(found, name=f"emulated-{self._emulated}")
 
-    def _sing(self, canary: Canary) -> Array | str:
+    def _canary(self, canary: Canary) -> Array | str:
         try:
             return run_canary(canary, faithful=self._faithful, fast=self._fast, ops=self._ops)
         except HarnessError as error:  # a GPU without bfloat16, for one
