@@ -58,6 +58,10 @@ class Graph:
             self._interpreter.run(*(_widened(to_torch(value.copy())) for value in inputs))
         return self._interpreter.values
 
+    def value(self, node: Node) -> Any:
+        """What any node, an input or a weight too, was in the last call."""
+        return self._interpreter.env[node]
+
     def describe(self, name: str) -> GraphNode:
         """What is known of a node."""
         node = self.nodes[name]
