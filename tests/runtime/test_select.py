@@ -108,6 +108,14 @@ def test_a_faithful_executor_leaves_the_environment_as_it_was() -> None:
     ]
 
 
+def test_the_main_job_settles_on_no_blas_before_it_chooses() -> None:
+    script = "import sys, harness.parity.check; print('mlx.core' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_importing_it_loads_no_framework() -> None:
     script = (
         "import sys, harness.runtime.select, harness.runtime.native\n"
