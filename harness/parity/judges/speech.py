@@ -94,7 +94,7 @@ def judge_codes(
             SUBJECT, case, kind, Status.FAIL, "; ".join(told), metrics, impossible, elements
         )
     if followed is None:
-        summary = "the codes were not compared with eager: it did not follow those that were chosen"
+        summary = "the codes were not compared: eager did not follow those that were chosen"
         return Verdict(SUBJECT, case, kind, Status.UNJUDGED, summary, metrics)
     if allowance is None:
         reason = f"no allowance of decisions is known for {plan.precision.allowance}{HERE}"

@@ -13,6 +13,7 @@ from harness.budget import FLOOR_SOURCE, MEASURING, Budget, floor
 from harness.compare import Allowance, Status, Verdict, judge_many, judge_waveform, words
 from harness.compare.sqnr import judge_sqnr
 from harness.compare.waveforms import PCM16_FULL_SCALE
+from harness.fingerprint import UNMEASURED
 from harness.methods import Method
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.observation import By, CaseObservation, Refusal
@@ -41,7 +42,7 @@ def judge_values(
     evidence: Evidence,
     observed: Mapping[str, CaseObservation],
     budget: Budget,
-    regime: str = "",
+    regime: str = UNMEASURED,
 ) -> list[Verdict]:
     """A verdict on each case of one method.
 
