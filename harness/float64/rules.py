@@ -262,6 +262,7 @@ _MAGNITUDES: dict[str, Callable[[Node, Slots, Array], Array]] = {
     "StdNode": _spread,
     "VarNode": _spread,
     "CosNode": _by_input(lambda x: x * np.sin(x)),
+    "ErfNode": _by_input(lambda x: 1.2 * x * np.exp(-x * x)),
     "SinNode": _by_input(lambda x: x * np.cos(x)),
     "TanNode": _by_input(lambda x: x / np.cos(x) ** 2),
     "ExpNode": _by_input(lambda x: x * np.exp(x)),

@@ -24,6 +24,7 @@ __all__ = [
     "Watchable",
     "check_inputs",
     "input_specs",
+    "output_specs",
 ]
 
 SCALAR_KINDS: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
@@ -64,6 +65,19 @@ def input_specs(plan: Plan) -> tuple[TensorSpec, ...]:
                 f"{type(value).__name__}); export the method without it"
             )
     return tuple(specs)
+
+
+def output_specs(plan: Plan) -> tuple[TensorSpec, ...]:
+    """Declared outputs of a method."""
+    found = []
+    for index in plan.outputs:
+        value = plan.values[index]
+        if isinstance(value, TensorValue):
+            dtype = SCALAR_TYPES[value.scalar_type].name
+            found.append(TensorSpec(dtype, value.sizes, value.dynamic))
+        else:
+            found.append(TensorSpec(SCALAR_KINDS.get(type(value), "str"), ()))
+    return tuple(found)
 
 
 def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:

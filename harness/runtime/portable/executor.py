@@ -33,7 +33,7 @@ from harness.runtime.portable.local import Watch
 from harness.runtime.portable.method import Location, Method, Observer, State, refuse_other_backends
 from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe
-from harness.runtime.protocol import StepError, TensorSpec, input_specs
+from harness.runtime.protocol import StepError, TensorSpec, input_specs, output_specs
 
 __all__ = ["PortableExecutor", "Product"]
 
@@ -173,6 +173,10 @@ class PortableExecutor:
         """Declared inputs of `method`, in call order; a number is an input of shape ()."""
         return input_specs(self._plan(method))
 
+    def outputs(self, method: str) -> tuple[TensorSpec, ...]:
+        """Declared outputs of `method`, in the file's types."""
+        return output_specs(self._plan(method))
+
     def call(
         self,
         method: str,
@@ -202,10 +206,7 @@ class PortableExecutor:
         """Look inside a method: its steps, what they make, what changes if one makes another."""
         ready = self.prepare(method)
         if self._names is None:
-            try:
-                self._names = read_names(self._loaded())
-            except InputError:  # of another export: steps are known by number
-                self._names = {}
+            self._names = read_names(self._loaded())
         return Probe(partial(self.call, method), ready, self._names.get(method, StepNames()))
 
     def products(self) -> dict[Product, str]:
@@ -245,7 +246,11 @@ class PortableExecutor:
         Steps whose numbers are in `repair` go on with what they mean, rounded, instead.
         """
         if method not in self._watches:
-            self._watches[method] = Watch(self.probe(method).steps, self.regime())
+            try:
+                steps = self.probe(method).steps
+            except InputError:  # the names are of another export: steps are known by number
+                steps = Probe(partial(self.call, method), self.prepare(method), StepNames()).steps
+            self._watches[method] = Watch(steps, self.regime())
         watch = self._watches[method]
         watch.repair = repair
         return self.call(method, inputs, state=state, observer=watch), watch.taken()
