@@ -42,7 +42,18 @@ QEmbeddingGroup = Annotated[
     int | None, option("--qembedding-group-size", "N", "The same for embeddings.", min=0)
 ]
 Executor = Annotated[
-    str, option("--executor", "E", "auto, native, portable, portable:faithful, xnnpack or runner.")
+    str,
+    option(
+        "--executor",
+        "E",
+        "auto, native, portable, portable:faithful, portable:gpu, xnnpack or runner.",
+    ),
+]
+Regime = Annotated[
+    str | None,
+    option(
+        "--regime", "R", "Emulate a GPU's products on portable: tf32, bf16-accumulate, fp16-grid."
+    ),
 ]
 Require = Annotated[
     str | None, option("--require", "E", "Exit 2 unless this executor can run on this machine.")

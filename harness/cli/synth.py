@@ -43,9 +43,11 @@ def synth(
     checkpoint: options.Checkpoint = "tiny",
     precision: options.Precision = "fp32",
     executor: Annotated[
-        str, option("--executor", "E", "auto, native, portable, xnnpack, eager or runner.")
+        str,
+        option("--executor", "E", "auto, native, portable[:gpu], xnnpack, eager or runner."),
     ] = "auto",
     require: options.Require = None,
+    regime: options.Regime = None,
     runner_path: options.RunnerPath = None,
     runner_timeout: options.RunnerTimeout = 3600.0,
     artifacts: options.Artifacts = None,
@@ -81,6 +83,7 @@ def synth(
         precision=precision,
         executor="auto" if executor == EAGER else executor,
         require=require,
+        regime=regime,
         max_seq_len=max_seq_len,
         max_codec_frames=max_codec_frames,
         artifacts=artifacts,

@@ -15,6 +15,7 @@ import numpy as np
 from harness.arrays import Array
 from harness.budget import LocalAllowance
 from harness.errors import HarnessError
+from harness.fingerprint import Regime
 from harness.float64.rules import Kind, kind_of, roundoff, slack, spacing
 from harness.float64.semantics import evaluate
 from harness.float64.slots import Kept, Slots, is_float, widened
@@ -73,15 +74,15 @@ class Shadow:
     ----------
     graph, constants
         What runs, and the constants as the executor has them.
-    product
-        Unit roundoff of sums of products in the executor's regime.
+    regime
+        How exactly the executor multiplies; None: in float32.
     meant
         What the last node means, an entry an output; none without float64 semantics.
     """
 
     graph: MLXGraph
     constants: Sequence[Array]
-    product: float = 2.0**-24
+    regime: Regime | None = None
     meant: tuple[Any, ...] = ()
     kept: Kept = field(default_factory=Kept)
 
@@ -100,7 +101,7 @@ class Shadow:
         try:
             self.meant = evaluate(node, self.slots)
             pairs = zip(self.meant, made, strict=True)
-            found = [error_of(node, self.slots, *pair, self.product) for pair in pairs]
+            found = [error_of(node, self.slots, *pair, self.regime) for pair in pairs]
         except HarnessError:
             self.meant, found = (), []
         self.put(node, made)
@@ -113,7 +114,7 @@ class Shadow:
 
 
 def error_of(
-    node: Node, slots: Slots, meant: Any, made: Any, product: float = 2.0**-24
+    node: Node, slots: Slots, meant: Any, made: Any, regime: Regime | None = None
 ) -> NodeError:
     """How far one output of a node is off.
 
@@ -123,8 +124,8 @@ def error_of(
         What computed, on what.
     meant, made
         The output in float64, and as an executor made it.
-    product
-        Unit roundoff of sums of products.
+    regime
+        How exactly the executor multiplies; None: in float32.
     """
     name = type(node).__name__
     if not isinstance(made, np.ndarray):
@@ -134,7 +135,7 @@ def error_of(
     if not is_float(made.dtype) or kind_of(node) is Kind.EXACT:
         return _exactly(node, slots, meant, made)
     with np.errstate(all="ignore"):
-        return _within(name, meant, made, slack(node, slots, meant, made.dtype, product))
+        return _within(name, meant, made, slack(node, slots, meant, made.dtype, regime))
 
 
 def _exactly(node: Node, slots: Slots, meant: Array, made: Array) -> NodeError:

@@ -28,6 +28,7 @@ import numpy as np
 
 import harness
 from harness.arrays import Array
+from harness.budget.regimes import NAMES
 from harness.compare.sound import WaveformStatistics
 from harness.errors import InputError, brief, in_a_sentence
 from harness.files import read_json, replace_file
@@ -35,7 +36,6 @@ from harness.values import decode, encode
 
 __all__ = [
     "EXTERNAL",
-    "REGIMES",
     "Codes",
     "Golden",
     "GoldenKey",
@@ -54,9 +54,6 @@ Codes = tuple[tuple[int, ...], ...]
 EXTERNAL = "external"
 """The folder below the goldens whose files are not blessed: published figures."""
 
-REGIMES = ("cpu", "metal")
-"""Families of arithmetic that a golden can be of."""
-
 _FORMAT, _VERSION = "voxtral-parity golden", 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -65,7 +62,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class GoldenKey:
     """Which golden: each part is a directory's name, the last (`regime`) a file's.
 
-    `regime` is the family of arithmetic that made it, one of `REGIMES`.
+    `regime` is that of the arithmetic that made it, one of `harness.budget.regimes.NAMES`.
     """
 
     checkpoint: str
@@ -176,7 +173,7 @@ def unused(root: Path, methods: tuple[str, ...], precisions: tuple[str, ...]) ->
     """The JSON files below `root` that no run reads, sorted.
 
     A run reads the goldens of its checkpoint in one of `precisions`, of `methods`, in one of
-    `REGIMES`; published figures are in `EXTERNAL`.
+    the regimes of arithmetic; published figures are in `EXTERNAL`.
     """
     found = []
     for path in root.rglob("*.json"):
@@ -184,7 +181,7 @@ def unused(root: Path, methods: tuple[str, ...], precisions: tuple[str, ...]) ->
             case (folder, _) if folder == EXTERNAL:
                 continue
             case (_, method, precision, regime) if (
-                method in methods and precision in precisions and regime in REGIMES
+                method in methods and precision in precisions and regime in NAMES
             ):
                 continue
         found.append(path)

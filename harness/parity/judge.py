@@ -20,6 +20,7 @@ from harness.parity.judges.files import (
     judge_metadata,
 )
 from harness.parity.judges.golden import judge_golden
+from harness.parity.judges.kernels import excused, judge_kernels
 from harness.parity.judges.links import judge_exact, judge_local
 from harness.parity.judges.speech import judge_speech
 from harness.parity.judges.values import judge_precision, judge_values, unlowered
@@ -58,7 +59,8 @@ def judge(
     if plan.speaks and artifacts.whole:
         found += judge_speech(plan, evidence, observation, budget)
     found += judge_golden(plan, evidence, observation, golden)
-    return tuple(found)
+    faults = judge_kernels(plan, observation.executor)
+    return (*faults, *(excused(found) if faults else found))
 
 
 def judge_method(

@@ -30,6 +30,8 @@ class Request:
         Name of a precision, or one made of its parts.
     executor, require
         Name of the executor, and one that must be had (``"native"``), else an error.
+    regime
+        A GPU's arithmetic to emulate on the portable executor; see `harness.runtime.select`.
     max_seq_len, max_codec_frames
         Capacities; None takes the checkpoint's usual ones.
     codec_form, without
@@ -63,6 +65,7 @@ class Request:
     precision: str | Precision = "fp32"
     executor: str = "auto"
     require: str | None = None
+    regime: str | None = None
     max_seq_len: int | None = None
     max_codec_frames: int | None = None
     codec_form: str = "conv"
@@ -96,7 +99,11 @@ class Request:
                 "the runner only speaks and cannot call one method at a time; leave "
                 f"{', '.join(self.methods)} out"
             )
-        for given, name in ((self.triangulate, "--triangulate"), (self.require, "--require")):
+        for given, name in (
+            (self.triangulate, "--triangulate"),
+            (self.require, "--require"),
+            (self.regime, "--regime"),
+        ):
             if given:
                 raise InputError(f"{name} cannot be combined with the runner; leave it out")
         if not self.speak:

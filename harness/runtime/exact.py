@@ -59,6 +59,9 @@ class ExactExecutor:
             regime="float64",
         )
 
+    def regime(self) -> None:
+        """None: nothing is rounded."""
+
     def load(self, path: Path, data: Sequence[Path] = ()) -> None:
         """Open a `.pte`, as the portable executor does."""
         self.close()

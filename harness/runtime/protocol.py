@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.arrays import Array, dtype_of
 from harness.errors import InputError, ProgramError
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import Fingerprint, Regime
 from harness.float64.local import NodeError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import Plan, TensorValue
@@ -152,6 +152,10 @@ class Executor(Protocol):
     @property
     def fingerprint(self) -> Fingerprint:
         """Which executor this is."""
+        ...
+
+    def regime(self) -> Regime | None:
+        """How exactly it multiplies, as canaries show; None where it cannot run them."""
         ...
 
     def load(self, path: Path) -> None:

@@ -18,9 +18,9 @@ def test_a_golden_lives_under_checkpoint_method_precision_regime(
     root: Path, key: GoldenKey
 ) -> None:
     assert [str(path.relative_to(root)) for path in root.rglob("*.json")] == [
-        "tiny/codec/fp32/cpu.json"
+        "tiny/codec/fp32/exact-f32.json"
     ]
-    assert str(key) == "tiny/codec/fp32/cpu"
+    assert str(key) == "tiny/codec/fp32/exact-f32"
 
 
 def test_a_golden_reads_back_as_it_was_blessed(root: Path, run: Golden) -> None:
@@ -108,7 +108,7 @@ def test_what_is_no_golden_is_refused(root: Path, key: GoldenKey, content: bytes
 def test_a_copied_golden_is_refused(root: Path, key: GoldenKey) -> None:
     other = GoldenKey("tiny", "codec", "fp32", "metal")
     key.path(root).rename(other.path(root))
-    with pytest.raises(InputError, match="is of tiny/codec/fp32/cpu, not of its own place"):
+    with pytest.raises(InputError, match="is of tiny/codec/fp32/exact-f32, not of its own place"):
         read(root, other)
 
 
@@ -129,10 +129,10 @@ def test_goldens_are_listed(root: Path, key: GoldenKey) -> None:
 @pytest.mark.parametrize(
     "stray",
     [
-        "tiny/codek/fp32/cpu.json",
-        "tiny/codec/fp31/cpu.json",
+        "tiny/codek/fp32/exact-f32.json",
+        "tiny/codec/fp31/exact-f32.json",
         "tiny/codec/fp32/gpu.json",
-        "tiny/codec/cpu.json",
+        "tiny/codec/exact-f32.json",
         "notes.json",
         "external/old/model.json",
     ],
@@ -144,7 +144,7 @@ def test_a_file_that_no_run_reads_is_found(root: Path, stray: str) -> None:
 
 
 def test_a_golden_of_any_checkpoint_and_published_figures_are_read(root: Path) -> None:
-    for path in ("small/codec/fp32/metal.json", "external/model.json"):
+    for path in ("small/codec/fp32/tf32-class.json", "external/model.json"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("{}")
     (root / "README.md").write_text("reviewed")

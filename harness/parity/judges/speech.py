@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import Budget, DecisionAllowance
+from harness.budget import MEASURING, Budget, DecisionAllowance
 from harness.compare import (
     Allowance,
     Gate,
@@ -23,7 +23,7 @@ from harness.compare.streams import judge_streaming
 from harness.compare.verdict import Metric
 from harness.methods import SOUND
 from harness.parity.evidence import Evidence
-from harness.parity.judges.values import pcm_steps, refused
+from harness.parity.judges.values import HERE, figures_only, pcm_steps, refused
 from harness.parity.observation import Observation, Spoken, SpokenTwice
 from harness.parity.plan import Plan
 from harness.synthesis import N_SPECIAL_CODES, Followed, codec_lookback, frames_short_of_context
@@ -43,8 +43,9 @@ def judge_speech(
     if observation.speech is None:
         return []
     said = observation.speech
-    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name)
-    decisions = budget.decision(plan.precision.allowance)
+    regime = observation.executor.regime
+    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name, regime)
+    decisions = budget.decision(plan.precision.allowance, regime)
     followed = _followed(evidence, said.first)
     return [
         judge_codes(plan, evidence, said.first, followed, decisions),
@@ -92,14 +93,13 @@ def judge_codes(
         return Verdict(
             SUBJECT, case, kind, Status.FAIL, "; ".join(told), metrics, impossible, elements
         )
-    if followed is None or allowance is None:
-        reason = (
-            "eager did not follow the codes that were chosen"
-            if followed is None
-            else f"no allowance of decisions is known for {plan.precision.allowance}"
-        )
-        summary = f"the codes were not compared with eager: {reason}"
+    if followed is None:
+        summary = "the codes were not compared: eager did not follow those that were chosen"
         return Verdict(SUBJECT, case, kind, Status.UNJUDGED, summary, metrics)
+    if allowance is None:
+        reason = f"no allowance of decisions is known for {plan.precision.allowance}{HERE}"
+        any_ = MEASURING.otherwise_decided
+        return figures_only(judge_codes(plan, evidence, said, followed, any_), reason)
     behind, at = _greatest(followed.behind[None])
     beyond, place = _greatest(followed.beyond)
     spread = (
@@ -124,9 +124,11 @@ def judge_codes(
         summary = f"all {words.count(compared, 'decision')} of {words.count(frames, 'frame')} are"
         summary += f" eager's, {end}"
     else:
+        ties = ", all of them ties" if passed else f", {_first_fault(said, followed, allowance)}"
+        if allowance is MEASURING.otherwise_decided:  # nobody knows what a tie is
+            ties = ""
         summary = (
-            f"{differ:,} of {words.count(compared, 'decision')} are not eager's, "
-            f"{'all of them ties' if passed else _first_fault(said, followed, allowance)}: its "
+            f"{differ:,} of {words.count(compared, 'decision')} are not eager's{ties}: its "
             f"logits lie up to {words.number(behind)} behind, its values up to "
             f"{words.number(beyond)} levels beyond, {words.number(spread)} RMS"
         )
@@ -148,10 +150,12 @@ def judge_sound(
 ) -> Verdict:
     """The waveform against what eager's codec makes of the same codes."""
     case = "waveform, free-running"
-    if followed is None or allowance is None:
-        what = "codes" if followed is None else f"allowance for {plan.precision.allowance}"
-        summary = f"the waveform was not compared with eager: there is none of its {what}"
+    if followed is None:
+        summary = "the waveform was not compared with eager: there is none of its codes"
         return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+    if allowance is None:
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        return figures_only(judge_sound(plan, said, followed, MEASURING.otherwise), reason)
     return _judge_samples(plan, case, said.waveform, followed.waveform, allowance)
 
 
@@ -163,8 +167,8 @@ def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> 
     """
     case = "streaming ≡ offline"
     if allowance is None:
-        summary = f"no allowance is known for {plan.precision.allowance}"
-        return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        return figures_only(judge_stream(plan, said, MEASURING.otherwise), reason)
     chunks, frames = said.chunks, said.stream_codes.shape[1]
     lookback = codec_lookback(plan.config)
     short = frames_short_of_context(frames, plan.sizes.max_codec_frames, chunks, lookback)
