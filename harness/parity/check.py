@@ -108,7 +108,7 @@ def check(
         verdicts += second_lowering(first_lowering, models, progress, budget).verdicts
     if observation.speech is not None:
         verdicts += _judge_words(plan, observation.speech.first, transcriber)
-    return Checked(plan, evidence, artifacts, observation, verdicts)
+    return Checked(plan, evidence, artifacts, observation, facts.name_disputes(plan, verdicts))
 
 
 def second_lowering(
@@ -153,6 +153,7 @@ def open_models(request: Request, progress: Progress = lambda text: None) -> Mod
         checkpoint,
         plan.precision,
         plan.sizes.max_seq_len,
+        semantics=plan.semantics,
         fresh=request.fresh,
         progress=progress,
     )

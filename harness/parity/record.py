@@ -88,7 +88,7 @@ def follow_codes(
     def make() -> Followed:
         progress("eager follows the codes that were chosen")
         return follow(
-            models.eager, plan.config, evidence.prompt, plan.utterance, plan.limits, (codes, ended)
+            models.eager, plan.config, evidence.prompt, plan.spoken, plan.limits, (codes, ended)
         )
 
     facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
@@ -101,7 +101,7 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
     eager, float_type = models.eager, plan.precision.float_type
     prompt = make_prompt(models.checkpoint, plan.utterance)
     recorder = Recorder(eager)
-    speech = speak(recorder, plan.config, prompt, plan.utterance, plan.limits)
+    speech = speak(recorder, plan.config, prompt, plan.spoken, plan.limits)
     if not speech.frames:
         raise InputError(
             f"eager ends before its first frame of {plan.utterance.text[:60]!r}, so that there is "
@@ -176,7 +176,8 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
         "weights": f"sha256:{plan.checkpoint.digest}",
         "voice": None if voice is None else f"sha256:{file_digest(voice)}",
         "sizes": asdict(plan.sizes),
-        "utterance": asdict(plan.utterance),
+        "utterance": asdict(plan.spoken),
+        "semantics": plan.semantics.name,
         "precision": asdict(plan.precision),
         **maker(
             "harness.parity.record",

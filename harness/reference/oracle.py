@@ -15,17 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from harness.reference.eager import EagerModel
+from harness.reference.semantics import EXECUTORCH, Semantics
 
 __all__ = ["float64_oracle"]
 
 
-def float64_oracle(model: Any) -> EagerModel:
+def float64_oracle(model: Any, semantics: Semantics = EXECUTORCH) -> EagerModel:
     """An `EagerModel` of a float64 copy of `model`; its inputs may be float32 or narrower.
 
     Parameters
     ----------
-    model
-        As `harness.checkpoint.loading.load_model` returns it; it is left as it is.
+    model, semantics
+        As `harness.checkpoint.loading.load_model` returns it; it is left as it is. What it does
+        where implementations differ.
     """
     twin = copy.deepcopy(model).double()
     config = twin.config
@@ -39,7 +41,7 @@ def float64_oracle(model: Any) -> EagerModel:
     steps = config.n_decoding_steps
     flow._timesteps = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     flow.semantic_logits = _SemanticLogits(flow)
-    return EagerModel(twin)
+    return EagerModel(twin, semantics)
 
 
 class _Attention(nn.Module):
