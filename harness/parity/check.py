@@ -21,6 +21,7 @@ from harness.parity.evidence import Evidence
 from harness.parity.judge import judge
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
+from harness.parity.judges.pins import find_pins
 from harness.parity.judges.speech import SUBJECT
 from harness.parity.observation import Observation, Spoken
 from harness.parity.observe import observe
@@ -102,7 +103,10 @@ def check(
         )
     progress("judging")
     golden = find_golden(plan, observation.executor)
-    verdicts = judge(plan, evidence, artifacts, observation, golden=golden, budget=budget)
+    verdicts = judge(
+        plan, evidence, artifacts, observation,
+        golden=golden, pins=find_pins(plan), budget=budget,
+    )  # fmt: skip
     if request.triangulate:
         first_lowering = Checked(plan, evidence, artifacts, observation, verdicts)
         verdicts += second_lowering(first_lowering, models, progress, budget).verdicts

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from harness.arrays import Array
 from harness.methods.cases import Case
 from harness.pte.expected import ExpectedContents
@@ -47,6 +49,9 @@ class Evidence:
     followed
         What eager decides along the codes that an executor chose by itself, added once these are
         known; None before, or where they are eager's own.
+    rounded
+        The codes, int64, that a few acoustic values get, some of them halfway between two levels,
+        where no speech's lie.
     """
 
     prompt: Prompt
@@ -55,3 +60,4 @@ class Evidence:
     constants: Mapping[str, Mapping[str, ExpectedContents]]
     fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
     followed: Followed | None = None
+    rounded: Array = field(default_factory=lambda: np.zeros(0, np.int64))

@@ -22,7 +22,8 @@ from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
 from harness.reference.models import Models
-from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, speak
+from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, scaled_levels, speak
+from harness.synthesis.frames import acoustic_codes
 from harness.upstream import parts
 
 __all__ = ["follow_codes", "record"]
@@ -124,7 +125,13 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
         progress("eager repeats the speech in fp32")
         for name, (recorded, *_) in cases.items():
             fp32[name] = _run(models.eager_fp32, recorded.case).outputs
-    return Evidence(prompt, speech, cases, _constants(plan, models), fp32)
+    rounded = acoustic_codes(scaled_levels(_VALUES, plan.config.acoustic_levels), plan.spoken)
+    return Evidence(prompt, speech, cases, _constants(plan, models), fp32, rounded=rounded)
+
+
+_VALUES = np.array([-3, -1, -0.75, -0.25, 0, 0.25, 0.75, 1, 3], np.float32)
+"""Acoustic values at the ends, beyond them, in the middle, and exactly halfway between two of 21
+levels: 2.5, 7.5, 12.5 and 17.5."""
 
 
 def _constants(plan: Plan, models: Models) -> dict[str, dict[str, ExpectedContents]]:

@@ -35,6 +35,7 @@ def test_what_says_the_same_as_eager_is_green(
     assert set(found) == {
         "delegation", "constants", "metadata", "file size",
         "codes, free-running", "waveform, free-running", "streaming ≡ offline", "said twice",
+        "eager, pinned",
     }  # fmt: skip
     assert {status for status, _ in found.values()} == {"pass"}
     executor = json.loads(report.read_text())["executor"]
