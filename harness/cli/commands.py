@@ -31,7 +31,7 @@ COMMANDS = {
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, with which versions, and what to do where it cannot.",
-    "golden": "Reviewed statistics of the codec's waveform.",
+    "golden": "Reviewed statistics of the codec's waveform, and pins of eager's outputs.",
     "cache": "Derived files kept for reuse: look, and clear.",
 }
 """What each does, the first line of its own help. Its module in `harness.cli` has its name, and in
