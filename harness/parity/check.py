@@ -28,7 +28,12 @@ from harness.parity.observe import observe
 from harness.parity.plan import Plan, resolve
 from harness.parity.record import follow_codes, record
 from harness.parity.request import RUNNER, Request
-from harness.parity.runner import RunnerProgram, observe_runner, runner_fingerprint
+from harness.parity.runner import (
+    RunnerProgram,
+    check_runner_voice,
+    observe_runner,
+    runner_fingerprint,
+)
 from harness.reference.models import Models
 from harness.report import Report
 from harness.runner import check_program
@@ -90,6 +95,8 @@ def check(
         models = open_models(request, progress)
     checkpoint = models.checkpoint
     plan = resolve(request, checkpoint)
+    if request.runner is not None:
+        check_runner_voice(checkpoint, plan.utterance.voice)
     evidence = record(plan, models, fresh=request.fresh, progress=progress)
     if request.artifacts is None:
         artifacts = export(plan, models, fresh=request.fresh, progress=progress)

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.methods.cases import Case
+from harness.parity.opening import Opening
 from harness.pte.expected import ExpectedContents
 from harness.synthesis import Followed, Prompt, Speech
 
@@ -46,9 +47,9 @@ class Evidence:
     fp32
         For each method, what eager in fp32 makes of the recorded calls; none where that is the
         precision judged.
-    followed
-        What eager decides along the codes that an executor chose by itself, added once these are
-        known; None before, or where they are eager's own.
+    followed, opening
+        What eager decides along the codes that an executor chose by itself, and its first values
+        there, added once these are known; None before, or where they are eager's own.
     rounded
         The codes, int64, that a few acoustic values get, some of them halfway between two levels,
         where no speech's lie.
@@ -60,4 +61,5 @@ class Evidence:
     constants: Mapping[str, Mapping[str, ExpectedContents]]
     fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
     followed: Followed | None = None
+    opening: Opening | None = None
     rounded: Array = field(default_factory=lambda: np.zeros(0, np.int64))

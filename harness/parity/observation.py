@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from harness.arrays import Array
 from harness.fingerprint import Fingerprint
+from harness.runner.trace import Trace
 from harness.synthesis import Chunks
 
 __all__ = ["By", "CaseObservation", "Observation", "Refusal", "Spoken", "SpokenTwice"]
@@ -25,10 +26,11 @@ class By(StrEnum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no output: who refused, and in which words."""
+    """Why there is no output: who refused, in which words, and what it said before, if anything."""
 
     by: By
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,12 @@ class Observation:
         What it said by itself; None if it was not asked, or was not able to.
     speech_refusal
         Why it was not able to.
+    trace
+        What upstream's runner tells of the first frames; None of other executors.
     """
 
     executor: Fingerprint
     cases: Mapping[str, Mapping[str, CaseObservation]]
     speech: SpokenTwice | None = None
     speech_refusal: Refusal | None = None
+    trace: Trace | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from harness.methods.cases import Case, edge_cases
 from harness.methods.precision import FP32, Precision
 from harness.parity.archive import load, save
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
+from harness.parity.opening import Opening, opening_of
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
 from harness.reference.models import Models
@@ -86,16 +87,28 @@ def follow_codes(
     if np.array_equal(codes, evidence.speech.codes) and ended == evidence.speech.ended:
         return evidence
 
-    def make() -> Followed:
+    def make() -> _Along:
         progress("eager follows the codes that were chosen")
-        return follow(
-            models.eager, plan.config, evidence.prompt, plan.spoken, plan.limits, (codes, ended)
+        recorder = Recorder(models.eager)
+        followed = follow(
+            recorder, plan.config, evidence.prompt, plan.spoken, plan.limits, (codes, ended)
+        )
+        return _Along(
+            followed, opening_of(lambda name: [call.output for call in recorder.calls(name)])
         )
 
     facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
     recipe = _recipe("followed codes", plan, facts)
-    followed = _cached(recipe, Followed, make, fresh, progress)
-    return dataclasses.replace(evidence, followed=followed)
+    along = _cached(recipe, _Along, make, fresh, progress)
+    return dataclasses.replace(evidence, followed=along.followed, opening=along.opening)
+
+
+@dataclass(frozen=True)
+class _Along:
+    """What eager does along codes that somebody else chose."""
+
+    followed: Followed
+    opening: Opening
 
 
 def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evidence:
