@@ -10,8 +10,9 @@ from importlib import metadata
 from harness.compare import Status, Verdict
 from harness.export.artifacts import Artifact
 from harness.fingerprint import Fingerprint
+from harness.parity.judges.trace import TRACE
 from harness.parity.plan import Plan
-from harness.reference.semantics import DISPUTES, EXECUTORCH
+from harness.reference.semantics import DISPUTES, EXECUTORCH, SPEECH
 from harness.report import ArtifactFacts, Choice, Reference
 
 __all__ = [
@@ -69,11 +70,12 @@ def name_disputes(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...
 
 def _named(plan: Plan, verdict: Verdict) -> Verdict:
     semantics = plan.semantics
+    subject = SPEECH if verdict.case.startswith(TRACE) else verdict.subject
     told = [
         f"{dispute.name}: {dispute.value(semantics)} (exported: {dispute.value(EXECUTORCH)})"
         for dispute in DISPUTES
         if dispute.switched
-        and verdict.subject in dispute.subjects
+        and subject in dispute.subjects
         and dispute.value(semantics) != dispute.value(EXECUTORCH)
     ]
     if not told or verdict.status is not Status.FAIL or verdict.kind not in _AGAINST_EAGER:

@@ -114,8 +114,8 @@ def runner_fingerprint(program: Path) -> Fingerprint:
     """Which program, on what machine."""
     notes = (
         f"{program.name}, sha256 {file_digest(program)[:12]}…",
-        "the runner cannot call one method at a time: free-running speech alone is judged, and what "
-        "it traces of its first three frames",
+        "the runner cannot call one method at a time: free-running speech alone is judged, and "
+        "what it traces of its first three frames",
     )
     return Fingerprint(RUNNER, f"{platform.machine()} {platform.system()}", {}, notes)
 

@@ -23,7 +23,15 @@ from harness.errors import one_of
 from harness.synthesis import Utterance
 from harness.synthesis.utterance import Rounding
 
-__all__ = ["DISPUTES", "EXECUTORCH", "SEMANTICS", "Dispute", "Semantics", "find_semantics"]
+__all__ = [
+    "DISPUTES",
+    "EXECUTORCH",
+    "SEMANTICS",
+    "SPEECH",
+    "Dispute",
+    "Semantics",
+    "find_semantics",
+]
 
 SOUND, SPEECH = "codec", "speech"
 """Subjects of verdicts that a choice can change: the codec's method, and free-running speech."""

@@ -7,7 +7,7 @@ import dataclasses
 from fixtures.exports import Line
 from harness.compare import Status, Verdict
 from harness.parity.artifacts import Artifacts
-from harness.parity.facts import reference
+from harness.parity.facts import name_disputes, reference
 from harness.parity.judge import judge
 from harness.reference.semantics import SEMANTICS
 
@@ -69,3 +69,12 @@ def test_an_unusual_export_is_said(parity: Line) -> None:
         ("codec form", "unfold"),
         ("stock lowering put back", "index-rank"),
     ]
+
+
+def test_a_red_trace_is_named_too(parity: Line) -> None:
+    plan = dataclasses.replace(parity.plan, semantics=SEMANTICS["mlx-audio"])
+    red = Verdict("text_decoder", "trace: prefill hidden", "tensor", Status.FAIL, "")
+    other = Verdict("text_decoder", "speech", "tensor", Status.FAIL, "")
+    traced, untouched = name_disputes(plan, [red, other])
+    assert "seed step: none (exported: one more [AUDIO] token" in traced.notes[0]
+    assert untouched.notes == ()

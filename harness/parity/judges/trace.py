@@ -12,7 +12,12 @@ from harness.parity.opening import Opening, opening_of
 from harness.parity.plan import Plan
 from harness.runner.trace import HIDDEN, Trace
 
-__all__ = ["judge_prompt", "judge_trace", "same_prompt"]
+__all__ = ["TRACE", "judge_prompt", "judge_trace", "same_prompt"]
+
+TRACE = "trace: "
+"""What the cases of these verdicts begin with, but for the prompt's."""
+
+_LOGITS = f"{TRACE}top logits"
 
 
 def same_prompt(evidence: Evidence, trace: Trace | None) -> bool:
@@ -59,7 +64,7 @@ def judge_trace(
         ("text_decoder", HIDDEN),
         ("audio_token_embedding", ("frame0_audio_embed",)),
     ):
-        case = f"trace: {', '.join(name.replace('_', ' ') for name in names)}"
+        case = f"{TRACE}{', '.join(name.replace('_', ' ') for name in names)}"
         allowance = budget.of(plan.lowering, precision, method)
         if eager is None or allowance is None:
             found.append(_unjudged(method, case, eager is None, precision))
@@ -72,7 +77,7 @@ def judge_trace(
         if pairs:
             found.append(judge_many(method, case, pairs, allowance))
     if eager is None or decisions is None:
-        found.append(_unjudged("semantic_head", "trace: top logits", eager is None, precision))
+        found.append(_unjudged("semantic_head", _LOGITS, eager is None, precision))
     else:
         found.append(_judge_logits(eager, trace, decisions))
     return found
@@ -80,7 +85,7 @@ def judge_trace(
 
 def _judge_logits(eager: Opening, trace: Trace, allowed: DecisionAllowance) -> Verdict:
     """The runner's greatest logits against eager's of the same codes."""
-    case = "trace: top logits"
+    case = _LOGITS
     frames = min(len(trace.top_ids), len(eager.logits))
     ids, logits = trace.top_ids[:frames], trace.top_logits[:frames]
     if not ids.size or ids.min() < 0 or ids.max() >= eager.logits.shape[1]:
