@@ -172,8 +172,9 @@ def _run(data: Mapping[str, Any]) -> Timing:
 
 
 def _decoded(data: Mapping[str, Any], kind: Any) -> Any:
-    """The `kind` in an object that has other fields too."""
-    return decode({field.name: data[field.name] for field in dataclasses.fields(kind)}, kind)
+    """The `kind` in an object that has others too; an older one may lack what has a default."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return decode({name: data[name] for name in names if name in data}, kind)
 
 
 @contextmanager

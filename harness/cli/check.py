@@ -53,6 +53,7 @@ def check(
     asr_command: options.AsrCommand = None,
     runner_path: options.RunnerPath = None,
     runner_timeout: options.RunnerTimeout = 3600.0,
+    semantics: options.Semantics = "executorch",
     json: options.Json = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
@@ -105,6 +106,7 @@ def check(
         asr_command=asr_command,
         runner=runner_path,
         runner_timeout=runner_timeout,
+        semantics=semantics,
     )
     started = datetime.datetime.now(datetime.UTC)
     with console.progress() as progress:

@@ -69,6 +69,14 @@ Voice = Annotated[
     str | None, option("--voice", "V", "A voice's name, or its .pt or .bin file; neutral_female.")
 ]
 Seed = Annotated[int, option("--seed", "N", "Of the noise and of the draws.", min=0, max=2**32 - 1)]
+Semantics = Annotated[
+    str,
+    option(
+        "--semantics",
+        "NAME",
+        "Whose choices eager makes: executorch, vllm-omni, voxtral-tts.c or mlx-audio.",
+    ),
+]
 RunnerPath = Annotated[
     Path | None, option("--runner-path", "FILE", "Upstream's runner, which then speaks.")
 ]

@@ -53,6 +53,7 @@ def synth(
     artifacts: options.Artifacts = None,
     max_seq_len: options.SeqLen = None,
     max_codec_frames: options.Frames = None,
+    semantics: options.Semantics = "executorch",
     asr: options.Asr = None,
     asr_command: options.AsrCommand = None,
     json: options.Json = None,
@@ -92,7 +93,10 @@ def synth(
         ),
         runner=runner_path,
         runner_timeout=runner_timeout,
+        semantics=semantics,
     )
+    if executor != EAGER and semantics != "executorch":
+        raise InputError("--semantics changes eager alone; add --executor eager, or leave it out")
     if request.executor == RUNNER and speaker:
         raise InputError("the runner has a --speaker of its own; leave --speaker out, or start it")
     if request.executor == RUNNER and codes is not None and streaming:
@@ -124,7 +128,7 @@ def synth(
             synthetic = who.checkpoint.preset is not None
             heard = transcriber.judge_file(target, text, synthetic=synthetic)
         if json is not None:
-            subject = subject_of(who.plan, request.utterance)
+            subject = subject_of(who.plan, who.plan.semantics.spoken(request.utterance))
             write_speech(json, subject, name, spoken.timing, heard)
     timing = spoken.timing
     end = "END_AUDIO" if timing.ended else "no END_AUDIO"

@@ -36,6 +36,7 @@ from harness.values import decode, encode
 
 __all__ = [
     "EXTERNAL",
+    "PINNED",
     "Codes",
     "Golden",
     "GoldenKey",
@@ -53,6 +54,9 @@ Codes = tuple[tuple[int, ...], ...]
 
 EXTERNAL = "external"
 """The folder below the goldens whose files are not blessed: published figures."""
+
+PINNED = "pinned"
+"""The folder below the goldens that holds what eager computes; see `harness.golden.pins`."""
 
 _FORMAT, _VERSION = "voxtral-parity golden", 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -169,16 +173,24 @@ def list_goldens(root: Path) -> list[GoldenKey]:
     return sorted(GoldenKey(*path.parts) for path in paths)
 
 
-def unused(root: Path, methods: tuple[str, ...], precisions: tuple[str, ...]) -> list[Path]:
+def unused(
+    root: Path,
+    methods: tuple[str, ...],
+    precisions: tuple[str, ...],
+    pinned: tuple[str, ...] = (),
+) -> list[Path]:
     """The JSON files below `root` that no run reads, sorted.
 
     A run reads the goldens of its checkpoint in one of `precisions`, of `methods`, in one of
-    the regimes of arithmetic; published figures are in `EXTERNAL`.
+    the regimes of arithmetic; published figures are in `EXTERNAL`, and what eager computes in the
+    precisions `pinned` in `PINNED`.
     """
     found = []
     for path in root.rglob("*.json"):
         match path.relative_to(root).with_suffix("").parts:
             case (folder, _) if folder == EXTERNAL:
+                continue
+            case (folder, name) if folder == PINNED and name.partition("-")[2] in pinned:
                 continue
             case (_, method, precision, regime) if (
                 method in methods and precision in precisions and regime in NAMES

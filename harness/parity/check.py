@@ -23,6 +23,7 @@ from harness.parity.judge import judge
 from harness.parity.judges.flips import first_flip, judge_flips
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
+from harness.parity.judges.pins import find_pins
 from harness.parity.judges.speech import SUBJECT
 from harness.parity.judges.values import refused
 from harness.parity.links import observe_exact
@@ -32,7 +33,12 @@ from harness.parity.plan import Plan, resolve
 from harness.parity.record import follow_codes, record
 from harness.parity.replay import guarded
 from harness.parity.request import RUNNER, Request
-from harness.parity.runner import RunnerProgram, observe_runner, runner_fingerprint
+from harness.parity.runner import (
+    RunnerProgram,
+    check_runner_voice,
+    observe_runner,
+    runner_fingerprint,
+)
 from harness.reference.models import Models
 from harness.report import Report
 from harness.runner import check_program
@@ -94,6 +100,8 @@ def check(
         models = open_models(request, progress)
     checkpoint = models.checkpoint
     plan = resolve(request, checkpoint)
+    if request.runner is not None:
+        check_runner_voice(checkpoint, plan.utterance.voice)
     evidence = record(plan, models, fresh=request.fresh, progress=progress)
     if request.artifacts is None:
         artifacts = export(plan, models, fresh=request.fresh, progress=progress)
@@ -109,7 +117,10 @@ def check(
         )
     progress("judging")
     golden = find_golden(plan, observation.executor)
-    verdicts = judge(plan, evidence, artifacts, observation, golden=golden, budget=budget)
+    verdicts = judge(
+        plan, evidence, artifacts, observation,
+        golden=golden, pins=find_pins(plan), budget=budget,
+    )  # fmt: skip
     if request.triangulate:
         first_lowering = Checked(plan, evidence, artifacts, observation, verdicts)
         verdicts += second_lowering(first_lowering, models, progress, budget).verdicts
@@ -119,7 +130,7 @@ def check(
             emulated = Checked(plan, evidence, artifacts, observation, verdicts)
             verdicts += (_flips(request.regime, emulated, first, progress),)
         verdicts += _judge_words(plan, first, transcriber)
-    return Checked(plan, evidence, artifacts, observation, verdicts)
+    return Checked(plan, evidence, artifacts, observation, facts.name_disputes(plan, verdicts))
 
 
 def second_lowering(
@@ -164,6 +175,7 @@ def open_models(request: Request, progress: Progress = lambda text: None) -> Mod
         checkpoint,
         plan.precision,
         plan.sizes.max_seq_len,
+        semantics=plan.semantics,
         fresh=request.fresh,
         progress=progress,
     )

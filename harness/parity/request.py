@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.methods.precision import Precision
+from harness.reference.semantics import EXECUTORCH, find_semantics
 from harness.synthesis import Utterance
 from harness.synthesis.prompt import check_text
 
@@ -53,6 +54,9 @@ class Request:
     runner, runner_timeout
         Where upstream's runner is, and the seconds after which it is ended. A path alone means
         the executor ``"runner"``.
+    semantics
+        Name of the set of `harness.reference.semantics` that eager follows; what is exported stays
+        ExecuTorch's.
 
     Raises
     ------
@@ -80,9 +84,11 @@ class Request:
     asr_command: str | None = None
     runner: Path | None = None
     runner_timeout: float = 3600.0
+    semantics: str = EXECUTORCH.name
 
     def __post_init__(self) -> None:
         check_text(self.utterance.text)
+        find_semantics(self.semantics)
         if self.asr is not None and (self.methods or not self.speak):
             raise InputError(
                 "--asr transcribes the executor's speech, which takes all six methods; leave "

@@ -164,6 +164,7 @@ class _MethodSpeaker:
     def say(self, utterance: Utterance) -> SpeechResult:
         plan, loaded = self.plan, self._loaded
         watch = Stopwatch(plan.sizes.sampling_rate, self._progress, self._play)
+        utterance = plan.semantics.spoken(utterance)
         prompt = make_prompt(self.checkpoint, utterance, voice_embed_len=loaded.voice_embed_len)
         limits = dataclasses.replace(plan.limits, dtype=loaded.dtype)
         speech = speak(

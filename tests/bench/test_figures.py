@@ -152,6 +152,22 @@ def test_a_run_that_cannot_have_been_is_refused(tmp_path: Path, field: str, valu
         read_benchmark(path)
 
 
+def test_an_older_file_lacks_what_was_added_since(tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    write_benchmark(path, BENCH)
+    data = json.loads(path.read_text())
+    del data["subject"]["rounding"]
+    for contender in data["contenders"]:
+        for run in contender["runs"]:
+            del run["reload_ms"]
+    path.write_text(json.dumps(data))
+    assert read_benchmark(path) == BENCH
+    data["subject"]["rounding"] = "down"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="rounding: expected one of"):
+        read_benchmark(path)
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_benchmark(tmp_path / "nowhere.json")

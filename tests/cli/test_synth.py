@@ -54,6 +54,27 @@ def test_eager_speaks_the_same_codes(
     assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
 
 
+def test_eager_follows_another_implementation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Line
+) -> None:
+    codes, json_file = tmp_path / "codes.txt", tmp_path / "s.json"
+    files = ["--output", str(tmp_path / "o.wav"), "--codes", str(codes), "--json", str(json_file)]
+    eager = ("--executor", "eager", "--semantics", "mlx-audio")
+
+    assert run(monkeypatch, *HELLO, *eager, *files) == 0
+
+    subject = json.loads(json_file.read_text())["subject"]
+    assert (subject["seed_step"], subject["rounding"]) == (False, "half-even")
+    assert not np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+
+
+def test_only_eager_follows_another_implementation(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    assert run(monkeypatch, *HELLO, "--semantics", "mlx-audio") == 2
+    assert "--semantics changes eager alone" in capfd.readouterr().err
+
+
 def test_the_speaker_gets_samples_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.golden import Golden, GoldenKey, as_codes, default_root, read
+from harness.golden import Golden, GoldenKey, as_codes, default_root, pins, read
 from harness.golden.judge import DRIFT
 from harness.golden.store import list_goldens
 from harness.golden.store import unused as unused_files
@@ -119,7 +119,7 @@ def test_a_key_cannot_leave_the_directory(name: str) -> None:
 
 
 def unused(root: Path) -> list[Path]:
-    return unused_files(root, ("codec",), tuple(DRIFT))
+    return unused_files(root, ("codec",), tuple(DRIFT), tuple(pins.DRIFT))
 
 
 def test_goldens_are_listed(root: Path, key: GoldenKey) -> None:
@@ -135,6 +135,8 @@ def test_goldens_are_listed(root: Path, key: GoldenKey) -> None:
         "tiny/codec/exact-f32.json",
         "notes.json",
         "external/old/model.json",
+        "pinned/tiny-fp31.json",
+        "pinned/tiny.json",
     ],
 )
 def test_a_file_that_no_run_reads_is_found(root: Path, stray: str) -> None:
@@ -144,7 +146,11 @@ def test_a_file_that_no_run_reads_is_found(root: Path, stray: str) -> None:
 
 
 def test_a_golden_of_any_checkpoint_and_published_figures_are_read(root: Path) -> None:
-    for path in ("small/codec/fp32/tf32-class.json", "external/model.json"):
+    for path in (
+        "small/codec/fp32/tf32-class.json",
+        "external/model.json",
+        "pinned/small-bf16.json",
+    ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("{}")
     (root / "README.md").write_text("reviewed")

@@ -75,6 +75,7 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "export": lambda desk: Base(options={"--output-dir": str(desk.directory / "out")}),
     "synth": lambda desk: Base(options={**_SPEECH}),
     "inspect": lambda desk: Base([str(desk.world.artifacts / "codec_decoder.pte")]),
+    "audit": lambda desk: Base(options={"--text": " "}),
     "matrix": lambda desk: Base(["token_embedding"], {"--precisions": "fp32"}),
     "conformance": lambda desk: Base(["no-such-case"]),
     "runner-preset": lambda desk: Base([str(desk.directory)]),

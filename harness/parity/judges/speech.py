@@ -23,6 +23,7 @@ from harness.compare.streams import judge_streaming
 from harness.compare.verdict import Metric
 from harness.methods import SOUND
 from harness.parity.evidence import Evidence
+from harness.parity.judges.trace import judge_prompt, judge_trace, same_prompt
 from harness.parity.judges.values import HERE, figures_only, pcm_steps, refused
 from harness.parity.observation import Observation, Spoken, SpokenTwice
 from harness.parity.plan import Plan
@@ -33,13 +34,21 @@ __all__ = ["SUBJECT", "judge_codes", "judge_repeat", "judge_sound", "judge_speec
 SUBJECT = "speech"
 """What these verdicts are of: no method, but all six."""
 
+CODES = "codes, free-running"
+
 
 def judge_speech(
     plan: Plan, evidence: Evidence, observation: Observation, budget: Budget
 ) -> list[Verdict]:
-    """Codes and sound against eager, streamed against offline, and the same twice."""
+    """Codes and sound against eager, streamed against offline, and the same twice.
+
+    Of a runner that traces, its prompt comes first: with another one its codes are not compared.
+    """
     if observation.speech_refusal is not None:
-        return [refused(SUBJECT, "free-running", observation.speech_refusal)]
+        refusal = observation.speech_refusal
+        verdict = refused(SUBJECT, "free-running", refusal)
+        said_last = (f"It said last:\n{refusal.detail}",) if refusal.detail else ()
+        return [dataclasses.replace(verdict, notes=(*verdict.notes, *said_last))]
     if observation.speech is None:
         return []
     said = observation.speech
@@ -47,8 +56,18 @@ def judge_speech(
     allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name, regime)
     decisions = budget.decision(plan.precision.allowance, regime)
     followed = _followed(evidence, said.first)
+    trace, found = observation.trace, list[Verdict]()
+    if trace is not None:
+        found.append(judge_prompt(evidence, trace))
+    if same_prompt(evidence, trace):
+        if trace is not None:
+            found += judge_trace(plan, evidence, trace, said.first.codes, budget)
+        found.append(judge_codes(plan, evidence, said.first, followed, decisions))
+    else:
+        summary = "the codes were not compared with eager: the prompts differ"
+        found.append(Verdict(SUBJECT, CODES, "codes", Status.UNJUDGED, summary))
     return [
-        judge_codes(plan, evidence, said.first, followed, decisions),
+        *found,
         judge_sound(plan, said.first, followed, allowance),
         judge_stream(plan, said, allowance),
         judge_repeat(said.first, said.again),
@@ -76,7 +95,7 @@ def judge_codes(
         speech that stops before END and before its limits; *unjudged* where eager did not follow
         the codes, or where nobody measured how far decisions may move.
     """
-    case, kind = "codes, free-running", "codes"
+    case, kind = CODES, "codes"
     frames = said.codes.shape[1]
     metrics: dict[str, Metric] = {"frames": frames, "frames.eager": evidence.speech.codes.shape[1]}
     invalid = _invalid(plan, said.codes)
