@@ -110,13 +110,12 @@ def check(
     )
     started = datetime.datetime.now(datetime.UTC)
     with console.progress() as progress:
-        models = open_models(request, progress)
-        checked = walk(request, progress, models=models)
+        checked = walk(request, progress)
         broken = [v for v in checked.verdicts if v.kind in ("exact", "local")]
         if any(verdict.status is Status.FAIL for verdict in broken):
             from harness.localize.explain import explained
 
-            checked = explained(request, checked, models, progress)
+            checked = explained(request, checked, open_models(request), progress)
     made = report(checked, started, console.command_line())
     if json is not None:
         write_json(made, json)
