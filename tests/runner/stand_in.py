@@ -49,7 +49,8 @@ if fault == "long complaint":
     sys.exit(1)
 reload_ms = 300 if fault == "slow reload" else 0
 time.sleep(reload_ms / 1000)
-print("Model config: dim=4", file=sys.stderr, flush=True)
+if fault != "unseen reload":
+    print("Model config: dim=4", file=sys.stderr, flush=True)
 speech = np.load(os.environ["STAND_IN_SPEECH"])
 prompt = list(map(int, speech["prompt"])) if "prompt" in speech else [1, 25, 36, 7, 35, 25]
 if fault == "other prompt":

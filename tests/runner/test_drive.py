@@ -64,6 +64,14 @@ def test_its_second_load_of_the_model_is_taken_off(
     assert timing.generate_ms == pytest.approx(max(0, 395 - timing.reload_ms))
 
 
+def test_a_second_load_that_its_log_does_not_show_stays_in_its_figures(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "unseen reload")
+    timing = run_runner(program, args, frame_samples=1920).timing
+    assert (timing.generate_ms, timing.reload_ms) == (95.0, None)
+
+
 def test_a_trace_is_read_where_it_was_asked_for(program: Path, args: RunnerArgs) -> None:
     changed = dataclasses.replace(args, trace=True)
     result = run_runner(program, changed, frame_samples=1920)
