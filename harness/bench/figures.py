@@ -28,6 +28,7 @@ __all__ = [
     "figures",
     "read_benchmark",
     "read_speech",
+    "reload_note",
     "write_benchmark",
     "write_speech",
 ]
@@ -96,6 +97,17 @@ def figures(run: Timing) -> dict[str, float | None]:
     told: dict[str, float | None] = encode(run)
     del told["frames"], told["ended"]
     return {**told, "rtf": run.rtf}
+
+
+def reload_note(runs: Sequence[Timing]) -> str:
+    """What to know of the times of upstream's runner, which loads `model.pte` a second time."""
+    seen = [run.reload_ms for run in runs if run.reload_ms is not None]
+    if len(seen) < len(runs):
+        return (
+            "the runner's times hold its second load of model.pte and cannot be compared with "
+            "other executors'"
+        )
+    return f"the runner's second load of model.pte, {statistics.fmean(seen):.0f} ms, is taken off"
 
 
 def _means(runs: Sequence[Timing]) -> dict[str, float]:

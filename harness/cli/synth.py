@@ -64,7 +64,7 @@ def synth(
     were heard, or none. 2: it could not be made.
     """
     from harness.asr import Transcriber
-    from harness.bench.figures import write_speech
+    from harness.bench.figures import reload_note, write_speech
     from harness.bench.speaking import subject_of
     from harness.files import file_digest
     from harness.parity.request import RUNNER, Request
@@ -137,6 +137,8 @@ def synth(
         f"{timing.generate_ms:.0f} ms, first audio after {timing.first_audio_ms:.0f} ms, "
         f"RTF {timing.rtf:.3f}"
     )
+    if name == RUNNER:
+        console.stderr(reload_note([timing]))
     if target is not None and not speaker:
         digest = file_digest(target)
         typer.echo(f"{target}  {target.stat().st_size:,} bytes  {digest}")

@@ -189,7 +189,9 @@ def test_it_speaks_and_its_files_are_kept(
     assert code == 0
     assert read_wav(wav)[0].shape == (8 * 1920,)
     assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
-    assert "8 frames (0.64 s of audio, no END_AUDIO) in" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "8 frames (0.64 s of audio, no END_AUDIO) in" in err
+    assert "the runner's second load of model.pte, " in err
 
 
 def test_it_speaks_with_files_that_somebody_else_exported(

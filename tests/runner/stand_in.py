@@ -25,6 +25,7 @@ if fault == "another program":
 print("Voxtral TTS", file=log, flush=True)
 print("Model config: dim=4", file=sys.stderr, flush=True)
 print("Model loaded in 12ms", file=log, flush=True)
+loaded = time.perf_counter()
 if fault == "tell TF32":
     print(f"MLX_ENABLE_TF32={os.environ.get('MLX_ENABLE_TF32')}", file=sys.stderr)
     sys.exit(1)
@@ -47,9 +48,11 @@ if fault == "long complaint":
           f"E 00:00:00.002 executorch:b.cpp:2] {'x' * 250} and why.\nlast words",
           file=sys.stderr, flush=True)  # fmt: skip
     sys.exit(1)
-reload_ms = 300 if fault == "slow reload" else 0
-time.sleep(reload_ms / 1000)
-print("Model config: dim=4", file=sys.stderr, flush=True)
+time.sleep(0.3 if fault == "slow reload" else 0)
+reload_ms = 0
+if fault != "unseen reload":
+    print("Model config: dim=4", file=sys.stderr, flush=True)
+    reload_ms = int((time.perf_counter() - loaded) * 1e3)
 speech = np.load(os.environ["STAND_IN_SPEECH"])
 prompt = list(map(int, speech["prompt"])) if "prompt" in speech else [1, 25, 36, 7, 35, 25]
 if fault == "other prompt":
