@@ -28,7 +28,7 @@ COMMANDS = {
     "localize": "Name the first wrong node of a method, whose fault it is, and prove it.",
     "audit": "Measure what each disputed choice of semantics costs on a checkpoint.",
     "matrix": "Judge methods × precisions × {MLX, XNNPACK}, and triangulate each with eager.",
-    "bench": "Time kernels, exports or speech.",
+    "bench": "Time kernels, exports, the two links or speech.",
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, with which versions, and what to do where it cannot.",
