@@ -14,7 +14,7 @@ from harness.float64.elementwise import softmax
 from harness.float64.slots import Slots
 from harness.pte.payload import Node, Tid
 
-__all__ = ["OPS", "attention", "dequantized"]
+__all__ = ["OPS", "attention", "attention_by_scale", "dequantized"]
 
 _WORD = 32
 
@@ -215,6 +215,17 @@ def attention(n: Node, s: Slots) -> tuple[Array, Array, Array]:
             scores = np.where(blind, 0.0, scores)
         scores = scores + mask
     return scores, softmax(scores), v
+
+
+def attention_by_scale(n: Node, s: Slots) -> Array:
+    """The derivative of attention's output by the logarithm of its scale."""
+    scores, weights, v = attention(n, s)
+    mask = s.optional(n.mask)
+    if mask is not None and mask.dtype != bool:
+        scores = scores - np.where(np.isfinite(mask), mask, 0.0)
+    scores = np.where(np.isfinite(scores), scores, 0.0)
+    centred = scores - (weights * scores).sum(-1, keepdims=True)
+    return np.matmul(weights * centred, v)
 
 
 def _sdpa(n: Node, s: Slots) -> Array:

@@ -6,6 +6,7 @@ fault of a kernel, of the interpreter or of a cache shows at the very node, in a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from harness.arrays import Array
 from harness.budget import LocalAllowance
 from harness.errors import HarnessError
 from harness.fingerprint import Regime
+from harness.float64.linear import attention_by_scale
 from harness.float64.rules import Kind, kind_of, roundoff, slack, spacing
 from harness.float64.semantics import evaluate
 from harness.float64.slots import Kept, Slots, is_float, widened
@@ -41,6 +43,9 @@ class NodeError:
         What was allowed there.
     gain, gain_z
         Least-squares gain of the error on the reference, and that over its standard error.
+    scale, scale_z
+        Of attention: by how much its scores seem scaled otherwise, and that over its standard
+        error. The output's gain alone hides it where one key has nearly all of the weight.
     bias, bias_z
         Mean error away from zero in units in the last place, and that over its standard error.
     shape, dtype
@@ -55,6 +60,8 @@ class NodeError:
     allowed: float = 0.0
     gain: float = 0.0
     gain_z: float = 0.0
+    scale: float = 0.0
+    scale_z: float = 0.0
     bias: float = 0.0
     bias_z: float = 0.0
     shape: tuple[int, ...] = ()
@@ -63,7 +70,10 @@ class NodeError:
     def share(self, allowance: LocalAllowance) -> float:
         """How much of what is allowed was used; over 1 is wrong."""
         gain = self.gain / roundoff(self.dtype) if self.dtype else 0.0
-        return allowance.share(self.worst, (gain, self.gain_z), (self.bias, self.bias_z))
+        share = allowance.share(self.worst, (gain, self.gain_z), (self.bias, self.bias_z))
+        return max(
+            share, min(abs(self.scale) / allowance.scale, abs(self.scale_z) / allowance.scale_z)
+        )
 
 
 @dataclass
@@ -135,7 +145,13 @@ def error_of(
     if not is_float(made.dtype) or kind_of(node) is Kind.EXACT:
         return _exactly(node, slots, meant, made)
     with np.errstate(all="ignore"):
-        return _within(name, meant, made, slack(node, slots, meant, made.dtype, regime))
+        found = _within(name, meant, made, slack(node, slots, meant, made.dtype, regime))
+        if name == "SdpaNode" and made.dtype.itemsize == 2:
+            by_scale = attention_by_scale(node, slots)
+            ok = np.isfinite(meant) & np.isfinite(widened(made))
+            scale = _gain((widened(made) - meant)[ok], by_scale[ok])
+            found = dataclasses.replace(found, scale=scale[0], scale_z=scale[1])
+        return found
 
 
 def _exactly(node: Node, slots: Slots, meant: Array, made: Array) -> NodeError:
