@@ -121,3 +121,17 @@ def test_of_equal_elements_any_may_be_chosen() -> None:
     what = node("ArgmaxNode", x=Tid(0), axis=1, keepdims=False)
     assert judged(what, np.array([2], np.uint32), x).worst == 0.0
     assert judged(what, np.array([3], np.uint32), x).worst == np.inf
+
+
+def test_attention_with_another_scale_is_seen_though_its_output_hardly_moves() -> None:
+    """One key has nearly all of the weight, so that the output's gain says little."""
+    q, k, v = 3 * draw(1, 2, 32, 16), draw(1, 2, 32, 16)[:, :, ::-1], draw(1, 2, 32, 16)[..., ::-1]
+    fields = {"q": Tid(0), "k": Tid(1), "v": Tid(2), "mask": None, "causal": True}
+    right = node("SdpaNode", scale=0.5, **fields)
+    wrong = node("SdpaNode", scale=0.5 * 1.01, **fields)
+    held = Slots([], Kept(), {0: q, 1: k, 2: v})
+    for what, fails in ((right, False), (wrong, True)):
+        (meant,) = evaluate(what, held)
+        found = judged(right, meant.astype(BF16), q, k, v)
+        assert found.worst <= 1.0
+        assert (found.share(LOCAL) > 1.0) is fails
