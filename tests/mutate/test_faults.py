@@ -1,0 +1,79 @@
+"""One fault at a time: the method that has it turns red, and its node is named.
+
+``nox -s mutate`` runs them; `fixtures/mutants.py` joins what caught which into a matrix.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.compare import Status
+from harness.compare.verdict import Verdict
+from tests.mutate.bench import Bench, Fault, Trial, failed
+from tests.mutate.known import EQUIVALENT, SURVIVORS, survivor
+
+pytestmark = pytest.mark.mutate
+
+
+def test_fault(
+    fault: Fault,
+    precision: str,
+    benches: Callable[[bool], Bench],
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, Any], None],
+) -> None:
+    trial = fault.run(benches(False))
+    if not caught(fault, trial):
+        monkeypatch.undo()  # a second look begins from a sound harness
+        trial = fault.run(benches(True))
+    red, survives = failed(trial.verdicts), survivor(fault.name, precision)
+    row = {
+        "fault": fault.name,
+        "kind": fault.kind,
+        "precision": precision,
+        "equivalent": fault.equivalent,
+        "caught": caught(fault, trial),
+        "checks": sorted({f"{v.kind}" for v in red if v.subject == fault.subject}),
+        "named": named(trial),
+    }
+    record_property("mutant", json.dumps(row))
+    assert trial.verdicts
+    if fault.equivalent:
+        assert [v.summary for v in red] == []
+        assert Status.PASS in {verdict.status for verdict in trial.verdicts}
+    elif survives and not caught(fault, trial):
+        pytest.xfail(survives)
+    else:
+        assert not survives, "it is caught: delete it from SURVIVORS"
+        assert caught(fault, trial), [verdict.summary for verdict in trial.verdicts]
+
+
+def caught(fault: Fault, trial: Trial) -> bool:
+    """Whether a verdict on the right subject is red."""
+    return any(verdict.subject == fault.subject for verdict in failed(trial.verdicts))
+
+
+def named(trial: Trial) -> bool | None:
+    """Whether the first place that a red verdict names is the fault's; None where it has none."""
+    if not (trial.node or trial.module):
+        return None
+    return any(names(verdict, trial) for verdict in failed(trial.verdicts))
+
+
+def names(verdict: Verdict, trial: Trial) -> bool:
+    told = verdict.metrics
+    if verdict.kind == "constants":
+        wrong = told["changed"]
+        assert isinstance(wrong, tuple)
+        weight = trial.module.split(".parametrizations")[0].removesuffix("_channel_last")
+        return bool(weight) and any(weight in str(name) for name in wrong)
+    return bool(trial.node) and told.get("node") == trial.node
+
+
+@pytest.mark.parametrize("table", [EQUIVALENT, SURVIVORS], ids=["equivalent", "survivors"])
+def test_known_faults_say_why(table: tuple[tuple[str, str, tuple[str, ...]], ...]) -> None:
+    assert all(len(reason.split()) > 4 for _, reason, _ in table)
