@@ -64,6 +64,9 @@ _FUNCTION = {
     "MedianNode",
 }  # fmt: skip
 
+_REDUCING = {"LayerNormNode", "RMSNormNode", "SoftmaxNode", "LogSumExpNode"}
+"""Functions that add up a row in float32 first."""
+
 # Type → bits of its fraction, and the exponent of its least normal number.
 _FORMS = {
     np.dtype(np.float64): (52, -1022),
@@ -132,6 +135,8 @@ def slack(
     if kind is Kind.FUNCTION:
         narrow = dtype != np.dtype(np.float32)
         c = _NARROW_FUNCTION if narrow else _FLOAT32_FUNCTION
+        if not narrow and type(node).__name__ in _REDUCING:
+            c += 0.5 * np.sqrt(slots.tensor(node.x).shape[-1])
         bound = c * unit * _function_magnitude(node, slots, reference)
         if type(node).__name__ == "RopeNode":
             bound += _FLOAT32_FUNCTION * _angle_error(node, slots)

@@ -13,7 +13,7 @@ from harness.budget import LOCAL
 from harness.methods import Method
 from harness.methods.cases import WIDE, Case
 from harness.parity.artifacts import Artifacts
-from harness.parity.evidence import CaseEvidence, Evidence
+from harness.parity.evidence import SPEECH, CaseEvidence, Evidence
 from harness.parity.observation import (
     CaseObservation,
     LocalObservation,
@@ -27,11 +27,11 @@ from harness.runtime.protocol import Executor, StepError, Watchable
 
 __all__ = ["observe_exact", "observe_local"]
 
-_EXACT_CALLS = 14
-"""Calls of a case that run in float64: one frame's flow steps, with and without condition."""
+_EXACT_CALLS, _EXACT_EDGE_CALLS = 14, 2
+"""Calls that run in float64: of the speech one frame's flow steps, with and without condition."""
 
-_LOCAL_CASES, _LOCAL_CALLS, _WIDE_LOCAL_CALLS = 2, 2, 1
-"""Cases and calls of each that are watched by default: the recorded speech, and the last."""
+_LOCAL_CALLS = 2
+"""Calls that are watched by default: of the speech, and one of the last case."""
 
 
 def observe_exact(
@@ -63,7 +63,8 @@ def _exact_method(
     for item in evidence.cases[method.name]:
         outputs = wanted.get(item.case.label, ())
         if outputs:
-            case = _first(item.case, min(len(outputs), _EXACT_CALLS))
+            most = _EXACT_CALLS if item.case.label == SPEECH else _EXACT_EDGE_CALLS
+            case = _first(item.case, min(len(outputs), most))
             found[item.case.label] = observe_case(plan, method, case, executor)
     return found
 
@@ -88,22 +89,18 @@ def observe_local(
     outputs
         What it made of the cases while nobody watched.
     """
-    watched = [_watched(plan, item.case) for item in _chosen(plan, list(items))]
+    watched = _watched(plan, [item.case for item in items if item.outputs])
     found = guarded(lambda: _watch(method, watched, executor, outputs))
     return LocalObservation(refusal=found) if isinstance(found, Refusal) else found
 
 
-def _chosen(plan: Plan, items: list[CaseEvidence]) -> list[CaseEvidence]:
-    judged = [item for item in items if item.outputs]
-    if plan.local_all or len(judged) <= _LOCAL_CASES:
-        return judged
-    return judged[:1] if plan.sizes.dim >= WIDE else [judged[0], judged[-1]]
-
-
-def _watched(plan: Plan, case: Case) -> Case:
+def _watched(plan: Plan, cases: list[Case]) -> list[Case]:
+    """The calls whose steps are judged: a step computes the same in each, but for its position."""
     if plan.local_all:
-        return case
-    return _first(case, _WIDE_LOCAL_CALLS if plan.sizes.dim >= WIDE else _LOCAL_CALLS)
+        return cases
+    if plan.sizes.dim >= WIDE:
+        return [_first(cases[0], 1)]
+    return [_first(cases[0], _LOCAL_CALLS), *(_first(case, 1) for case in cases[1:][-1:])]
 
 
 def _first(case: Case, count: int) -> Case:
