@@ -71,6 +71,8 @@ def slow(session: nox.Session) -> None:
 @nox.session(default=False)
 def mutate(session: nox.Session) -> None:
     """Put hundreds of faults into exports and executors, one at a time, and count those seen."""
+    # Two workers on two cores: more threads than cores would wait for one another.
+    session.env["OPENBLAS_NUM_THREADS"] = "1"
     run(session, "pytest", "-n", "auto", "-m", "mutate", *session.posargs)
 
 

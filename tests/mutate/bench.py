@@ -26,7 +26,7 @@ from harness.methods.precision import PRECISIONS
 from harness.parity.artifacts import ArtifactContents, Artifacts
 from harness.parity.evidence import CaseEvidence, Evidence
 from harness.parity.judge import judge
-from harness.parity.judges.golden import find_golden
+from harness.parity.judges.golden import find_golden, judge_golden
 from harness.parity.judges.speech import judge_speech
 from harness.parity.links import observe_exact
 from harness.parity.observation import CaseObservation
@@ -47,9 +47,9 @@ EVERY = tuple(PRECISIONS)
 
 KINDS = (
     "historical", "module", "graph", "weight", "quantisation", "runtime", "synthesis", "output",
-    "metadata", "shared",
+    "metadata",
 )  # fmt: skip
-"""Where a fault lies. ``shared`` ones are in eager too."""
+"""Where a fault lies. Those that eager shares are `tests/parity/test_pins.py`'s."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,14 @@ class Trial:
         Every one of the mutated run.
     node, module
         The exported node that is wrong, and the module that called it, where there is one.
+    place
+        How a refusal names the wrong instruction.
     """
 
     verdicts: tuple[Verdict, ...]
     node: str = ""
     module: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,8 +194,11 @@ class Bench:
             observation = observe(plan, self.evidence, artifacts, run)
         exact = self._exact(plan, artifacts)
         observation = dataclasses.replace(observation, exact=exact)
+        # Of an unusual utterance nothing is kept; the golden is judged by itself, on eager's codes.
+        unusual = dataclasses.replace(plan, usual=False)
+        found = judge(unusual, self.evidence, artifacts, observation)
         golden = find_golden(plan, observation.executor)
-        found = judge(plan, self.evidence, artifacts, observation, golden=golden)
+        found += tuple(judge_golden(plan, self.evidence, observation, golden))
         # What the precision costs eager is no fault of the candidate's.
         return tuple(verdict for verdict in found if verdict.kind != "sqnr")
 

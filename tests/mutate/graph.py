@@ -252,7 +252,8 @@ def _run(bench: Bench, method: str, place: int, change: Change) -> Trial:
     verdicts = bench.on_file(
         method, bench.pte_of(method).with_graph(method_of(method).entry, wrong)
     )
-    return Trial(verdicts, *graph.origins.get(place, ("", "")))
+    name = f"instruction {place} ({type(graph.nodes[place]).__name__})"
+    return Trial(verdicts, *graph.origins.get(place, ("", "")), name)
 
 
 def literal_faults(bench: Bench, method: str) -> Iterator[Fault]:

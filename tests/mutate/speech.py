@@ -71,18 +71,6 @@ def _hidden_before(patch: Patch) -> None:
     patch.setattr(frames.Decoder, "advance", stale)
 
 
-def _first_of_prompt(patch: Patch) -> None:
-    """The prompt's first hidden state in the place of its last."""
-
-    def advance(self: Any, embeds: Array) -> Array:
-        length = embeds.shape[1]
-        positions = np.arange(self.position, self.position + length, dtype=np.int64)
-        self.position += length
-        return self.call("text_decoder", embeds, positions)[:, 0]
-
-    patch.setattr(frames.Decoder, "advance", advance)
-
-
 def _position(step: int) -> Install:
     def install(patch: Patch) -> None:
         advance = frames.Decoder.advance
@@ -98,7 +86,7 @@ def _position(step: int) -> Install:
 
 
 def _rounded(round_levels: Callable[[Array], Array]) -> Install:
-    return lambda patch: patch.setattr(frames, "round_levels", round_levels)
+    return lambda patch: patch.setattr(frames, "round_levels", lambda x, *how: round_levels(x))
 
 
 def _flow(steps: int = 0, alpha: float = 1.2, knot: int = 0, unconditional: bool = True) -> Install:
@@ -208,7 +196,6 @@ LIST: tuple[tuple[str, str, Install], ...] = (
     ("synthesis", "stream without context", _context(lambda lookback: 0)),
     ("synthesis", "stream drops a sample", _dropped),
     ("synthesis", "hidden of the step before", _hidden_before),
-    ("synthesis", "hidden of the prompt's first position", _first_of_prompt),
     ("synthesis", "a position skipped after the prompt", _position(1)),
     ("synthesis", "a position written twice", _position(-1)),
     ("synthesis", "acoustic codes cut instead of rounded",

@@ -58,19 +58,24 @@ def caught(fault: Fault, trial: Trial) -> bool:
 
 
 def named(trial: Trial) -> bool | None:
-    """Whether the first place that a red verdict names is the fault's; None where it has none."""
+    """Whether a red verdict names the place of the fault; None where it has none."""
     if not (trial.node or trial.module):
         return None
     return any(names(verdict, trial) for verdict in failed(trial.verdicts))
 
 
 def names(verdict: Verdict, trial: Trial) -> bool:
+    """Whether one red verdict names it: the weight, the instruction that refused, or the node."""
     told = verdict.metrics
     if verdict.kind == "constants":
         wrong = told["changed"]
         assert isinstance(wrong, tuple)
         weight = trial.module.split(".parametrizations")[0].removesuffix("_channel_last")
         return bool(weight) and any(weight in str(name) for name in wrong)
+    if verdict.kind == "execution":
+        return bool(trial.place) and trial.place in verdict.summary
+    if verdict.kind == "local" and "worst step" not in {g.name for g in verdict.failed_gates}:
+        return False  # it only says that a call changed
     return bool(trial.node) and told.get("node") == trial.node
 
 
