@@ -1,7 +1,7 @@
 """Which faults change nothing, and why; which are faults and stay green, and what would see them.
 
-Each entry is a pattern of names, a reason, and the precisions it holds in (none: all). A fault of the
-first table must stay green, one of the second may not turn red unnoticed.
+Each entry is a pattern of names, a reason, and the precisions it holds in (none: all). A fault of
+the first table must stay green, one of the second may not turn red unnoticed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,14 @@ EQUIVALENT: Known = (
     (r".* literal .*_biases_dummy", "the init chain writes over it before the first call", ()),
 )  # fmt: skip
 
-SURVIVORS: Known = ()
+SURVIVORS: Known = (
+    (r"(text_decoder|predict_velocity) run: norm eps × 10, RMSNorm\[0\]",
+     "values of size 1 hide it in 16 bits; steps would have to be fed values near the root of eps",
+     _NARROW),
+    (r"codec run: attention scale [+−]1 %, Sdpa\[[01]\]",
+     "the error's slope on the output's derivative by the scale is 0.0099 then, at most 0.0013 else",
+     _NARROW),
+)  # fmt: skip
 
 
 def equivalent(name: str, precision: str) -> str:

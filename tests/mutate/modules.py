@@ -104,10 +104,6 @@ def _rope(traditional: bool = True, base: float = 1.0) -> Callable[..., Any]:
     return rope
 
 
-def _from_zero(before: Any, self: Any, x: Tensor, start: int) -> Tensor:
-    return before(x, start - start if x.shape[1] == self.n_heads else start)
-
-
 def _only_keys(before: Any, self: Any, x: Tensor, start: int) -> Tensor:
     return before(x, start + 1 if x.shape[1] == self.n_kv_heads else start)
 
@@ -129,7 +125,6 @@ DECODER: tuple[tuple[str, str, Install], ...] = (
     ("rope of split halves", "layers.0.attention", _attention("_rope", _rope(traditional=False))),
     ("rope base +10 % in one layer", "layers.1.attention",
      _attention("_rope", _rope(base=1.1), 1)),
-    ("rope of queries from position 0", "layers.0.attention", _attention("_rope", _from_zero)),
     ("keys one position late", "layers.0.attention", _attention("_rope", _only_keys)),
     ("no causal mask", "layers.0.attention", _attention("_attend", _uncausal)),
     ("keys and values swapped", "layers.0.attention",
