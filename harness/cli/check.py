@@ -76,8 +76,10 @@ def check(
         qembedding=qembedding,
         qembedding_group_size=qembedding_group_size,
     )
+    from harness.compare import Status
     from harness.parity import Request, report
     from harness.parity import check as walk
+    from harness.parity.check import open_models
     from harness.report import print_report, write_json
     from harness.synthesis import TEXT, Utterance
 
@@ -104,7 +106,13 @@ def check(
     )
     started = datetime.datetime.now(datetime.UTC)
     with console.progress() as progress:
-        checked = walk(request, progress)
+        models = open_models(request, progress)
+        checked = walk(request, progress, models=models)
+        broken = [v for v in checked.verdicts if v.kind in ("exact", "local")]
+        if any(verdict.status is Status.FAIL for verdict in broken):
+            from harness.localize.explain import explained
+
+            checked = explained(request, checked, models, progress)
     made = report(checked, started, console.command_line())
     if json is not None:
         write_json(made, json)

@@ -25,6 +25,7 @@ COMMANDS = {
     "synth": "Speak, as upstream's runner does, on any executor.",
     "inspect": "Say what is in a .pte: delegates, coverage, weights, quantisation, metadata, "
     "steps.",
+    "localize": "Name the first wrong node of a method, whose fault it is, and prove it.",
     "matrix": "Judge methods × precisions × {MLX, XNNPACK}, and triangulate each with eager.",
     "bench": "Time kernels, exports or speech.",
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",

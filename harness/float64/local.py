@@ -75,11 +75,14 @@ class Shadow:
         What runs, and the constants as the executor has them.
     product
         Unit roundoff of sums of products in the executor's regime.
+    meant
+        What the last node means, an entry an output; none without float64 semantics.
     """
 
     graph: MLXGraph
     constants: Sequence[Array]
     product: float = 2.0**-24
+    meant: tuple[Any, ...] = ()
     kept: Kept = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
@@ -95,13 +98,17 @@ class Shadow:
     def step(self, node: Node, made: Sequence[Any]) -> NodeError | None:
         """Judge what a node made, then go on from that; None where it has no float64 semantics."""
         try:
-            meant = evaluate(node, self.slots)
-            found = [self._error(node, *pair) for pair in zip(meant, made, strict=True)]
+            self.meant = evaluate(node, self.slots)
+            found = [self._error(node, *pair) for pair in zip(self.meant, made, strict=True)]
         except HarnessError:
-            found = []
+            self.meant, found = (), []
+        self.put(node, made)
+        return max(found, key=lambda error: error.worst, default=None)
+
+    def put(self, node: Node, made: Sequence[Any]) -> None:
+        """Go on from these values of a node."""
         for slot, value in zip(outputs_of(node), made, strict=True):
             self.slots.store(slot, value)
-        return max(found, key=lambda error: error.worst, default=None)
 
     def _error(self, node: Node, meant: Any, made: Any) -> NodeError:
         name = type(node).__name__

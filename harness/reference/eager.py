@@ -47,7 +47,7 @@ class EagerModel:
     """
 
     def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
-        self._model = model
+        self.model = model
         # A norm's: matrices may be quantised, or narrower in memory than they compute.
         self._dtype: torch.dtype = dtype or model.decoder.norm.weight.dtype
         self._states: dict[str, _Caches] = {}
@@ -128,7 +128,7 @@ class EagerModel:
         return tensor.to(wanted)
 
     def _check_positions(self, embeds: Tensor, position: Tensor) -> None:
-        length, capacity = embeds.shape[1], self._model.config.max_seq_len
+        length, capacity = embeds.shape[1], self.model.config.max_seq_len
         if len(position) != length or not length:
             raise InputError(
                 f"text_decoder needs one cache_position a token (got {len(position)} for {length})"
@@ -145,9 +145,7 @@ class EagerModel:
     @contextmanager
     def _caches_of(self, state: str) -> Iterator[None]:
         """Put the buffers of `state` in the place of the model's, and take them out again."""
-        holders: list[nn.Module] = [
-            layer.attention.kv_cache for layer in self._model.decoder.layers
-        ]
+        holders: list[nn.Module] = [layer.attention.kv_cache for layer in self.model.decoder.layers]
         own: _Caches = [(holder.k_cache, holder.v_cache) for holder in holders]
         if state not in self._states:
             self._states[state] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -110,9 +110,17 @@ class Watchable(Protocol):
     """An executor that lets its values be seen."""
 
     def watch(
-        self, method: str, inputs: Sequence[Array], *, state: str = "default"
+        self,
+        method: str,
+        inputs: Sequence[Array],
+        *,
+        state: str = "default",
+        repair: Collection[int] = (),
     ) -> tuple[list[Array], list[StepError]]:
-        """Run `method` once: its outputs, and every step in the order run."""
+        """Run `method` once: its outputs, and every step in the order run.
+
+        Steps whose numbers are in `repair` go on with what they mean, rounded, instead.
+        """
         ...
 
     def reset(self, state: str = "default") -> None:

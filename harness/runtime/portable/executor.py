@@ -156,10 +156,21 @@ class PortableExecutor:
         return Probe(partial(self.call, method), ready, self._names.get(method, StepNames()))
 
     def watch(
-        self, method: str, inputs: Sequence[Array], *, state: str = "default"
+        self,
+        method: str,
+        inputs: Sequence[Array],
+        *,
+        state: str = "default",
+        repair: Collection[int] = (),
     ) -> tuple[list[Array], list[StepError]]:
-        """Run `method` once, and judge each step that it ran on the inputs which that step had."""
-        watch = self._watches.setdefault(method, Watch(self.probe(method).steps))
+        """Run `method` once, and judge each step that it ran on the inputs which that step had.
+
+        Steps whose numbers are in `repair` go on with what they mean, rounded, instead.
+        """
+        if method not in self._watches:
+            self._watches[method] = Watch(self.probe(method).steps)
+        watch = self._watches[method]
+        watch.repair = repair
         return self.call(method, inputs, state=state, observer=watch), watch.taken()
 
     def prepare(self, method: str) -> Method:

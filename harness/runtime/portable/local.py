@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+
+import numpy as np
 
 from harness.float64.local import Shadow
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.method import Entered, Location
 from harness.runtime.portable.probe import Step
-from harness.runtime.portable.tensors import to_numpy
+from harness.runtime.portable.tensors import to_mlx, to_numpy
 from harness.runtime.protocol import StepError
 
 __all__ = ["Watch"]
@@ -26,17 +28,20 @@ class Watch:
         Unit roundoff of sums of products in the executor's regime.
     """
 
+    repair: Collection[int] = ()
+    """Numbers of steps whose float64 value, rounded, takes the place of what they make."""
+
     def __init__(self, steps: Sequence[Step], product: float = 2.0**-24) -> None:
         self._steps = {step.location: step for step in steps}
         self._product = product
         self._shadows: dict[int, Shadow] = {}
         self._found: list[StepError] = []
 
-    def __call__(self, where: Location, what: Any, made: tuple[Any, ...]) -> None:
+    def __call__(self, where: Location, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Take what was made at a place; see `method.Observer`."""
         if isinstance(what, Entered):
             self._enter(where.instruction, what, made)
-            return
+            return None
         error = None
         if where.chain is not None:  # no kernel between delegates
             error = self._shadows[where.instruction].step(what, tuple(map(_array, made)))
@@ -45,6 +50,12 @@ class Watch:
         name = "" if origin is None else origin.node or origin.edge
         module = "" if origin is None else origin.module or ""
         self._found.append(StepError(step.index, step.op, name, module, error))
+        if step.index not in self.repair or error is None:
+            return None
+        shadow = self._shadows[where.instruction]
+        right = [_rounded(*pair) for pair in zip(shadow.meant, made, strict=True)]
+        shadow.put(what, [_array(value) for value in right])
+        return tuple(right)
 
     def taken(self) -> list[StepError]:
         """What was seen since this was last asked."""
@@ -63,3 +74,11 @@ class Watch:
 
 def _array(value: Any) -> Any:
     return to_numpy(value) if isinstance(value, mx.array) else value
+
+
+def _rounded(meant: Any, made: Any) -> Any:
+    """What is meant, in the type of what was made."""
+    if not isinstance(made, mx.array):
+        return meant
+    with np.errstate(over="ignore"):
+        return to_mlx(np.ascontiguousarray(meant.astype(to_numpy(made).dtype)))
