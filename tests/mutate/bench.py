@@ -17,10 +17,12 @@ import pytest
 from fixtures.exports import Line
 from harness.budget import COMMITTED
 from harness.compare import Status, Verdict
+from harness.errors import HarnessError
 from harness.export.artifacts import given_artifact
 from harness.export.lower import lower_to_mlx
 from harness.export.programs import PROGRAMS
 from harness.files import file_digest
+from harness.localize import find as localize
 from harness.methods import METHODS, Method, select_methods
 from harness.methods.precision import PRECISIONS
 from harness.parity.artifacts import ArtifactContents, Artifacts
@@ -37,6 +39,7 @@ from harness.pte.facts import read_facts
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.portable import PortableExecutor
 from harness.runtime.protocol import Executor
+from harness.upstream import quiet
 from tests.mutate.pte import Graph, Pte, opened
 
 __all__ = ["EVERY", "KINDS", "Bench", "Fault", "Patch", "Trial", "failed", "method_of"]
@@ -109,6 +112,7 @@ class Bench:
 
     def __init__(self, line: Line, patch: Patch, directory: Path, *, whole: bool = False) -> None:
         self.line, self.patch, self.directory = line, patch, directory
+        self.retrace = False
         # Whatever is wrong from here on, these are not.
         self.artifacts = line.artifacts
         self.evidence = line.evidence if whole else _thin(line.evidence)
@@ -154,6 +158,7 @@ class Bench:
         """The verdicts on a method, exported alone as the code now stands."""
         found = method_of(method)
         _ = self.model
+        self.retrace = True
         program = PROGRAMS[method](self.model, self.line.sizes, **options)
         path = self.directory / found.artifact
         lower_to_mlx({found.entry: program}, {}, path)
@@ -200,7 +205,37 @@ class Bench:
         golden = find_golden(plan, observation.executor)
         found += tuple(judge_golden(plan, self.evidence, observation, golden))
         # What the precision costs eager is no fault of the candidate's.
-        return tuple(verdict for verdict in found if verdict.kind != "sqnr")
+        found = tuple(verdict for verdict in found if verdict.kind != "sqnr")
+        return tuple(self._located(plan, artifacts, verdict) for verdict in found)
+
+    def _located(self, plan: Plan, artifacts: Artifacts, verdict: Verdict) -> Verdict:
+        """A red verdict of the exact link, with the node and the module that `localize` names."""
+        if verdict.kind != "exact" or verdict.status is not Status.FAIL:
+            return verdict
+        if not self.retrace:  # an unpatched model has the same graph in every item
+            self.patch.setitem(PROGRAMS, verdict.subject, self._traced(verdict.subject))
+        line = localize.Line(plan, self.evidence, artifacts, self.line.models, COMMITTED)
+        try:
+            found = localize.localize_exact(line, method_of(verdict.subject))
+        except HarnessError:
+            found = None
+        if found is None or not found.findings:
+            return verdict
+        place = found.findings[0].place
+        told = {"node": place.node, "module": place.module, "step": place.step}
+        return dataclasses.replace(verdict, metrics={**verdict.metrics, **told})
+
+    def _traced(self, method: str) -> Callable[..., Any]:
+        kept: dict[str, Any] = self.line.__dict__.setdefault("traced", {})
+        trace = PROGRAMS[method]
+
+        def traced(*given: Any, **options: Any) -> Any:
+            if method not in kept:
+                with quiet():
+                    kept[method] = trace(*given, **options)
+            return kept[method]
+
+        return traced
 
     def _exact(self, plan: Plan, artifacts: Artifacts) -> dict[str, dict[str, CaseObservation]]:
         """What the file means; of the line's own, which no fault touches, it is found once."""

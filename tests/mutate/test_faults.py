@@ -76,4 +76,6 @@ def names(verdict: Verdict, trial: Trial) -> bool:
         return bool(trial.place) and trial.place in verdict.summary
     if verdict.kind == "local" and "worst step" not in {g.name for g in verdict.failed_gates}:
         return False  # it only says that a call changed
-    return bool(trial.node) and told.get("node") == trial.node
+    if trial.node:
+        return told.get("node") == trial.node
+    return bool(trial.module) and str(told.get("module", "")).endswith(trial.module)
