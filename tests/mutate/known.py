@@ -26,14 +26,14 @@ EQUIVALENT: Known = (
      "logits that were rounded to bfloat16 are exact in it, and the output is cast all the same",
      _NARROW),
     (r"predict_velocity ExpandDims axis[+−]1", "time is one number: any new axis has size 1",
-     ("fp32",)),
+     ("fp32", "bf16-4w8w")),
     (r"predict_velocity Transpose perm", "two axes of size 1 change places", ("fp32",)),
     (r"predict_velocity Concatenate order",
      "attention without positions does not see in which order the tokens behind the first stand",
      ("bf16",)),
     (r"predict_velocity AsType type",
      "the scale 1/8 is exact in both types; attention is then computed in the wider one",
-     ("bf16",)),
+     _NARROW),
     (r".* Softmax precise", "it changes how a sum is rounded, not what is summed", ()),
     (r"codec GreaterEqual → >", "code 2 becomes 0 on both sides: 2 − 2, and what specials are", ()),
     (r"codec Slice step 2", "every second element of one element is that element", ("fp32",)),
@@ -62,10 +62,6 @@ EQUIVALENT: Known = (
 )  # fmt: skip
 
 SURVIVORS: Known = (
-    (r"(audio_token_embedding|text_decoder|predict_velocity|codec) output: "
-     r"(the greatest element 2 % greater|gain −1 %|white noise at −20 dB|a tone at −40 dB)",
-     "a method's outputs would have to be held against what its last step made, bit for bit",
-     _NARROW),
     (r"predict_velocity run: softmax gain 0\.5 %, Softmax\[0\]",
      "54 elements a call are too few for a mean: errors would have to be pooled over calls",
      _NARROW),
