@@ -2,6 +2,7 @@
 
 `tolerances` exports to MLX, by method and precision, and what a precision may cost
 `xnnpack`    the same methods on XNNPACK and ExecuTorch's CPU kernels
+`regimes`    how exactly an executor multiplies, by what its canaries show
 `decisions`  how far rounding may move what a code is decided on
 `links`      what the exact and the local link may differ by
 `budget`     all of them as one value, so that an Observation can be judged under another

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from harness.budget import tolerances, xnnpack
 from harness.budget.decisions import DECISIONS, DecisionAllowance
 from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
+from harness.budget.regimes import EXACT as EXACT_F32
+from harness.budget.regimes import NARROW
 from harness.compare import Allowance
+from harness.fingerprint import UNMEASURED
 
 __all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Budget"]
 
@@ -25,8 +28,8 @@ class Budget:
     decisions
         Allowance of decisions, by `Precision.allowance`.
     regimes
-        What a regime of arithmetic has in the place of the values, by `Fingerprint.regime`, by
-        `Precision.allowance`, by method.
+        Regimes of arithmetic in which all this holds, by `Fingerprint.regime`, and what each has
+        in the place of the values, by `Precision.allowance`, by method.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
     exact, local
@@ -35,28 +38,32 @@ class Budget:
 
     values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
     decisions: Mapping[str, DecisionAllowance]
-    regimes: Mapping[str, Mapping[str, Mapping[str, Allowance]]] = field(default_factory=dict)
+    regimes: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
     exact: ExactAllowance = EXACT
     local: LocalAllowance = LOCAL
 
-    def of(self, lowering: str, precision: str, method: str, regime: str = "") -> Allowance | None:
+    def of(
+        self, lowering: str, precision: str, method: str, regime: str = UNMEASURED
+    ) -> Allowance | None:
         """The allowance of a method's outputs; None where nobody measured what counts as equal."""
-        special = self.regimes.get(regime, {}).get(precision, {}).get(method)
-        if special is not None:
-            return special
-        return self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
+        usual = self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
+        if regime not in self.regimes:  # but what multiplies nothing is the same in every regime
+            return usual if usual is not None and usual.max_abs == 0 else self.otherwise
+        return self.regimes[regime].get(precision, {}).get(method, usual)
 
-    def decision(self, precision: str) -> DecisionAllowance | None:
+    def decision(self, precision: str, regime: str = UNMEASURED) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""
+        if regime not in self.regimes:
+            return self.otherwise_decided
         return self.decisions.get(precision, self.otherwise_decided)
 
 
 COMMITTED = Budget(
     {"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES},
     DECISIONS,
-    {"cpu-bf16-accumulate": tolerances.IN_16_BITS},
+    {EXACT_F32: {}, UNMEASURED: {}, NARROW: tolerances.IN_16_BITS},
 )
 """The numbers that this repository keeps."""
 

@@ -114,7 +114,7 @@ IN_16_BITS: Mapping[str, Mapping[str, Allowance]] = {
         "predict_velocity": Allowance(0.24, 1.08, 0.27, source=_16_BITS_SOURCE),
     }
 }
-"""The same in the regime ``cpu-bf16-accumulate``, where it differs."""
+"""The same where 16-bit quantised products are added up in 16 bits, as far as it differs."""
 
 
 def floor(method: str, precision: Precision) -> tuple[str, float] | None:

@@ -38,8 +38,11 @@ def localize(
 
     Exit code 0: both links hold. 1: a node is wrong. 2: could not judge.
     """
+    from harness.files import check_directory
     from harness.methods import select_methods
 
+    if repro is not None:
+        check_directory(repro)
     (chosen,) = select_methods((method,))
     from harness.budget import COMMITTED
     from harness.localize.explain import localize as find

@@ -44,7 +44,7 @@ def localize(
     """
     found = [localize_exact(line, method, label)] if "exact" in links else []
     if "local" in links:
-        make = partial(choose, request.executor, request.require)
+        make = partial(choose, request.executor, request.require, request.regime)
         with ArtifactPair(line.artifacts.paths, make, line.progress) as run:
             executor = run.executor(method.artifact)
             found.append(localize_local(line, method, executor, label))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from difflib import SequenceMatcher
+from typing import Any
 
 from harness.arrays import Array
 from harness.budget import Budget
@@ -25,10 +27,11 @@ from harness.parity.plan import Plan
 from harness.parity.replay import replay
 from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
-from harness.pte.payload import MLXGraph
+from harness.pte.plan import DelegateCall
 from harness.pte.program import read_program
 from harness.reference.models import Models
 from harness.runtime.exact import ExactExecutor
+from harness.runtime.portable.method import Location
 from harness.runtime.protocol import Executor, StepError, Watchable
 from harness.upstream import quiet
 
@@ -152,27 +155,58 @@ def _first_wrong(
 
 
 def _names(line: Line, method: Method) -> StepNames:
-    """Names of a method's steps; of our own export of the same steps where a file has none."""
-    names, own = _read(line.artifacts, method)
-    if names.values:
+    """Names of a method's steps; in a file of others, those of our own export's like steps."""
+    names, steps = _read(line.artifacts, method)
+    if names.values and not line.plan.given:
         return names
-    plan = dataclasses.replace(line.plan, given=False)
-    line.progress("the file has no names; exporting it again for them")
-    again, others = _read(export(plan, line.models), method)
-    return again if _ops(own) == _ops(others) else names
+    line.progress("exporting again, for the names of a right program's steps")
+    own = export(dataclasses.replace(line.plan, given=False), line.models)
+    others = _aligned(*_read(own, method), steps)
+    return others if len(others.values) >= len(names.values) / 2 else names
 
 
-def _read(artifacts: Artifacts, method: Method) -> tuple[StepNames, dict[int, MLXGraph]]:
+def _read(artifacts: Artifacts, method: Method) -> tuple[StepNames, list[tuple[Location, str]]]:
+    """A method's names, and its steps in the order run with their node types."""
     with closing(read_program(artifacts.paths[method.artifact])) as program:
         try:
             names = read_names(program).get(method.entry, StepNames())
         except InputError:
             names = StepNames()
-        return names, called_graphs(program, program.plans[method.entry])
+        plan = program.plans[method.entry]
+        graphs = called_graphs(program, plan)
+    steps = [
+        (Location(position, graphs[call.delegate].main, index), type(node).__name__)
+        for position, call in enumerate(plan.instructions)
+        if isinstance(call, DelegateCall) and call.delegate in graphs
+        for index, node in enumerate(graphs[call.delegate].chains[graphs[call.delegate].main])
+    ]
+    return names, steps
 
 
-def _ops(graphs: dict[int, MLXGraph]) -> list[str]:
-    return [type(node).__name__ for graph in graphs.values() for node in graph.chains[graph.main]]
+def _aligned(
+    names: StepNames,
+    own: list[tuple[Location, str]],
+    others: list[tuple[Location, str]],
+) -> StepNames:
+    """The names of `own` steps, given to the steps of another program that stand in their places.
+
+    Where the two differ in as many steps, they stand for each other: a wrong operator gets the name
+    of the right one.
+    """
+    matcher = SequenceMatcher(None, [op for _, op in own], [op for _, op in others], autojunk=False)
+    moved: dict[Any, Location] = {}
+    for _, i, end, j, other_end in matcher.get_opcodes():
+        if end - i == other_end - j:
+            pairs = zip(own[i:end], others[j:other_end], strict=True)
+            moved |= {tuple(here): there for (here, _), (there, _) in pairs}
+    return StepNames(
+        {moved[place]: origin for place, origin in names.origins.items() if place in moved},
+        {
+            name: (moved[place], output)
+            for name, (place, output) in names.values.items()
+            if place in moved
+        },
+    )
 
 
 def _owned(line: Line, method: Method, finding: Finding) -> Finding:
@@ -181,6 +215,8 @@ def _owned(line: Line, method: Method, finding: Finding) -> Finding:
     expected = line.evidence.constants["mlx"]
     if facts is not None and judge_constants(method, expected, facts).status is Status.FAIL:
         return dataclasses.replace(finding, owner="a weight in the file")
+    if line.plan.given:  # whether its graph was wrong or the lowering of it, the file does not say
+        return dataclasses.replace(finding, owner="the export that made the file")
     for name in line.plan.without:
         others = tuple(each for each in line.plan.without if each != name)
         cured = export(dataclasses.replace(line.plan, without=others), line.models)

@@ -134,7 +134,6 @@ def write_repros(
         traced = PROGRAMS[method.name](model, line.plan.sizes, sources=True, **form)
     graph = Graph(traced)
     graph.call(line.evidence.cases[method.name][0].case.calls[0])
-    directory.mkdir(parents=True, exist_ok=True)
     for finding in nodes:
         repro = _of_node(graph, finding)
         if repro is None or not repro.fails(line.plan.without):

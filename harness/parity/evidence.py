@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from harness.arrays import Array
 from harness.methods.cases import Case
+from harness.parity.opening import Opening
 from harness.pte.expected import ExpectedContents
 from harness.synthesis import Followed, Prompt, Speech
 
@@ -47,9 +50,12 @@ class Evidence:
     exact
         For each method, by the case's label: what eager makes of its first calls in float64, with
         the same weights widened exactly.
-    followed
-        What eager decides along the codes that an executor chose by itself, added once these are
-        known; None before, or where they are eager's own.
+    followed, opening
+        What eager decides along the codes that an executor chose by itself, and its first values
+        there, added once these are known; None before, or where they are eager's own.
+    rounded
+        The codes, int64, that a few acoustic values get, some of them halfway between two levels,
+        where no speech's lie.
     """
 
     prompt: Prompt
@@ -59,3 +65,5 @@ class Evidence:
     fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
     exact: Mapping[str, Mapping[str, tuple[Array, ...]]] = field(default_factory=dict)
     followed: Followed | None = None
+    opening: Opening | None = None
+    rounded: Array = field(default_factory=lambda: np.zeros(0, np.int64))

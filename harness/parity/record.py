@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,10 +19,12 @@ from harness.methods.cases import WIDE, Case, edge_cases
 from harness.methods.precision import FP32, Precision
 from harness.parity.archive import load, save
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
+from harness.parity.opening import Opening, opening_of
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
 from harness.reference.models import Models
-from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, speak
+from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, scaled_levels, speak
+from harness.synthesis.frames import acoustic_codes
 from harness.upstream import parts
 
 __all__ = ["follow_codes", "record"]
@@ -85,23 +87,35 @@ def follow_codes(
     if np.array_equal(codes, evidence.speech.codes) and ended == evidence.speech.ended:
         return evidence
 
-    def make() -> Followed:
+    def make() -> _Along:
         progress("eager follows the codes that were chosen")
-        return follow(
-            models.eager, plan.config, evidence.prompt, plan.utterance, plan.limits, (codes, ended)
+        recorder = Recorder(models.eager)
+        followed = follow(
+            recorder, plan.config, evidence.prompt, plan.spoken, plan.limits, (codes, ended)
+        )
+        return _Along(
+            followed, opening_of(lambda name: [call.output for call in recorder.calls(name)])
         )
 
     facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
     recipe = _recipe("followed codes", plan, facts)
-    followed = _cached(recipe, Followed, make, fresh, progress)
-    return dataclasses.replace(evidence, followed=followed)
+    along = _cached(recipe, _Along, make, fresh, progress)
+    return dataclasses.replace(evidence, followed=along.followed, opening=along.opening)
+
+
+@dataclass(frozen=True)
+class _Along:
+    """What eager does along codes that somebody else chose."""
+
+    followed: Followed
+    opening: Opening
 
 
 def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evidence:
     eager, float_type = models.eager, plan.precision.float_type
     prompt = make_prompt(models.checkpoint, plan.utterance)
     recorder = Recorder(eager)
-    speech = speak(recorder, plan.config, prompt, plan.utterance, plan.limits)
+    speech = speak(recorder, plan.config, prompt, plan.spoken, plan.limits)
     if not speech.frames:
         raise InputError(
             f"eager ends before its first frame of {plan.utterance.text[:60]!r}, so that there is "
@@ -132,7 +146,9 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
         }
         for name, items in cases.items()
     }
-    return Evidence(prompt, speech, cases, _constants(plan, models), fp32, exact)
+    rounded = acoustic_codes(scaled_levels(_VALUES, plan.config.acoustic_levels), plan.spoken)
+    constants = _constants(plan, models)
+    return Evidence(prompt, speech, cases, constants, fp32, exact, rounded=rounded)
 
 
 def _exact_cases(plan: Plan, items: tuple[CaseEvidence, ...]) -> list[CaseEvidence]:
@@ -146,6 +162,11 @@ def _exactly(plan: Plan, twin: Runner, item: CaseEvidence) -> tuple[Array, ...]:
     if plan.sizes.dim >= WIDE:
         case = dataclasses.replace(case, calls=case.calls[:_WIDE_CALLS], states=())
     return _run(twin, case).outputs
+
+
+_VALUES = np.array([-3, -1, -0.75, -0.25, 0, 0.25, 0.75, 1, 3], np.float32)
+"""Acoustic values at the ends, beyond them, in the middle, and exactly halfway between two of 21
+levels: 2.5, 7.5, 12.5 and 17.5."""
 
 
 def _constants(plan: Plan, models: Models) -> dict[str, dict[str, ExpectedContents]]:
@@ -200,7 +221,8 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
         "weights": f"sha256:{plan.checkpoint.digest}",
         "voice": None if voice is None else f"sha256:{file_digest(voice)}",
         "sizes": asdict(plan.sizes),
-        "utterance": asdict(plan.utterance),
+        "utterance": asdict(plan.spoken),
+        "semantics": plan.semantics.name,
         "precision": asdict(plan.precision),
         **maker(
             "harness.parity.record",

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from harness.arrays import Array
 from harness.errors import InputError, one_of
 from harness.fingerprint import Fingerprint
+from harness.reference.disputed import codec_under
 from harness.reference.quiet import without_upstream_chatter
+from harness.reference.semantics import EXECUTORCH, Semantics
 
 __all__ = ["EagerModel"]
 
@@ -42,11 +44,18 @@ class EagerModel:
     model
         As `harness.checkpoint.loading.load_model` returns it, or its float64 twin. Inputs of
         floating point must have its type or one that converts to it exactly.
+    semantics
+        What its codec does where implementations differ; see `codec_under`.
     dtype
         In which it computes, where its weights do not tell.
     """
 
-    def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        semantics: Semantics = EXECUTORCH,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.model = model
         # A norm's: matrices may be quantised, or narrower in memory than they compute.
         self._dtype: torch.dtype = dtype or model.decoder.norm.weight.dtype
@@ -66,7 +75,9 @@ class EagerModel:
                 flow.predict_velocity,
                 (("x_t", "float", 2), ("t_idx", "int", 1), ("hidden", "float", 2)),
             ),
-            "codec": _Method(model.codec_decoder.forward, (("codes", "int", 3),)),
+            "codec": _Method(
+                codec_under(model.codec_decoder, semantics).forward, (("codes", "int", 3),)
+            ),
         }
 
     @property

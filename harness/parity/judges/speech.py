@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import Budget, DecisionAllowance
+from harness.budget import MEASURING, Budget, DecisionAllowance
 from harness.compare import (
     Allowance,
     Gate,
@@ -23,7 +23,8 @@ from harness.compare.streams import judge_streaming
 from harness.compare.verdict import Metric
 from harness.methods import SOUND
 from harness.parity.evidence import Evidence
-from harness.parity.judges.values import pcm_steps, refused
+from harness.parity.judges.trace import judge_prompt, judge_trace, same_prompt
+from harness.parity.judges.values import HERE, figures_only, pcm_steps, refused
 from harness.parity.observation import Observation, Spoken, SpokenTwice
 from harness.parity.plan import Plan
 from harness.synthesis import N_SPECIAL_CODES, Followed, codec_lookback, frames_short_of_context
@@ -33,21 +34,40 @@ __all__ = ["SUBJECT", "judge_codes", "judge_repeat", "judge_sound", "judge_speec
 SUBJECT = "speech"
 """What these verdicts are of: no method, but all six."""
 
+CODES = "codes, free-running"
+
 
 def judge_speech(
     plan: Plan, evidence: Evidence, observation: Observation, budget: Budget
 ) -> list[Verdict]:
-    """Codes and sound against eager, streamed against offline, and the same twice."""
+    """Codes and sound against eager, streamed against offline, and the same twice.
+
+    Of a runner that traces, its prompt comes first: with another one its codes are not compared.
+    """
     if observation.speech_refusal is not None:
-        return [refused(SUBJECT, "free-running", observation.speech_refusal)]
+        refusal = observation.speech_refusal
+        verdict = refused(SUBJECT, "free-running", refusal)
+        said_last = (f"It said last:\n{refusal.detail}",) if refusal.detail else ()
+        return [dataclasses.replace(verdict, notes=(*verdict.notes, *said_last))]
     if observation.speech is None:
         return []
     said = observation.speech
-    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name)
-    decisions = budget.decision(plan.precision.allowance)
+    regime = observation.executor.regime
+    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name, regime)
+    decisions = budget.decision(plan.precision.allowance, regime)
     followed = _followed(evidence, said.first)
+    trace, found = observation.trace, list[Verdict]()
+    if trace is not None:
+        found.append(judge_prompt(evidence, trace))
+    if same_prompt(evidence, trace):
+        if trace is not None:
+            found += judge_trace(plan, evidence, trace, said.first.codes, budget)
+        found.append(judge_codes(plan, evidence, said.first, followed, decisions))
+    else:
+        summary = "the codes were not compared with eager: the prompts differ"
+        found.append(Verdict(SUBJECT, CODES, "codes", Status.UNJUDGED, summary))
     return [
-        judge_codes(plan, evidence, said.first, followed, decisions),
+        *found,
         judge_sound(plan, said.first, followed, allowance),
         judge_stream(plan, said, allowance),
         judge_repeat(said.first, said.again),
@@ -75,7 +95,7 @@ def judge_codes(
         speech that stops before END and before its limits; *unjudged* where eager did not follow
         the codes, or where nobody measured how far decisions may move.
     """
-    case, kind = "codes, free-running", "codes"
+    case, kind = CODES, "codes"
     frames = said.codes.shape[1]
     metrics: dict[str, Metric] = {"frames": frames, "frames.eager": evidence.speech.codes.shape[1]}
     invalid = _invalid(plan, said.codes)
@@ -92,14 +112,13 @@ def judge_codes(
         return Verdict(
             SUBJECT, case, kind, Status.FAIL, "; ".join(told), metrics, impossible, elements
         )
-    if followed is None or allowance is None:
-        reason = (
-            "eager did not follow the codes that were chosen"
-            if followed is None
-            else f"no allowance of decisions is known for {plan.precision.allowance}"
-        )
-        summary = f"the codes were not compared with eager: {reason}"
+    if followed is None:
+        summary = "the codes were not compared: eager did not follow those that were chosen"
         return Verdict(SUBJECT, case, kind, Status.UNJUDGED, summary, metrics)
+    if allowance is None:
+        reason = f"no allowance of decisions is known for {plan.precision.allowance}{HERE}"
+        any_ = MEASURING.otherwise_decided
+        return figures_only(judge_codes(plan, evidence, said, followed, any_), reason)
     behind, at = _greatest(followed.behind[None])
     beyond, place = _greatest(followed.beyond)
     spread = (
@@ -124,9 +143,11 @@ def judge_codes(
         summary = f"all {words.count(compared, 'decision')} of {words.count(frames, 'frame')} are"
         summary += f" eager's, {end}"
     else:
+        ties = ", all of them ties" if passed else f", {_first_fault(said, followed, allowance)}"
+        if allowance is MEASURING.otherwise_decided:  # nobody knows what a tie is
+            ties = ""
         summary = (
-            f"{differ:,} of {words.count(compared, 'decision')} are not eager's, "
-            f"{'all of them ties' if passed else _first_fault(said, followed, allowance)}: its "
+            f"{differ:,} of {words.count(compared, 'decision')} are not eager's{ties}: its "
             f"logits lie up to {words.number(behind)} behind, its values up to "
             f"{words.number(beyond)} levels beyond, {words.number(spread)} RMS"
         )
@@ -148,10 +169,12 @@ def judge_sound(
 ) -> Verdict:
     """The waveform against what eager's codec makes of the same codes."""
     case = "waveform, free-running"
-    if followed is None or allowance is None:
-        what = "codes" if followed is None else f"allowance for {plan.precision.allowance}"
-        summary = f"the waveform was not compared with eager: there is none of its {what}"
+    if followed is None:
+        summary = "the waveform was not compared with eager: there is none of its codes"
         return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+    if allowance is None:
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        return figures_only(judge_sound(plan, said, followed, MEASURING.otherwise), reason)
     return _judge_samples(plan, case, said.waveform, followed.waveform, allowance)
 
 
@@ -163,8 +186,8 @@ def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> 
     """
     case = "streaming ≡ offline"
     if allowance is None:
-        summary = f"no allowance is known for {plan.precision.allowance}"
-        return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        return figures_only(judge_stream(plan, said, MEASURING.otherwise), reason)
     chunks, frames = said.chunks, said.stream_codes.shape[1]
     lookback = codec_lookback(plan.config)
     short = frames_short_of_context(frames, plan.sizes.max_codec_frames, chunks, lookback)

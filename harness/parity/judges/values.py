@@ -9,18 +9,31 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import FLOOR_SOURCE, Budget, floor
-from harness.compare import Allowance, Status, Verdict, judge_many, judge_waveform
+from harness.budget import FLOOR_SOURCE, MEASURING, Budget, floor
+from harness.compare import Allowance, Status, Verdict, judge_many, judge_waveform, words
 from harness.compare.sqnr import judge_sqnr
 from harness.compare.waveforms import PCM16_FULL_SCALE
+from harness.fingerprint import UNMEASURED
 from harness.methods import Method
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.observation import By, CaseObservation, Refusal
 from harness.parity.plan import Plan
 
-__all__ = ["judge_outputs", "judge_precision", "judge_values", "pcm_steps", "refused", "unlowered"]
+__all__ = [
+    "HERE",
+    "figures_only",
+    "judge_outputs",
+    "judge_precision",
+    "judge_values",
+    "pcm_steps",
+    "refused",
+    "unlowered",
+]
 
 _NOT_RUN = CaseObservation(refusal=Refusal(By.HARNESS, "the executor did not run it"))
+
+
+HERE = " in this regime of arithmetic"
 
 
 def judge_values(
@@ -29,7 +42,7 @@ def judge_values(
     evidence: Evidence,
     observed: Mapping[str, CaseObservation],
     budget: Budget,
-    regime: str = "",
+    regime: str = UNMEASURED,
 ) -> list[Verdict]:
     """A verdict on each case of one method.
 
@@ -72,8 +85,9 @@ def judge_outputs(
     if observed.refusal is not None:
         return refused(method.name, label, observed.refusal)
     if allowance is None:
-        summary = f"no allowance is known for {plan.lowering} in {plan.precision.allowance}"
-        return Verdict(method.name, label, "tensor", Status.UNJUDGED, summary)
+        reason = f"no allowance is known for {plan.lowering} in {plan.precision.allowance}{HERE}"
+        measured = judge_outputs(plan, method, item, observed, MEASURING.otherwise)
+        return figures_only(measured, reason)
     allowance = dataclasses.replace(allowance, masked=method.masked)
     pairs = list(zip(observed.outputs, item.outputs, strict=True))
     if method.sound and len(pairs) == 1:
@@ -96,6 +110,19 @@ def judge_precision(plan: Plan, method: Method, evidence: Evidence) -> list[Verd
     recorded = evidence.cases[method.name][0].outputs
     pairs = list(zip(recorded, evidence.fp32.get(method.name, ()), strict=False))
     return [judge_sqnr(method.name, case, pairs, decibels, FLOOR_SOURCE)]
+
+
+def figures_only(verdict: Verdict, reason: str) -> Verdict:
+    """`verdict` under an allowance of anything, where nobody measured what counts as equal.
+
+    What fails all the same, values that are not finite for one, is wrong under any.
+    """
+    if verdict.status is Status.FAIL:
+        return verdict
+    greatest, told = verdict.metrics.get("max_abs_scaled"), verdict.summary
+    if isinstance(greatest, float):
+        told = f"the greatest difference is {words.number(greatest)} of the scale"
+    return dataclasses.replace(verdict, status=Status.UNJUDGED, summary=f"{reason}; {told}")
 
 
 def refused(subject: str, case: str, refusal: Refusal) -> Verdict:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import Array
+from harness.fingerprint import Regime
 from harness.float64.local import NodeError, Shadow
 from harness.pte.payload import Tid
 from harness.pte.plan import DelegateCall, Plan
@@ -27,16 +28,16 @@ class Watch:
     ----------
     steps
         Of the method.
-    product
-        Unit roundoff of sums of products in the executor's regime.
+    regime
+        How exactly the executor multiplies.
     """
 
     repair: Collection[int] = ()
     """Numbers of steps whose float64 value, rounded, takes the place of what they make."""
 
-    def __init__(self, steps: Sequence[Step], product: float = 2.0**-24) -> None:
+    def __init__(self, steps: Sequence[Step], regime: Regime | None = None) -> None:
         self._steps = {step.location: step for step in steps}
-        self._product = product
+        self._regime = regime
         self._shadows: dict[int, Shadow] = {}
         self._found: list[StepError] = []
 
@@ -92,7 +93,7 @@ class Watch:
         if instruction not in self._shadows:
             delegate: Any = what.delegate
             constants = [to_numpy(constant) for constant in delegate.constants]
-            self._shadows[instruction] = Shadow(delegate.graph, constants, self._product)
+            self._shadows[instruction] = Shadow(delegate.graph, constants, self._regime)
         # Buffers are updated in place: what they hold now is copied.
         buffers = [_array(buffer) for buffer in what.buffers]
         self._shadows[instruction].enter([_array(value) for value in arguments], buffers)
