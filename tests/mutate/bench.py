@@ -22,6 +22,7 @@ from harness.export.artifacts import given_artifact
 from harness.export.lower import lower_to_mlx
 from harness.export.programs import PROGRAMS
 from harness.files import file_digest
+from harness.fingerprint import Fingerprint
 from harness.localize import find as localize
 from harness.methods import METHODS, Method, select_methods
 from harness.methods.precision import PRECISIONS
@@ -197,8 +198,9 @@ class Bench:
         plan = dataclasses.replace(self.line.plan, methods=(method,), speaks=False)
         with ArtifactPair(artifacts.paths, make) as run:
             observation = observe(plan, self.evidence, artifacts, run)
+            measured = self._measured(run, make)
         exact = self._exact(plan, artifacts)
-        observation = dataclasses.replace(observation, exact=exact)
+        observation = dataclasses.replace(observation, executor=measured, exact=exact)
         # Of an unusual utterance nothing is kept; the golden is judged by itself, on eager's codes.
         unusual = dataclasses.replace(plan, usual=False)
         found = judge(unusual, self.evidence, artifacts, observation)
@@ -236,6 +238,13 @@ class Bench:
             return kept[method]
 
         return traced
+
+    def _measured(self, run: ArtifactPair, make: Callable[[], Executor]) -> Fingerprint:
+        """The executor and how exactly it multiplies; of the usual one, this is measured once."""
+        if make is not PortableExecutor:
+            return run.measured
+        kept: dict[str, Fingerprint] = self.line.__dict__.setdefault("measured", {})
+        return kept.setdefault("usual", kept.get("usual") or run.measured)
 
     def _exact(self, plan: Plan, artifacts: Artifacts) -> dict[str, dict[str, CaseObservation]]:
         """What the file means; of the line's own, which no fault touches, it is found once."""
