@@ -6,6 +6,7 @@ from harness.threads import wait_asleep
 pytest_plugins = [
     "fixtures.checkpoints",
     "fixtures.exports",
+    "fixtures.mutants",
     "fixtures.programs",
     "fixtures.runner",
 ]

@@ -68,6 +68,14 @@ def slow(session: nox.Session) -> None:
     run(session, "pytest", "-n", "auto", "-m", "slow", *session.posargs)
 
 
+@nox.session(default=False)
+def mutate(session: nox.Session) -> None:
+    """Put hundreds of faults into exports and executors, one at a time, and count those seen."""
+    # Two workers on two cores: more threads than cores would wait for one another.
+    session.env["OPENBLAS_NUM_THREADS"] = "1"
+    run(session, "pytest", "-n", "auto", "-m", "mutate", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""

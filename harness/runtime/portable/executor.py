@@ -253,7 +253,9 @@ class PortableExecutor:
             self._watches[method] = Watch(steps, self.regime())
         watch = self._watches[method]
         watch.repair = repair
-        return self.call(method, inputs, state=state, observer=watch), watch.taken()
+        outputs = self.call(method, inputs, state=state, observer=watch)
+        watch.returned(self._plan(method), outputs)
+        return outputs, watch.taken()
 
     def prepare(self, method: str) -> Method:
         """Read a method's weights now; its first call does so otherwise."""

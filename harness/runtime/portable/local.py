@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.fingerprint import Regime
-from harness.float64.local import Shadow
+from harness.float64.local import NodeError, Shadow
+from harness.pte.payload import Tid
+from harness.pte.plan import DelegateCall, Plan
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.method import Entered, Location
 from harness.runtime.portable.probe import Step
@@ -58,6 +61,29 @@ class Watch:
         shadow.put(what, [_array(value) for value in right])
         return tuple(right)
 
+    def returned(self, plan: Plan, outputs: Sequence[Array]) -> None:
+        """Judge what the method returned: what a step made, in the declared type, bit for bit."""
+        for number, (value, output) in enumerate(zip(plan.outputs, outputs, strict=True)):
+            meant = self._last_made(plan, value)
+            if meant is None:
+                continue
+            error = _unequal(output, meant)
+            if error is not None:
+                step = len(self._steps) + number
+                self._found.append(StepError(step, "output", "", "", error))
+
+    def _last_made(self, plan: Plan, value: int) -> Array | None:
+        """What a delegate left for one of the plan's values; None where none did."""
+        found = None
+        for instruction, shadow in self._shadows.items():
+            call = plan.instructions[instruction]
+            assert isinstance(call, DelegateCall)
+            targets = call.args[len(shadow.graph.inputs) :]
+            if value in targets:
+                slot = shadow.graph.outputs[targets.index(value)]
+                found = shadow.slots.tensor(slot) if isinstance(slot, Tid) else None
+        return found
+
     def taken(self) -> list[StepError]:
         """What was seen since this was last asked."""
         found, self._found = self._found, []
@@ -71,6 +97,21 @@ class Watch:
         # Buffers are updated in place: what they hold now is copied.
         buffers = [_array(buffer) for buffer in what.buffers]
         self._shadows[instruction].enter([_array(value) for value in arguments], buffers)
+
+
+def _unequal(output: Array, meant: Array) -> NodeError | None:
+    """The first element that is another than was made; None where all are equal."""
+    if output.shape != meant.shape:
+        return NodeError("output", np.inf, shape=output.shape)
+    with np.errstate(over="ignore"):
+        cast = meant.astype(output.dtype)
+    wrong = (output != cast) & ~((output != output) & (cast != cast))
+    if not wrong.any():
+        return None
+    index = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    place = tuple(int(i) for i in index)
+    values = float(output[index]), float(meant[index])
+    return NodeError("output", np.inf, place, *values, shape=output.shape)
 
 
 def _array(value: Any) -> Any:
