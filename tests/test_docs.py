@@ -28,7 +28,7 @@ def test_commands_and_their_options_exist(text: str) -> None:
     for line in re.findall(r"voxtral-parity ([a-z][^`\n#│]*)", text):
         command = line.split()[0].rstrip(".,:;")
         assert command in COMMANDS, line
-        for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line):
+        for flag in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", line):
             assert flag in known.get(command, set()), line
 
 

@@ -26,6 +26,13 @@ from harness.pte.payload import MLXGraph, Node, Slot, outputs_of
 __all__ = ["NodeError", "Shadow", "error_of"]
 
 
+_ROWS = {"LayerNormNode", "RMSNormNode", "SdpaNode", "SoftmaxNode"}
+"""Nodes that multiply a whole row by one factor, which was rounded once."""
+
+_FEWEST = 8
+"""Samples of which a mean says something."""
+
+
 @dataclass(frozen=True)
 class NodeError:
     """How far one node was off in one call.
@@ -70,7 +77,8 @@ class NodeError:
     def share(self, allowance: LocalAllowance) -> float:
         """How much of what is allowed was used; over 1 is wrong."""
         gain = self.gain / roundoff(self.dtype) if self.dtype else 0.0
-        share = allowance.share(self.worst, (gain, self.gain_z), (self.bias, self.bias_z))
+        rows = self.node in _ROWS
+        share = allowance.share(self.worst, (gain, self.gain_z), (self.bias, self.bias_z), rows)
         return max(
             share, min(abs(self.scale) / allowance.scale, abs(self.scale_z) / allowance.scale_z)
         )
@@ -188,8 +196,10 @@ def _within(name: str, meant: Array, made: Array, allowed: Array | float) -> Nod
     ok = np.isfinite(error) & np.isfinite(meant)
     gain = bias = (0.0, 0.0)
     if made.dtype.itemsize == 2:  # in float32 the bound on each element is as sharp by itself
-        gain = _gain(error[ok], meant[ok])
-        bias = _bias(error[ok], meant[ok], made.dtype)
+        if name in _ROWS:
+            gain, bias = _by_rows(error, meant, made.dtype)
+        else:
+            gain, bias = _gain(error[ok], meant[ok]), _bias(error[ok], meant[ok], made.dtype)
     return NodeError(
         name,
         float(share[index]),
@@ -225,8 +235,25 @@ def _gain(error: Array, direction: Array) -> tuple[float, float]:
 def _bias(error: Array, meant: Array, dtype: np.dtype[Any]) -> tuple[float, float]:
     """Mean error away from zero, in units in the last place, over distinct values."""
     meant, first = np.unique(meant, return_index=True)
-    steps = np.sign(meant) * error[first] / spacing(meant, dtype)
-    if steps.size < 3:
+    return _mean(np.sign(meant) * error[first] / spacing(meant, dtype))
+
+
+def _by_rows(
+    error: Array, meant: Array, dtype: np.dtype[Any]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Gain and bias where a whole row shares one rounded factor: each row is one sample."""
+    rows, wrong = meant.reshape(-1, meant.shape[-1]), error.reshape(-1, meant.shape[-1])
+    power = (rows * rows).sum(-1)
+    ok = np.isfinite(power) & (power > 0) & np.isfinite(wrong).all(-1)
+    _, first = np.unique(power[ok], return_index=True)
+    rows, wrong, power = (part[ok][first] for part in (rows, wrong, power))
+    steps = (np.sign(rows) * wrong / spacing(rows, dtype)).mean(-1)
+    return _mean((rows * wrong).sum(-1) / power), _mean(steps)
+
+
+def _mean(samples: Array) -> tuple[float, float]:
+    """A mean, and that over its standard error; of few samples neither says anything."""
+    if samples.size < _FEWEST:
         return 0.0, 0.0
-    bias, deviation = float(steps.mean()), float(steps.std()) / np.sqrt(steps.size)
-    return bias, float(bias / deviation) if deviation > 0 else 0.0
+    mean, deviation = float(samples.mean()), float(samples.std()) / np.sqrt(samples.size)
+    return mean, float(mean / deviation) if deviation > 0 else 0.0
