@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from harness.budget import tolerances, xnnpack
-from harness.budget.decisions import DECISIONS, DecisionAllowance
+from harness.budget.decisions import DecisionAllowance
+from harness.budget.ledger import Ledger, committed
 from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
-from harness.compare import Allowance
+from harness.compare import Allowance, Multiples
 
-__all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Budget"]
+__all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Allowed", "Budget"]
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a method's outputs may differ by.
+
+    Attributes
+    ----------
+    cap
+        From eager, at most.
+    own
+        From the oracle, in multiples of what eager of that precision loses; None: not judged.
+    """
+
+    cap: Allowance
+    own: Multiples | None = None
 
 
 @dataclass(frozen=True)
@@ -19,45 +34,39 @@ class Budget:
 
     Attributes
     ----------
-    values
-        Allowance of a method's outputs, by lowering (``"mlx"``, ``"xnnpack"``), by
-        `Precision.allowance`, by method.
-    decisions
-        Allowance of decisions, by `Precision.allowance`.
-    regimes
-        What a regime of arithmetic has in the place of the values, by `Fingerprint.regime`, by
-        `Precision.allowance`, by method.
+    ledger
+        The rows that allow something.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
     exact, local
         What the two links may differ by, in every precision and regime.
     """
 
-    values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
-    decisions: Mapping[str, DecisionAllowance]
-    regimes: Mapping[str, Mapping[str, Mapping[str, Allowance]]] = field(default_factory=dict)
+    ledger: Ledger
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
     exact: ExactAllowance = EXACT
     local: LocalAllowance = LOCAL
 
-    def of(self, lowering: str, precision: str, method: str, regime: str = "") -> Allowance | None:
-        """The allowance of a method's outputs; None where nobody measured what counts as equal."""
-        special = self.regimes.get(regime, {}).get(precision, {}).get(method)
-        if special is not None:
-            return special
-        return self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
+    def of(self, lowering: str, precision: str, method: str, regime: str = "") -> Allowed | None:
+        """What a method's outputs may differ by; None where nobody measured it."""
+        cap = self.ledger.cap(lowering, precision, method, regime) or self.otherwise
+        if cap is None:
+            return None
+        return Allowed(cap, self.ledger.multiples(lowering, precision, method, regime))
 
     def decision(self, precision: str) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""
-        return self.decisions.get(precision, self.otherwise_decided)
+        rows = {r.check: r for r in self.ledger.table("decision") if r.precision in ("", precision)}
+        if "logits" not in rows:
+            return self.otherwise_decided
+        return DecisionAllowance(
+            **{name: rows[name].allowed for name in ("logits", "levels", "rms_levels")},
+            source=rows["levels"].source,
+        )
 
 
-COMMITTED = Budget(
-    {"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES},
-    DECISIONS,
-    {"cpu-bf16-accumulate": tolerances.IN_16_BITS},
-)
+COMMITTED = Budget(committed())
 """The numbers that this repository keeps."""
 
 ANYTHING = 1e9

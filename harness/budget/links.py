@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.budget.ledger import committed
+
 __all__ = ["EXACT", "LOCAL", "ExactAllowance", "LocalAllowance"]
 
 
@@ -53,20 +55,11 @@ class LocalAllowance:
         return max(worst, of_gain, of_bias)
 
 
-EXACT = ExactAllowance(
-    1e-7,
-    "eight times the most that a correct export differs by (1.3e-8 of the scale, the codec, whose "
-    "literals are float32; the other methods 6e-13), in fp32, bf16 and bf16-4w8w on tiny and "
-    "small; the weakest fault seen, a norm's eps times ten, is 2.5e-6",
-)
+_EXACT = committed().row("exact", "max abs")
+_LOCAL = {row.check: row for row in committed().table("local")}
+
+EXACT = ExactAllowance(_EXACT.allowed, _EXACT.source)
 
 LOCAL = LocalAllowance(
-    gain=0.25,
-    gain_z=30.0,
-    bias=0.35,
-    bias_z=20.0,
-    source="the portable executor's nodes on tiny and small, all methods and precisions: a gain of "
-    "half a roundoff at 16 standard errors, a bias of 0.29 units at 16 (norms, whose rows share "
-    "one rounded factor); attention whose scale is 1 % off has 0.5 at 59, a silu that truncates a "
-    "bias of 0.50 at 52",
+    **{name: row.allowed for name, row in _LOCAL.items()}, source=_LOCAL["gain"].source
 )

@@ -47,9 +47,12 @@ class Evidence:
     exact
         For each method, by the case's label: what eager makes of its first calls in float64, with
         the same weights widened exactly.
-    followed
-        What eager decides along the codes that an executor chose by itself, added once these are
-        known; None before, or where they are eager's own.
+    own, exact_own
+        What eager decides along its own codes, and what it would without rounding; None of a model
+        of the real width, where that takes a CPU an hour.
+    followed, exact_followed
+        The same along the codes that an executor chose by itself, added once these are known; None
+        before, or where they are eager's own.
     """
 
     prompt: Prompt
@@ -58,4 +61,7 @@ class Evidence:
     constants: Mapping[str, Mapping[str, ExpectedContents]]
     fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
     exact: Mapping[str, Mapping[str, tuple[Array, ...]]] = field(default_factory=dict)
+    own: Followed | None = None
+    exact_own: Followed | None = None
     followed: Followed | None = None
+    exact_followed: Followed | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +22,11 @@ from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
 from harness.reference.models import Models
-from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, speak
+from harness.synthesis import Followed, Prompt, Recorder, Runner, follow, make_prompt, speak
+from harness.synthesis.frames import Forced
 from harness.upstream import parts
 
-__all__ = ["follow_codes", "record"]
+__all__ = ["follow_codes", "record", "run_case"]
 
 T = TypeVar("T")
 
@@ -85,16 +86,31 @@ def follow_codes(
     if np.array_equal(codes, evidence.speech.codes) and ended == evidence.speech.ended:
         return evidence
 
-    def make() -> Followed:
+    def make() -> _Both:
         progress("eager follows the codes that were chosen")
-        return follow(
-            models.eager, plan.config, evidence.prompt, plan.utterance, plan.limits, (codes, ended)
-        )
+        return _follow(plan, models, evidence.prompt, (codes, ended))
 
     facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
     recipe = _recipe("followed codes", plan, facts)
-    followed = _cached(recipe, Followed, make, fresh, progress)
-    return dataclasses.replace(evidence, followed=followed)
+    both = _cached(recipe, _Both, make, fresh, progress)
+    return dataclasses.replace(evidence, followed=both.eager, exact_followed=both.exact)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """What eager decides along the same codes, with rounding and without."""
+
+    eager: Followed
+    exact: Followed | None
+
+
+def _follow(plan: Plan, models: Models, prompt: Prompt, forced: Forced) -> _Both:
+    eager = follow(models.eager, plan.config, prompt, plan.utterance, plan.limits, forced)
+    if plan.sizes.dim >= WIDE:
+        return _Both(eager, None)
+    limits = dataclasses.replace(plan.limits, dtype="float32")
+    exact = follow(models.exact, plan.config, prompt, plan.utterance, limits, forced)
+    return _Both(eager, exact)
 
 
 def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evidence:
@@ -115,7 +131,10 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
             tuple(call.output for call in calls),
         )
         progress(f"eager runs the cases of {method.name}")
-        others = [_run(eager, case) for case in edge_cases(method.name, plan.sizes, float_type)]
+        others = [
+            CaseEvidence(case, run_case(eager, case))
+            for case in edge_cases(method.name, plan.sizes, float_type)
+        ]
         if method.stateful:  # for the executor against itself: eager has no part in it
             others.append(CaseEvidence(_single_steps(recorded.case), ()))
         cases[method.name] = (recorded, *others)
@@ -123,7 +142,7 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
     if plan.precision != FP32:
         progress("eager repeats the speech in fp32")
         for name, (recorded, *_) in cases.items():
-            fp32[name] = _run(models.eager_fp32, recorded.case).outputs
+            fp32[name] = run_case(models.eager_fp32, recorded.case)
     progress("eager runs the cases in float64")
     exact = {
         name: {
@@ -132,7 +151,11 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
         }
         for name, items in cases.items()
     }
-    return Evidence(prompt, speech, cases, _constants(plan, models), fp32, exact)
+    evidence = Evidence(prompt, speech, cases, _constants(plan, models), fp32, exact)
+    if plan.sizes.dim >= WIDE:
+        return evidence
+    own = _follow(plan, models, prompt, (speech.codes, speech.ended))
+    return dataclasses.replace(evidence, own=own.eager, exact_own=own.exact)
 
 
 def _exact_cases(plan: Plan, items: tuple[CaseEvidence, ...]) -> list[CaseEvidence]:
@@ -145,7 +168,7 @@ def _exactly(plan: Plan, twin: Runner, item: CaseEvidence) -> tuple[Array, ...]:
     case = item.case
     if plan.sizes.dim >= WIDE:
         case = dataclasses.replace(case, calls=case.calls[:_WIDE_CALLS], states=())
-    return _run(twin, case).outputs
+    return run_case(twin, case)
 
 
 def _constants(plan: Plan, models: Models) -> dict[str, dict[str, ExpectedContents]]:
@@ -167,14 +190,15 @@ def _single_steps(recorded: Case) -> Case:
     return Case(recorded.method, STEPS, tuple(singles))
 
 
-def _run(eager: Runner, case: Case) -> CaseEvidence:
+def run_case(eager: Runner, case: Case) -> tuple[Array, ...]:
+    """What a model makes of a case, from fresh states: one output a call."""
     for state in dict.fromkeys(state for state, _ in case.in_states()):
         eager.reset(state)
     outputs = []
     for state, call in case.in_states():
         (output,) = eager.call(case.method, call, state=state)
         outputs.append(output)
-    return CaseEvidence(case, tuple(outputs))
+    return tuple(outputs)
 
 
 _WIDE_CALLS = 2

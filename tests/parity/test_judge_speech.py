@@ -34,6 +34,8 @@ def followed(spoken: Spoken, **changes: Any) -> Followed:
         np.zeros(frames + spoken.ended, np.float32),
         np.zeros((BOOKS - 1, frames), np.float32),
         np.zeros(4, np.float32),
+        np.zeros((BOOKS - 1, frames), np.float32),
+        np.ones(frames + spoken.ended, np.float32),
     )
     return dataclasses.replace(made, **changes)
 
