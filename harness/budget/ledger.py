@@ -61,8 +61,8 @@ class Row:
     check: str
     allowed: float
     measured: float
-    worst: str
-    run: str
+    worst: str = ""
+    run: str = ""
     lowering: str = ""
     regime: str = ""
     precision: str = ""
