@@ -1,11 +1,59 @@
-"""What ran: a report quotes it, and budgets go by its regime."""
+"""What ran, and how exactly it multiplies: a report quotes it, and budgets go by its regime."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Fingerprint"]
+__all__ = ["UNMEASURED", "Fingerprint", "KernelFault", "Regime"]
+
+UNMEASURED = "unmeasured"
+"""The regime of an executor whose arithmetic nobody looked at."""
+
+
+@dataclass(frozen=True)
+class KernelFault:
+    """A wrong result that no regime explains.
+
+    Attributes
+    ----------
+    kind, dtype, case
+        Of the canary: kind of product, element type, shape in words.
+    said
+        What came out, with figures.
+    """
+
+    kind: str
+    dtype: str
+    case: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.dtype}, {self.case}: {self.said}"
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How exactly an executor multiplies and adds, as its canaries showed.
+
+    Attributes
+    ----------
+    name
+        By which budgets and goldens tell regimes apart: ``exact-f32``; see
+        `harness.budget.regimes`.
+    products
+        Kind of product and element type (``"matrix float32"``) → ``exact-f32``, ``tf32-class`` or
+        ``bf16-class``.
+    canaries
+        How many of them were run.
+    faults
+        Those whose results no regime explains.
+    """
+
+    name: str
+    products: Mapping[str, str]
+    canaries: int
+    faults: tuple[KernelFault, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -15,12 +63,14 @@ class Fingerprint:
     Attributes
     ----------
     regime
-        How sums are accumulated, by which budgets tell executors apart: ``cpu`` (float32),
-        ``cpu-bf16-accumulate`` (MLX's CPU kernels, in the type of the operands) or ``metal``.
+        Name of the regime of its arithmetic, by which budgets tell executors apart.
+    measured
+        The regime as canaries measured it; None where none were run.
     """
 
     executor: str
     device: str
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
-    regime: str = "cpu"
+    regime: str = UNMEASURED
+    measured: Regime | None = None

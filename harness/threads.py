@@ -18,3 +18,5 @@ def wait_asleep() -> None:
     OpenMP reads this once, when torch's library is loaded; what the user has set stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # numpy's threads always spin, and cost three times the time of one on products of this size.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

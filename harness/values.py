@@ -79,6 +79,10 @@ def decode(data: Any, kind: Any, arrays: Callable[[str], Array] | None = None) -
         if data is None and len(kinds) < len(arguments):
             return None
         return decode(data, kinds[0], arrays) if len(kinds) == 1 else data  # plain JSON values
+    if origin is typing.Literal:
+        if data not in arguments:
+            raise ValueError(f"expected one of {arguments}, got {data!r:.80}")
+        return data
     if origin is np.ndarray:
         name, dtype = data
         if arrays is None:

@@ -28,6 +28,7 @@ ORDER = """
     runtime runner
     asr golden report
     parity
+    localize
     bench conformance
     e2e cli
 """

@@ -8,8 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.bench.figures import Benchmark, Contender, figures
+from harness.bench.figures import Benchmark, Contender, figures, reload_note
 from harness.bench.speaking import TARGET
+from harness.parity.request import RUNNER
 from harness.parity.speaking import EAGER
 
 __all__ = ["over", "print_benchmark"]
@@ -50,6 +51,9 @@ def print_benchmark(
             table.add_row("" if number else contender.executor, label, *cells)
         table.add_section()
     console.print(table)
+    for contender in benchmark.contenders:
+        if contender.executor == RUNNER:
+            console.print(reload_note(contender.runs), markup=False, soft_wrap=True)
     for line in _comparisons(benchmark, saved, source):
         console.print(line, markup=False, soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 `ledger`     every committed number, with what was measured for it: the one table
 `floors`     what a precision may cost
+`regimes`    how exactly an executor multiplies, by what its canaries show
 `decisions`  how far rounding may move what a code is decided on
 `links`      what the exact and the local link may differ by
 `budget`     all of them as one value, so that an Observation can be judged under another

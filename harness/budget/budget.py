@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from harness.budget.decisions import DecisionAllowance
 from harness.budget.ledger import Ledger, committed
 from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
+from harness.budget.regimes import EXACT as EXACT_F32
+from harness.budget.regimes import NARROW
 from harness.compare import Allowance, Multiples
+from harness.fingerprint import UNMEASURED
 
 __all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Allowed", "Budget"]
 
@@ -36,6 +39,8 @@ class Budget:
     ----------
     ledger
         The rows that allow something.
+    regimes
+        Those of arithmetic, by `Fingerprint.regime`, in which they hold.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
     exact, local
@@ -43,20 +48,30 @@ class Budget:
     """
 
     ledger: Ledger
+    regimes: tuple[str, ...] = (EXACT_F32, UNMEASURED, NARROW)
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
     exact: ExactAllowance = EXACT
     local: LocalAllowance = LOCAL
 
-    def of(self, lowering: str, precision: str, method: str, regime: str = "") -> Allowed | None:
+    def of(
+        self, lowering: str, precision: str, method: str, regime: str = UNMEASURED
+    ) -> Allowed | None:
         """What a method's outputs may differ by; None where nobody measured it."""
         cap = self.ledger.cap(lowering, precision, method, regime) or self.otherwise
+        if regime not in self.regimes and (cap is None or cap.max_abs > 0):
+            cap = self.otherwise  # but what multiplies nothing is the same in every regime
         if cap is None:
             return None
-        return Allowed(cap, self.ledger.multiples(lowering, precision, method, regime))
+        own = None
+        if cap is not self.otherwise or regime in self.regimes:
+            own = self.ledger.multiples(lowering, precision, method, regime)
+        return Allowed(cap, own)
 
-    def decision(self, precision: str) -> DecisionAllowance | None:
+    def decision(self, precision: str, regime: str = UNMEASURED) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""
+        if regime not in self.regimes:
+            return self.otherwise_decided
         rows = {r.check: r for r in self.ledger.table("decision") if r.precision in ("", precision)}
         if "logits" not in rows:
             return self.otherwise_decided

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,7 +16,7 @@ from harness.errors import CheckpointError, InputError, one_of
 if TYPE_CHECKING:
     from executorch.examples.models.voxtral_tts.model import VoxtralTTSModel
 
-__all__ = ["load_model"]
+__all__ = ["around_the_same_weights", "load_model"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -76,3 +77,9 @@ def load_model(
         widen_on_use(model, upstream._map_checkpoint_key(name), matrix)
     model.requires_grad_(False)
     return model.eval()
+
+
+def around_the_same_weights(module: Any) -> Any:
+    """New modules with the parameters and buffers of `module`, which are not copied."""
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, shared)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from harness.errors import CheckpointError, brief, in_a_sentence
 from harness.files import open_file
 
-__all__ = ["read_voice", "write_voice"]
+__all__ = ["RUNNER_FOLDERS", "VoiceForm", "read_voice", "voice_form", "write_voice"]
 
 _ARCHIVE = "voice_embed"
 
@@ -70,6 +70,38 @@ def read_voice(path: Path, max_numbers: int) -> NDArray[np.float32]:
         except Exception as error:
             raise CheckpointError(f"voice {path} cannot be read: {in_a_sentence(error)}") from error
     return np.frombuffer(data, tensor.storage.dtype).astype(np.float32).reshape(tensor.size)
+
+
+RUNNER_FOLDERS = (_ARCHIVE, "archive", "")
+"""Names of an archive, the folder around its entries, that upstream's C++ runner knows."""
+
+
+class VoiceForm(NamedTuple):
+    """How a `.pt` file holds its numbers.
+
+    `folder` is that of its archive, `key` the entry's name, `dtype` the numbers' type, and `spare`
+    counts the entry's bytes that are not the tensor's.
+    """
+
+    folder: str
+    key: str
+    dtype: str
+    spare: int
+
+
+def voice_form(path: Path, max_numbers: int) -> VoiceForm:
+    """The form of the `.pt` file at `path`; raises `CheckpointError` as `read_voice` does."""
+    with open_file(path, "voice", CheckpointError) as file:
+        try:
+            tensor, data = _read(file, max_numbers)
+            with zipfile.ZipFile(file) as archive:
+                (pickled,) = (n for n in archive.namelist() if n.endswith("data.pkl"))
+                folder = pickled.removesuffix("data.pkl")
+                size = archive.getinfo(f"{folder}data/{tensor.storage.key}").file_size
+        except Exception as error:
+            raise CheckpointError(f"voice {path} cannot be read: {in_a_sentence(error)}") from error
+    storage = tensor.storage
+    return VoiceForm(folder.rstrip("/"), storage.key, storage.dtype.name, size - len(data))
 
 
 def _read(file: BinaryIO, max_numbers: int) -> tuple[_Tensor, bytes]:

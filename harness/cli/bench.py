@@ -1,4 +1,4 @@
-"""``voxtral-parity bench kernels|export|speech``: how long each takes, beside what."""
+"""``voxtral-parity bench kernels|export|links|speech``: how long each takes, beside what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.cli.options import option
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Time kernels, exports or speech.", no_args_is_help=True)
+app = typer.Typer(help="Time kernels, exports, the two links or speech.", no_args_is_help=True)
 
 RoundsOption = Annotated[int, typer.Option(metavar="N", min=1, help="Runs of each side.")]
 TimesOption = Annotated[
@@ -79,6 +79,38 @@ def export(
     if json_file is not None:
         write_json(json_file, [timing.as_json() for timing in timings])
     if not all(timing.met for timing in timings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def links(
+    checkpoint: options.Checkpoint = "tiny",
+    precision: Annotated[
+        list[str] | None, option("--precision", "P", "May be repeated; all three by default.")
+    ] = None,
+    rounds: RoundsOption = 3,
+) -> None:
+    """Time what the exact and the local link take of a warm check.
+
+    Exit code 1 if a check takes more than 2.5 times as long with them.
+    """
+    from rich.table import Table
+
+    from harness.bench.linking import LIMIT, bench_links
+    from harness.methods.precision import PRECISIONS, parse_precision
+
+    names = tuple(precision or PRECISIONS)
+    for name in names:
+        parse_precision(name)
+    table = Table("precision", "check", "of it the links", "over a check without", f"≤ {LIMIT}")
+    met = True
+    with console.progress() as progress:
+        for found in bench_links(names, progress, checkpoint=checkpoint, rounds=rounds):
+            met = met and found.met
+            cells = (f"{found.total:.2f} s", f"{found.links:.2f} s", f"{found.ratio:.2f}")
+            table.add_row(found.precision, *cells, "yes" if found.met else "no")
+    console.stdout().print(table)
+    if not met:
         raise typer.Exit(1)
 
 

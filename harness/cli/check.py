@@ -26,6 +26,7 @@ def check(
     qembedding_group_size: options.QEmbeddingGroup = None,
     executor: options.Executor = "auto",
     require: options.Require = None,
+    regime: options.Regime = None,
     max_seq_len: options.SeqLen = None,
     max_codec_frames: options.Frames = None,
     artifacts: options.Artifacts = None,
@@ -52,6 +53,7 @@ def check(
     asr_command: options.AsrCommand = None,
     runner_path: options.RunnerPath = None,
     runner_timeout: options.RunnerTimeout = 3600.0,
+    semantics: options.Semantics = "executorch",
     json: options.Json = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
@@ -76,8 +78,10 @@ def check(
         qembedding=qembedding,
         qembedding_group_size=qembedding_group_size,
     )
+    from harness.compare import Status
     from harness.parity import Request, report
     from harness.parity import check as walk
+    from harness.parity.check import open_models
     from harness.report import print_report, write_json
     from harness.synthesis import TEXT, Utterance
 
@@ -87,6 +91,7 @@ def check(
         precision=chosen,
         executor=executor,
         require=require,
+        regime=regime,
         max_seq_len=max_seq_len,
         max_codec_frames=max_codec_frames,
         codec_form=codec_form,
@@ -101,10 +106,16 @@ def check(
         asr_command=asr_command,
         runner=runner_path,
         runner_timeout=runner_timeout,
+        semantics=semantics,
     )
     started = datetime.datetime.now(datetime.UTC)
     with console.progress() as progress:
         checked = walk(request, progress)
+        broken = [v for v in checked.verdicts if v.kind in ("exact", "local")]
+        if any(verdict.status is Status.FAIL for verdict in broken):
+            from harness.localize.explain import explained
+
+            checked = explained(request, checked, open_models(request), progress)
     made = report(checked, started, console.command_line())
     if json is not None:
         write_json(made, json)

@@ -29,6 +29,9 @@ def conformance(
     faithful: Annotated[
         bool, flag("--faithful", "As --executor portable:faithful elsewhere.")
     ] = False,
+    float64: Annotated[
+        bool, flag("--float64", "Run wholly in float64: is each node type's meaning right?")
+    ] = False,
     corrected: Annotated[
         bool, flag("--corrected", "Lower with this project's corrections.")
     ] = False,
@@ -52,7 +55,7 @@ def conformance(
             typer.echo(f"{case.suite}  {case.group}  {case.name}")
         return
     check_targets(json_file)
-    request = Request(tuple(names or ()), jobs, timeout, Mode(faithful, corrected), fresh)
+    request = Request(tuple(names or ()), jobs, timeout, Mode(faithful, float64, corrected), fresh)
     with console.progress() as progress:
         report = run(request, progress)
     _show(report, console.stdout().print)

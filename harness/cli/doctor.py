@@ -9,10 +9,12 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from packaging.requirements import Requirement
@@ -23,6 +25,7 @@ from rich.table import Table
 
 import harness
 from harness.cli.console import stdout
+from harness.cli.options import option
 from harness.errors import HarnessError
 
 __all__ = ["doctor"]
@@ -54,15 +57,23 @@ class _Finding:
     advice: str = ""
 
 
-def doctor() -> None:
+def doctor(
+    regime: Annotated[
+        str | None,
+        option("--regime", "E", "Also measure how exactly an executor multiplies: portable, …"),
+    ] = None,
+) -> None:
     """Say what this machine can run, with which versions, and what to do where it cannot.
 
-    Exit code 0: the main job can run here. 2: it cannot, or not as it was proven.
+    Exit code 0: the main job can run here. 2: it cannot, or not as it was proven; or, with
+    --regime, kernels of this machine are wrong.
     """
     from harness.export.corrections import CORRECTIONS
 
     console = stdout()
+    measured = [] if regime is None else [*_regime(regime)]  # before MLX is lent another BLAS
     findings = [*_versions(), _embedded_mlx(), *_executors(), *_recognisers(), *_cache(), _memory()]
+    findings += measured
     table = Table("", "what", "found", "what to do")
     for finding in findings:
         cells = (finding.state, finding.subject, finding.found, finding.advice)
@@ -127,6 +138,7 @@ def _executors() -> Iterator[_Finding]:
     advice = {
         "native": "use --executor portable here, and Apple Silicon for native",
         "portable": "reinstall mlx",
+        "portable:gpu": "use --executor portable here; a GPU is only needed to look inside native",
         "xnnpack": "reinstall executorch to use --triangulate",
     }
     for name, reason in availability().items():
@@ -135,6 +147,28 @@ def _executors() -> Iterator[_Finding]:
             yield _Finding(subject, "can run")
         else:
             yield _Finding(subject, reason, state, advice[name])
+
+
+def _regime(name: str) -> Iterator[_Finding]:
+    """How exactly an executor multiplies, kind by kind, and which kernels are wrong."""
+    from harness.budget.regimes import PRODUCTS
+    from harness.runtime.select import choose
+
+    with closing(choose(name)) as executor:
+        regime = executor.regime()
+    if regime is None:
+        advice = "use portable or one of its kin"
+        yield _Finding(f"regime of {name}", "cannot be measured", _State.LESS, advice)
+        return
+    yield _Finding(f"regime of {name}", f"{regime.name}, by {regime.canaries} products")
+    for kind in PRODUCTS:
+        found = {
+            dtype: regime.products.get(f"{kind} {dtype}", "wrong")
+            for dtype in ("float32", "float16", "bfloat16")
+        }
+        yield _Finding(kind, ", ".join(f"{dtype} {which}" for dtype, which in found.items()))
+    for fault in regime.faults:
+        yield _Finding("kernel", str(fault), _State.BAD, "judge on another machine")
 
 
 def _recognisers() -> Iterator[_Finding]:

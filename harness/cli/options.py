@@ -42,7 +42,18 @@ QEmbeddingGroup = Annotated[
     int | None, option("--qembedding-group-size", "N", "The same for embeddings.", min=0)
 ]
 Executor = Annotated[
-    str, option("--executor", "E", "auto, native, portable, portable:faithful, xnnpack or runner.")
+    str,
+    option(
+        "--executor",
+        "E",
+        "auto, native, portable, portable:faithful, portable:gpu, xnnpack or runner.",
+    ),
+]
+Regime = Annotated[
+    str | None,
+    option(
+        "--regime", "R", "Emulate a GPU's products on portable: tf32, bf16-accumulate, fp16-grid."
+    ),
 ]
 Require = Annotated[
     str | None, option("--require", "E", "Exit 2 unless this executor can run on this machine.")
@@ -58,6 +69,14 @@ Voice = Annotated[
     str | None, option("--voice", "V", "A voice's name, or its .pt or .bin file; neutral_female.")
 ]
 Seed = Annotated[int, option("--seed", "N", "Of the noise and of the draws.", min=0, max=2**32 - 1)]
+Semantics = Annotated[
+    str,
+    option(
+        "--semantics",
+        "NAME",
+        "Whose choices eager makes: executorch, vllm-omni, voxtral-tts.c or mlx-audio.",
+    ),
+]
 RunnerPath = Annotated[
     Path | None, option("--runner-path", "FILE", "Upstream's runner, which then speaks.")
 ]

@@ -43,14 +43,17 @@ def synth(
     checkpoint: options.Checkpoint = "tiny",
     precision: options.Precision = "fp32",
     executor: Annotated[
-        str, option("--executor", "E", "auto, native, portable, xnnpack, eager or runner.")
+        str,
+        option("--executor", "E", "auto, native, portable[:gpu], xnnpack, eager or runner."),
     ] = "auto",
     require: options.Require = None,
+    regime: options.Regime = None,
     runner_path: options.RunnerPath = None,
     runner_timeout: options.RunnerTimeout = 3600.0,
     artifacts: options.Artifacts = None,
     max_seq_len: options.SeqLen = None,
     max_codec_frames: options.Frames = None,
+    semantics: options.Semantics = "executorch",
     asr: options.Asr = None,
     asr_command: options.AsrCommand = None,
     json: options.Json = None,
@@ -61,7 +64,7 @@ def synth(
     were heard, or none. 2: it could not be made.
     """
     from harness.asr import Transcriber
-    from harness.bench.figures import write_speech
+    from harness.bench.figures import reload_note, write_speech
     from harness.bench.speaking import subject_of
     from harness.files import file_digest
     from harness.parity.request import RUNNER, Request
@@ -81,6 +84,7 @@ def synth(
         precision=precision,
         executor="auto" if executor == EAGER else executor,
         require=require,
+        regime=regime,
         max_seq_len=max_seq_len,
         max_codec_frames=max_codec_frames,
         artifacts=artifacts,
@@ -89,7 +93,10 @@ def synth(
         ),
         runner=runner_path,
         runner_timeout=runner_timeout,
+        semantics=semantics,
     )
+    if executor != EAGER and semantics != "executorch":
+        raise InputError("--semantics changes eager alone; add --executor eager, or leave it out")
     if request.executor == RUNNER and speaker:
         raise InputError("the runner has a --speaker of its own; leave --speaker out, or start it")
     if request.executor == RUNNER and codes is not None and streaming:
@@ -121,7 +128,7 @@ def synth(
             synthetic = who.checkpoint.preset is not None
             heard = transcriber.judge_file(target, text, synthetic=synthetic)
         if json is not None:
-            subject = subject_of(who.plan, request.utterance)
+            subject = subject_of(who.plan, who.plan.semantics.spoken(request.utterance))
             write_speech(json, subject, name, spoken.timing, heard)
     timing = spoken.timing
     end = "END_AUDIO" if timing.ended else "no END_AUDIO"
@@ -130,6 +137,8 @@ def synth(
         f"{timing.generate_ms:.0f} ms, first audio after {timing.first_audio_ms:.0f} ms, "
         f"RTF {timing.rtf:.3f}"
     )
+    if name == RUNNER:
+        console.stderr(reload_note([timing]))
     if target is not None and not speaker:
         digest = file_digest(target)
         typer.echo(f"{target}  {target.stat().st_size:,} bytes  {digest}")

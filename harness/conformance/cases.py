@@ -20,12 +20,20 @@ class Mode:
     ----------
     faithful
         Run with the bits of upstream's interpreter on the CPU (`PortableExecutor.faithful`).
+    float64
+        Run wholly in float64 (`ExactExecutor`), so that the meaning of each node type is judged.
     corrected
         Lower with this project's corrections instead of upstream's stock handlers.
     """
 
     faithful: bool = False
+    float64: bool = False
     corrected: bool = False
+
+    @property
+    def executor(self) -> str:
+        """What runs the cases."""
+        return "exact" if self.float64 else "portable:faithful" if self.faithful else "portable"
 
 
 @dataclass(frozen=True, order=True)

@@ -103,7 +103,7 @@ def as_json(report: Report, command: str) -> dict[str, Any]:
         "jobs": report.jobs,
         "exit_code": report.exit_code,
         "whole": report.whole,
-        "executor": "portable:faithful" if report.mode.faithful else "portable",
+        "executor": report.mode.executor,
         "lowering": "corrected" if report.mode.corrected else "stock",
         "versions": {name: importlib.metadata.version(name) for name in _STACK},
         "counts": report.counts,

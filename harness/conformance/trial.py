@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.arrays import from_torch, to_torch
+from harness.arrays import as_array, from_torch, to_torch
 from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Mode, Outcome
 from harness.conformance.expected import METAL, PACKAGES
 from harness.errors import MachineError, UnavailableError, UnsupportedError, in_a_sentence
@@ -145,6 +145,7 @@ def _corrected() -> contextlib.AbstractContextManager[None]:
 
 def _runner(utils: Any, mode: Mode) -> Any:
     """What stands in for upstream's `run_cpp_test_runner`; errors are raised, not printed."""
+    from harness.runtime.exact import ExactExecutor
     from harness.runtime.portable.blas import require_own
     from harness.runtime.portable.executor import PortableExecutor
     from harness.runtime.portable.kv_cache import CacheConfig
@@ -156,13 +157,15 @@ def _runner(utils: Any, mode: Mode) -> Any:
         pte_path: Path, input_path: Path, output_path: Path, *_: Any, kv_cache: str | None = None,
         **__: Any,
     ) -> bool:  # fmt: skip
-        executor = PortableExecutor(faithful=mode.faithful)
+        portable = PortableExecutor(faithful=mode.faithful)
+        executor = ExactExecutor() if mode.float64 else portable
         executor.load(Path(pte_path))
         try:
-            executor.install_cache(None if kv_cache is None else CacheConfig.parse(kv_cache))
+            portable.install_cache(None if kv_cache is None else CacheConfig.parse(kv_cache))
             given = [from_torch(tensor) for tensor in utils.load_tensors_from_bin(input_path)]
             # Copies: MLX may lend memory that torch would take for its own to write.
-            made = [to_torch(array.copy()) for array in executor.call("forward", given)]
+            outputs = zip(executor.call("forward", given), executor.outputs("forward"), strict=True)
+            made = [to_torch(as_array(array, spec.dtype).copy()) for array, spec in outputs]
         finally:
             executor.close()
         utils.save_tensors_to_bin(made, output_path)

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from harness.checkpoint.loading import around_the_same_weights
 from harness.errors import one_of
-from harness.export.modules import around_the_same_weights
 
 __all__ = ["CODEC_FORMS", "CodecDecoder"]
 

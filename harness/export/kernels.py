@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
+from harness.checkpoint.loading import around_the_same_weights
 from harness.errors import InputError
-from harness.export.modules import around_the_same_weights
 from harness.export.programs import PROGRAMS
 from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.files import replace_file

@@ -7,7 +7,6 @@ written here with the delegate's own operators. Weights are shared with the eage
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -15,13 +14,7 @@ from torch import nn
 
 from harness.upstream import enable_mlx_exporter
 
-__all__ = ["TextDecoder", "around_the_same_weights"]
-
-
-def around_the_same_weights(module: Any) -> Any:
-    """New modules with the parameters and buffers of `module`, which are not copied."""
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, shared)
+__all__ = ["TextDecoder"]
 
 
 class TextDecoder(nn.Module):

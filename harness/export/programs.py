@@ -80,7 +80,12 @@ decoder what makes its `module`, in whichever operators."""
 
 
 def _traced(
-    traceable: Callable[..., Traceable], model: Any, sizes: Dimensions, **options: Any
+    traceable: Callable[..., Traceable],
+    model: Any,
+    sizes: Dimensions,
+    *,
+    sources: bool = False,  # keep where each node comes from in the model's code
+    **options: Any,
 ) -> ExportedProgram:
     what = traceable(model, sizes, **options)
     with torch.no_grad():
@@ -89,7 +94,7 @@ def _traced(
         )
     # The delegate names its weights after a hash of the printed graph, in which stack traces
     # would put the paths of this checkout: the same export would differ from place to place.
-    for node in program.graph.nodes:
+    for node in () if sources else program.graph.nodes:
         node.meta.pop("stack_trace", None)
     return program
 

@@ -15,12 +15,13 @@ import numpy as np
 from harness.arrays import Array
 from harness.budget import LocalAllowance
 from harness.errors import HarnessError
+from harness.fingerprint import Regime
 from harness.float64.rules import Kind, kind_of, roundoff, slack, spacing
 from harness.float64.semantics import evaluate
 from harness.float64.slots import Kept, Slots, is_float, widened
 from harness.pte.payload import MLXGraph, Node, Slot, outputs_of
 
-__all__ = ["NodeError", "Shadow"]
+__all__ = ["NodeError", "Shadow", "error_of"]
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,16 @@ class Shadow:
     ----------
     graph, constants
         What runs, and the constants as the executor has them.
-    product
-        Unit roundoff of sums of products in the executor's regime.
+    regime
+        How exactly the executor multiplies; None: in float32.
+    meant
+        What the last node means, an entry an output; none without float64 semantics.
     """
 
     graph: MLXGraph
     constants: Sequence[Array]
-    product: float = 2.0**-24
+    regime: Regime | None = None
+    meant: tuple[Any, ...] = ()
     kept: Kept = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
@@ -95,25 +99,43 @@ class Shadow:
     def step(self, node: Node, made: Sequence[Any]) -> NodeError | None:
         """Judge what a node made, then go on from that; None where it has no float64 semantics."""
         try:
-            meant = evaluate(node, self.slots)
-            found = [self._error(node, *pair) for pair in zip(meant, made, strict=True)]
+            self.meant = evaluate(node, self.slots)
+            pairs = zip(self.meant, made, strict=True)
+            found = [error_of(node, self.slots, *pair, self.regime) for pair in pairs]
         except HarnessError:
-            found = []
-        for slot, value in zip(outputs_of(node), made, strict=True):
-            self.slots.store(slot, value)
+            self.meant, found = (), []
+        self.put(node, made)
         return max(found, key=lambda error: error.worst, default=None)
 
-    def _error(self, node: Node, meant: Any, made: Any) -> NodeError:
-        name = type(node).__name__
-        if not isinstance(made, np.ndarray):
-            return NodeError(name, 0.0 if made == meant else np.inf, (), made, float(meant))
-        if made.shape != meant.shape:
-            return NodeError(name, np.inf, shape=made.shape)
-        if not is_float(made.dtype) or kind_of(node) is Kind.EXACT:
-            return _exactly(node, self.slots, meant, made)
-        with np.errstate(all="ignore"):
-            allowed = slack(node, self.slots, meant, made.dtype, self.product)
-            return _within(name, meant, made, allowed)
+    def put(self, node: Node, made: Sequence[Any]) -> None:
+        """Go on from these values of a node."""
+        for slot, value in zip(outputs_of(node), made, strict=True):
+            self.slots.store(slot, value)
+
+
+def error_of(
+    node: Node, slots: Slots, meant: Any, made: Any, regime: Regime | None = None
+) -> NodeError:
+    """How far one output of a node is off.
+
+    Parameters
+    ----------
+    node, slots
+        What computed, on what.
+    meant, made
+        The output in float64, and as an executor made it.
+    regime
+        How exactly the executor multiplies; None: in float32.
+    """
+    name = type(node).__name__
+    if not isinstance(made, np.ndarray):
+        return NodeError(name, 0.0 if made == meant else np.inf, (), made, float(meant))
+    if made.shape != meant.shape:
+        return NodeError(name, np.inf, shape=made.shape)
+    if not is_float(made.dtype) or kind_of(node) is Kind.EXACT:
+        return _exactly(node, slots, meant, made)
+    with np.errstate(all="ignore"):
+        return _within(name, meant, made, slack(node, slots, meant, made.dtype, regime))
 
 
 def _exactly(node: Node, slots: Slots, meant: Array, made: Array) -> NodeError:

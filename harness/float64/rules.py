@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import BFLOAT16, Array, dtype_of
+from harness.budget.regimes import unit_roundoff
+from harness.fingerprint import Regime
 from harness.float64.linear import attention
 from harness.float64.semantics import OPS
 from harness.float64.slots import Slots
@@ -109,7 +111,7 @@ def roundoff(dtype: str) -> float:
 
 
 def slack(
-    node: Node, slots: Slots, reference: Array, dtype: np.dtype[Any], product: float = 2.0**-24
+    node: Node, slots: Slots, reference: Array, dtype: np.dtype[Any], regime: Regime | None = None
 ) -> Array | float:
     """How far each element of a floating-point result may lie from `reference`.
 
@@ -121,30 +123,40 @@ def slack(
         What it means, float64.
     dtype
         The type of what was made.
-    product
-        Unit roundoff of sums of products, which the executor's regime decides.
+    regime
+        How exactly the executor multiplies; None: in float32.
     """
-    kind, unit = kind_of(node), roundoff(dtype.name)
+    name, kind, unit = type(node).__name__, kind_of(node), roundoff(dtype.name)
     least = 2.0 ** _FORMS[dtype][1]  # what is below may be flushed to zero
     if kind is Kind.EXACT:
         return 0.0
     half = np.where(np.isfinite(reference), 0.5 * _TIES * spacing(reference, dtype), 0.0)
     if kind is Kind.ROUNDED:
-        terms = 4 * unit if type(node).__name__ == "ScatterAddNode" else 0.0
+        terms = 4 * unit if name == "ScatterAddNode" else 0.0
         return half + least + terms * np.abs(np.where(half > 0, reference, 0.0))
     if kind is Kind.FUNCTION:
         narrow = dtype != np.dtype(np.float32)
+        if name == "SdpaNode":
+            unit = unit_roundoff("attention", dtype.name, regime)
         c = _NARROW_FUNCTION if narrow else _FLOAT32_FUNCTION
         if not narrow and type(node).__name__ in _REDUCING:
             c += 0.5 * np.sqrt(slots.tensor(node.x).shape[-1])
         bound = c * unit * _function_magnitude(node, slots, reference)
-        if type(node).__name__ == "RopeNode":
+        if name == "RopeNode":
             bound += _FLOAT32_FUNCTION * _angle_error(node, slots)
     else:
         terms = _terms(node, slots)
-        unit = product if kind is Kind.PRODUCT else max(product, unit)
+        if kind is Kind.PRODUCT:
+            unit = unit_roundoff(_product(name), dtype.name, regime)
         bound = (3 + 0.5 * np.sqrt(terms)) * unit * _sum_magnitude(node, slots)
     return half + least + np.where(np.isfinite(bound), bound, 0.0)
+
+
+def _product(name: str) -> str:
+    """Which kind of product a node of that type forms, as `harness.budget.regimes` has them."""
+    if "Conv" in name:
+        return "convolution"
+    return "quantised" if name in ("QuantizedMatmulNode", "GatherQmmNode") else "matrix"
 
 
 def _terms(node: Node, slots: Slots) -> int:
@@ -250,6 +262,7 @@ _MAGNITUDES: dict[str, Callable[[Node, Slots, Array], Array]] = {
     "StdNode": _spread,
     "VarNode": _spread,
     "CosNode": _by_input(lambda x: x * np.sin(x)),
+    "ErfNode": _by_input(lambda x: 1.2 * x * np.exp(-x * x)),
     "SinNode": _by_input(lambda x: x * np.cos(x)),
     "TanNode": _by_input(lambda x: x / np.cos(x) ** 2),
     "ExpNode": _by_input(lambda x: x * np.exp(x)),

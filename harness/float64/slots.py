@@ -88,7 +88,9 @@ class Slots:
         return key
 
     def value(self, slot: Any) -> Any:
-        """The number that a literal or a value slot stands for."""
+        """The number that a literal, held within 32 bits, or a value slot stands for."""
+        if isinstance(slot, int):
+            return max(-(2**31), min(2**31 - 1, slot))
         if not isinstance(slot, Vid):
             return slot
         if slot.idx not in self.values:

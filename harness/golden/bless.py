@@ -11,7 +11,7 @@ from harness.errors import InputError
 from harness.golden.judge import check_precision
 from harness.golden.store import Golden, read, unusable, write
 
-__all__ = ["bless"]
+__all__ = ["bless", "check_green", "check_reason"]
 
 _SHORTEST_REASON = 10
 """Characters; enough to rule out "x", "ok" and "update" without judging prose."""
@@ -35,24 +35,9 @@ def bless(root: Path, run: Golden, parity: Sequence[Verdict]) -> Golden | None:
         is declared for the precision; `root` is missing; the golden there is damaged.
     """
     key, frames = run.key, run.statistics.frames
-    run = dataclasses.replace(run, reason=" ".join(run.reason.split()))
-    if len(run.reason) < _SHORTEST_REASON:
-        raise InputError(
-            f"a golden needs a reason of at least {_SHORTEST_REASON} characters "
-            f"(got {run.reason!r})"
-        )
+    run = dataclasses.replace(run, reason=check_reason(run.reason))
     check_precision(key.precision)
-    red = [verdict for verdict in parity if verdict.status is not Status.PASS]
-    if red or not parity:
-        why = (
-            "no parity verdict was given"
-            if not parity
-            else (
-                f"{len(red)} of {len(parity)} parity verdicts did not pass, first "
-                f"{red[0].subject}, {red[0].case}: {red[0].summary}"
-            )
-        )
-        raise InputError(f"golden {key} is not blessed while parity with eager is not green: {why}")
+    check_green(f"golden {key} is", parity)
     if not run.codes or len(run.codes) != frames:
         raise InputError(
             f"golden {key}: {len(run.codes)} frames of codes for statistics of {frames} frames"
@@ -64,3 +49,28 @@ def bless(root: Path, run: Golden, parity: Sequence[Verdict]) -> Golden | None:
     previous = read(root, key)
     write(root, run)
     return previous
+
+
+def check_reason(reason: str) -> str:
+    """The reason on one line; `InputError` if it has fewer than ten characters."""
+    reason = " ".join(reason.split())
+    if len(reason) < _SHORTEST_REASON:
+        raise InputError(
+            f"a golden needs a reason of at least {_SHORTEST_REASON} characters (got {reason!r})"
+        )
+    return reason
+
+
+def check_green(what: str, parity: Sequence[Verdict]) -> None:
+    """Refuse to bless, as an `InputError`, while a verdict did not pass or there is none."""
+    red = [verdict for verdict in parity if verdict.status is not Status.PASS]
+    if red or not parity:
+        why = (
+            "no parity verdict was given"
+            if not parity
+            else (
+                f"{len(red)} of {len(parity)} parity verdicts did not pass, first "
+                f"{red[0].subject}, {red[0].case}: {red[0].summary}"
+            )
+        )
+        raise InputError(f"{what} not blessed while parity with eager is not green: {why}")

@@ -28,6 +28,7 @@ import numpy as np
 
 import harness
 from harness.arrays import Array
+from harness.budget.regimes import NAMES
 from harness.compare.sound import WaveformStatistics
 from harness.errors import InputError, brief, in_a_sentence
 from harness.files import read_json, replace_file
@@ -35,7 +36,7 @@ from harness.values import decode, encode
 
 __all__ = [
     "EXTERNAL",
-    "REGIMES",
+    "PINNED",
     "Codes",
     "Golden",
     "GoldenKey",
@@ -54,8 +55,8 @@ Codes = tuple[tuple[int, ...], ...]
 EXTERNAL = "external"
 """The folder below the goldens whose files are not blessed: published figures."""
 
-REGIMES = ("cpu", "metal")
-"""Families of arithmetic that a golden can be of."""
+PINNED = "pinned"
+"""The folder below the goldens that holds what eager computes; see `harness.golden.pins`."""
 
 _FORMAT, _VERSION = "voxtral-parity golden", 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -65,7 +66,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class GoldenKey:
     """Which golden: each part is a directory's name, the last (`regime`) a file's.
 
-    `regime` is the family of arithmetic that made it, one of `REGIMES`.
+    `regime` is that of the arithmetic that made it, one of `harness.budget.regimes.NAMES`.
     """
 
     checkpoint: str
@@ -172,19 +173,27 @@ def list_goldens(root: Path) -> list[GoldenKey]:
     return sorted(GoldenKey(*path.parts) for path in paths)
 
 
-def unused(root: Path, methods: tuple[str, ...], precisions: tuple[str, ...]) -> list[Path]:
+def unused(
+    root: Path,
+    methods: tuple[str, ...],
+    precisions: tuple[str, ...],
+    pinned: tuple[str, ...] = (),
+) -> list[Path]:
     """The JSON files below `root` that no run reads, sorted.
 
     A run reads the goldens of its checkpoint in one of `precisions`, of `methods`, in one of
-    `REGIMES`; published figures are in `EXTERNAL`.
+    the regimes of arithmetic; published figures are in `EXTERNAL`, and what eager computes in the
+    precisions `pinned` in `PINNED`.
     """
     found = []
     for path in root.rglob("*.json"):
         match path.relative_to(root).with_suffix("").parts:
             case (folder, _) if folder == EXTERNAL:
                 continue
+            case (folder, name) if folder == PINNED and name.partition("-")[2] in pinned:
+                continue
             case (_, method, precision, regime) if (
-                method in methods and precision in precisions and regime in REGIMES
+                method in methods and precision in precisions and regime in NAMES
             ):
                 continue
         found.append(path)

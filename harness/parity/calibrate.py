@@ -23,6 +23,7 @@ from rich.table import Table
 from harness.budget import MEASURING
 from harness.budget.ledger import HEADROOM, Ledger, Row, Run, loose, read_ledger
 from harness.budget.ledger_file import write_ledger
+from harness.budget.regimes import NARROW
 from harness.compare import Oracle, Verdict
 from harness.methods.cases import random_cases
 from harness.methods.precision import PRECISIONS, Precision
@@ -209,7 +210,7 @@ def _measure(
     executor = checked.observation.executor
     verdicts = [*checked.verdicts, *_seeded(checked, models, request, seeds, say)]
     today = datetime.date.today().isoformat()
-    regime = executor.regime if executor.regime == "cpu-bf16-accumulate" else ""
+    regime = NARROW if executor.regime == NARROW else ""
     scope = (plan.lowering, regime, plan.precision.allowance)
     name = f"{today} {executor.executor} {request.checkpoint} {plan.precision.name}"
     counted = [v for v in verdicts if v.kind in ("tensor", "waveform", "codes", "exact")]

@@ -17,18 +17,28 @@ from harness.golden import default_root
 from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchors
 from harness.parity import facts
 from harness.parity.artifacts import Artifacts, export, open_artifacts
+from harness.parity.attribution import attribute
 from harness.parity.evidence import Evidence
 from harness.parity.judge import judge
+from harness.parity.judges.flips import first_flip, judge_flips
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
+from harness.parity.judges.pins import find_pins
 from harness.parity.judges.speech import SUBJECT
+from harness.parity.judges.values import refused
 from harness.parity.links import observe_exact
-from harness.parity.observation import Observation, Spoken
-from harness.parity.observe import observe
+from harness.parity.observation import Observation, Refusal, Spoken
+from harness.parity.observe import observe, say_once
 from harness.parity.plan import Plan, resolve
 from harness.parity.record import follow_codes, record
+from harness.parity.replay import guarded
 from harness.parity.request import RUNNER, Request
-from harness.parity.runner import RunnerProgram, observe_runner, runner_fingerprint
+from harness.parity.runner import (
+    RunnerProgram,
+    check_runner_voice,
+    observe_runner,
+    runner_fingerprint,
+)
 from harness.reference.models import Models
 from harness.report import Report
 from harness.runner import check_program
@@ -83,13 +93,15 @@ def check(
     transcriber = Transcriber.of(request.asr, request.asr_command)
     # What is not here is told before the work.
     if request.runner is None:
-        choose(request.executor, request.require)
+        choose(request.executor, request.require, request.regime)
     else:
         check_program(request.runner)
     if models is None:
         models = open_models(request, progress)
     checkpoint = models.checkpoint
     plan = resolve(request, checkpoint)
+    if request.runner is not None:
+        check_runner_voice(checkpoint, plan.utterance.voice)
     evidence = record(plan, models, fresh=request.fresh, progress=progress)
     if request.artifacts is None:
         artifacts = export(plan, models, fresh=request.fresh, progress=progress)
@@ -105,13 +117,20 @@ def check(
         )
     progress("judging")
     golden = find_golden(plan, observation.executor)
-    verdicts = judge(plan, evidence, artifacts, observation, golden=golden, budget=budget)
+    verdicts = judge(
+        plan, evidence, artifacts, observation,
+        golden=golden, pins=find_pins(plan), budget=budget,
+    )  # fmt: skip
     if request.triangulate:
         first_lowering = Checked(plan, evidence, artifacts, observation, verdicts)
         verdicts += second_lowering(first_lowering, models, progress, budget).verdicts
     if observation.speech is not None:
-        verdicts += _judge_words(plan, observation.speech.first, transcriber)
-    return Checked(plan, evidence, artifacts, observation, verdicts)
+        first = observation.speech.first
+        if request.regime is not None:
+            emulated = Checked(plan, evidence, artifacts, observation, verdicts)
+            verdicts += (_flips(request.regime, emulated, first, progress),)
+        verdicts += _judge_words(plan, first, transcriber)
+    return Checked(plan, evidence, artifacts, observation, facts.name_disputes(plan, verdicts))
 
 
 def second_lowering(
@@ -120,7 +139,7 @@ def second_lowering(
     """The same evidence on XNNPACK, and the verdicts on whose fault a difference is."""
     plan = checked.plan.on_xnnpack()
     artifacts = export(plan, models, progress=progress)
-    with _pair(artifacts, "xnnpack", None, progress) as run:
+    with _pair(artifacts, Request(executor="xnnpack"), progress) as run:
         observation = observe(plan, checked.evidence, artifacts, run, progress=progress)
     mlx = (checked.plan, checked.artifacts, checked.observation)
     verdicts = tuple(
@@ -156,6 +175,7 @@ def open_models(request: Request, progress: Progress = lambda text: None) -> Mod
         checkpoint,
         plan.precision,
         plan.sizes.max_seq_len,
+        semantics=plan.semantics,
         fresh=request.fresh,
         progress=progress,
     )
@@ -176,14 +196,32 @@ def _observe(
             request.runner, plan, checkpoint, artifacts.paths, request.runner_timeout
         )
         return observe_runner(plan, artifacts, runner, fingerprint, progress)
-    with _pair(artifacts, request.executor, request.require, progress) as run:
-        return observe(plan, evidence, artifacts, run, progress=progress)
+    with _pair(artifacts, request, progress) as run:
+        seen = observe(plan, evidence, artifacts, run, progress=progress)
+        progress("measuring how exactly the executor multiplies")
+        return dataclasses.replace(seen, executor=run.measured)
 
 
-def _pair(
-    artifacts: Artifacts, executor: str, require: str | None, progress: Progress
-) -> ArtifactPair:
-    return ArtifactPair(artifacts.paths, partial(choose, executor, require), progress)
+def _pair(artifacts: Artifacts, request: Request, progress: Progress) -> ArtifactPair:
+    make = partial(choose, request.executor, request.require, request.regime)
+    return ArtifactPair(artifacts.paths, make, progress)
+
+
+def _flips(regime: str, checked: Checked, emulated: Spoken, progress: Progress) -> Verdict:
+    """The codes of the emulated regime beside those of the same programs without it."""
+    progress("speaking without the emulation")
+    plan, evidence, artifacts = checked.plan, checked.evidence, checked.artifacts
+    with _pair(artifacts, Request(executor="portable"), progress) as run:
+        said = guarded(lambda: say_once(plan, evidence, run))
+    if isinstance(said, Refusal):
+        return refused(SUBJECT, "without the emulation", said)
+    verdict, flip = judge_flips(regime, emulated, said), first_flip(emulated, said)
+    if flip is None:
+        return verdict
+    with _pair(artifacts, Request(regime=regime), progress) as run:
+        found = guarded(lambda: attribute(plan, evidence, run, flip, progress))
+    told = (found.reason,) if isinstance(found, Refusal) else found
+    return dataclasses.replace(verdict, notes=(*verdict.notes[:1], *told, *verdict.notes[1:]))
 
 
 def _judge_words(plan: Plan, said: Spoken, transcriber: Transcriber | None) -> tuple[Verdict, ...]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from harness.arrays import Array
 from harness.methods.cases import Case
+from harness.parity.opening import Opening
 from harness.pte.expected import ExpectedContents
 from harness.synthesis import Followed, Prompt, Speech
 
@@ -50,9 +53,12 @@ class Evidence:
     own, exact_own
         What eager decides along its own codes, and what it would without rounding; None of a model
         of the real width, where that takes a CPU an hour.
-    followed, exact_followed
-        The same along the codes that an executor chose by itself, added once these are known; None
-        before, or where they are eager's own.
+    followed, exact_followed, opening
+        The same along the codes that an executor chose by itself, and eager's first values there,
+        added once these are known; None before, or where they are eager's own.
+    rounded
+        The codes, int64, that a few acoustic values get, some of them halfway between two levels,
+        where no speech's lie.
     """
 
     prompt: Prompt
@@ -65,3 +71,5 @@ class Evidence:
     exact_own: Followed | None = None
     followed: Followed | None = None
     exact_followed: Followed | None = None
+    opening: Opening | None = None
+    rounded: Array = field(default_factory=lambda: np.zeros(0, np.int64))

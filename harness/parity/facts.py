@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -9,11 +10,14 @@ from importlib import metadata
 from harness.compare import Status, Verdict
 from harness.export.artifacts import Artifact
 from harness.fingerprint import Fingerprint
+from harness.parity.judges.trace import TRACE
 from harness.parity.plan import Plan
+from harness.reference.semantics import DISPUTES, EXECUTORCH, SPEECH
 from harness.report import ArtifactFacts, Choice, Reference
 
 __all__ = [
     "artifact_facts",
+    "name_disputes",
     "reference",
     "stack_versions",
     "today",
@@ -22,45 +26,16 @@ __all__ = [
 
 _EAGER = "upstream's eager PyTorch model, executorch.examples.models.voxtral_tts"
 
-_SOUND, _SPEECH = ("codec", "speech"), ("speech",)
-
-_CHOICES = (
-    (
-        _SOUND,
-        Choice(
-            "ALiBi slopes",
-            "2^(−8(h+1)/n)",
-            "ExecuTorch, mlx-audio, voxtral-tts.c; vLLM-Omni and tt-metal use 2^(−8h/n)",
-        ),
-    ),
-    (
-        _SPEECH,
-        Choice(
-            "seed step",
-            "one more [AUDIO] token after the prompt",
-            "ExecuTorch's C++ runner, voxtral-tts.c; vLLM-Omni, tt-metal and mlx-audio have none",
-        ),
-    ),
-    (
-        _SPEECH,
-        Choice(
-            "rounding of acoustic codes",
-            "half away from zero",
-            "ExecuTorch's C++ runner; torch and mlx round half to even",
-        ),
-    ),
-    (
-        _SOUND,
-        Choice(
-            "special codes at the codec",
-            "→ 0",
-            "ExecuTorch and voxtral-tts.c; others → −2 and −1",
-        ),
-    ),
+_AGAINST_EAGER = (
+    "tensor",
+    "waveform",
+    "pcm",
+    "codes",
+    "sqnr",
+    "constants",
+    "quantisation",
+    "logits",
 )
-"""Choices on which public implementations disagree, and the subjects that depend on each."""
-
-_AGAINST_EAGER = ("tensor", "waveform", "pcm", "codes", "sqnr", "constants", "quantisation")
 """Kinds of verdict that compare with eager."""
 
 
@@ -71,12 +46,42 @@ def reference(plan: Plan, verdicts: Sequence[Verdict]) -> Reference:
         for verdict in verdicts
         if verdict.kind in _AGAINST_EAGER and verdict.status is not Status.UNJUDGED
     }
-    choices = [choice for subjects, choice in _CHOICES if judged & set(subjects)]
+    semantics = plan.semantics
+    choices = [
+        Choice(dispute.name, dispute.value(semantics), dispute.source(semantics))
+        for dispute in DISPUTES
+        if judged & set(dispute.subjects)
+    ]
     if plan.codec_form != "conv":
         choices.append(Choice("codec form", plan.codec_form, "--codec-form"))
     if plan.without:
         choices.append(Choice("stock lowering put back", ", ".join(plan.without), "--without"))
-    return Reference(_EAGER if judged else "none: nothing was compared with one", tuple(choices))
+    eager = _EAGER if semantics == EXECUTORCH else f"{_EAGER}, made to follow {semantics.title}"
+    return Reference(eager if judged else "none: nothing was compared with one", tuple(choices))
+
+
+def name_disputes(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts; a failed one says what eager did that ExecuTorch, which was exported, does not.
+
+    With ExecuTorch's own semantics that is nothing.
+    """
+    return tuple(_named(plan, verdict) for verdict in verdicts)
+
+
+def _named(plan: Plan, verdict: Verdict) -> Verdict:
+    semantics = plan.semantics
+    subject = SPEECH if verdict.case.startswith(TRACE) else verdict.subject
+    told = [
+        f"{dispute.name}: {dispute.value(semantics)} (exported: {dispute.value(EXECUTORCH)})"
+        for dispute in DISPUTES
+        if dispute.switched
+        and subject in dispute.subjects
+        and dispute.value(semantics) != dispute.value(EXECUTORCH)
+    ]
+    if not told or verdict.status is not Status.FAIL or verdict.kind not in _AGAINST_EAGER:
+        return verdict
+    note = f"Eager follows {semantics.title} here: {'; '.join(told)}."
+    return dataclasses.replace(verdict, notes=(note, *verdict.notes))
 
 
 def artifact_facts(artifact: Artifact) -> ArtifactFacts:

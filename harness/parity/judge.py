@@ -11,6 +11,7 @@ import dataclasses
 from harness.budget import COMMITTED, Budget
 from harness.compare import Gate, Status, Verdict
 from harness.golden import Golden
+from harness.golden.pins import Pins
 from harness.methods import Method
 from harness.parity.artifacts import ArtifactContents, Artifacts
 from harness.parity.evidence import Evidence
@@ -22,7 +23,9 @@ from harness.parity.judges.files import (
     judge_metadata,
 )
 from harness.parity.judges.golden import judge_golden
+from harness.parity.judges.kernels import excused, judge_kernels
 from harness.parity.judges.links import judge_exact, judge_local
+from harness.parity.judges.pins import judge_pins
 from harness.parity.judges.speech import judge_speech
 from harness.parity.judges.values import judge_precision, judge_values, unlowered
 from harness.parity.observation import Observation
@@ -39,6 +42,7 @@ def judge(
     observation: Observation,
     *,
     golden: Golden | None = None,
+    pins: Pins | None = None,
     budget: Budget = COMMITTED,
 ) -> tuple[Verdict, ...]:
     """Every verdict, in the order of the report.
@@ -47,8 +51,8 @@ def judge(
     ----------
     plan, evidence, artifacts, observation
         What was asked, what should be, what was made, and what came of it.
-    golden
-        What the codec's waveform is compared with, if there is one.
+    golden, pins
+        What the codec's waveform, and what eager itself, is compared with, if there are any.
     budget
         What may differ.
     """
@@ -60,7 +64,10 @@ def judge(
     if plan.speaks and artifacts.whole:
         found += judge_speech(plan, evidence, observation, budget)
     found += judge_golden(plan, evidence, observation, golden)
-    return tuple(map(_warned, found))
+    found += judge_pins(plan, evidence, pins)
+    faults = judge_kernels(plan, observation.executor)
+    found = [_warned(verdict) for verdict in found]
+    return (*faults, *(excused(found) if faults else found))
 
 
 _OF_THE_LEDGER = ("tensor", "waveform", "pcm", "codes", "exact")

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from harness.arrays import Array
 from harness.fingerprint import Fingerprint
+from harness.runner.trace import Trace
 from harness.runtime.protocol import StepError
 from harness.synthesis import Chunks
 
@@ -35,10 +36,11 @@ class By(StrEnum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no output: who refused, and in which words."""
+    """Why there is no output: who refused, in which words, and what it said before, if anything."""
 
     by: By
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ class Observation:
         For each method, what came of the first calls of each case in float64, by the case's label.
     local
         For each method, what its steps did; none where the executor does not let them be seen.
+    trace
+        What upstream's runner tells of the first frames; None of other executors.
     """
 
     executor: Fingerprint
@@ -168,3 +172,4 @@ class Observation:
     speech_refusal: Refusal | None = None
     exact: Mapping[str, Mapping[str, CaseObservation]] = field(default_factory=dict)
     local: Mapping[str, LocalObservation] = field(default_factory=dict)
+    trace: Trace | None = None

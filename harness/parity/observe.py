@@ -41,7 +41,7 @@ from harness.synthesis import (
     stream_windows,
 )
 
-__all__ = ["observe", "say"]
+__all__ = ["limits_of", "observe", "say", "say_once"]
 
 _STREAMED = 64
 """Frames that are streamed at least, if the codec takes as many at once."""
@@ -111,18 +111,27 @@ def say(run: Runner, plan: Plan, evidence: Evidence, limits: Limits) -> Speech:
     return speech
 
 
-def _speak_twice(plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPair) -> SpokenTwice:
-    # A given file knows best which type its methods take.
+def limits_of(plan: Plan, run: ArtifactPair) -> Limits:
+    """What the artifacts take; a given file knows best which type its methods take."""
     dtype = run.executor(MODEL).inputs("text_decoder")[0].dtype
-    limits = dataclasses.replace(plan.limits, dtype=dtype)
-    first, again = (say(run, plan, evidence, limits) for _ in range(2))
-    codes, chunks = _stream(first.codes, chunks, limits.codec_frames, codec_lookback(plan.config))
+    return dataclasses.replace(plan.limits, dtype=dtype)
+
+
+def say_once(plan: Plan, evidence: Evidence, run: ArtifactPair) -> Spoken:
+    """The plan's utterance, said by the artifacts."""
+    return _spoken(say(run, plan, evidence, limits_of(plan, run)))
+
+
+def _speak_twice(plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPair) -> SpokenTwice:
+    first, again = (say_once(plan, evidence, run) for _ in range(2))
+    frames = plan.limits.codec_frames
+    codes, chunks = _stream(first.codes, chunks, frames, codec_lookback(plan.config))
     return SpokenTwice(
-        _spoken(first),
-        _spoken(again),
+        first,
+        again,
         codes,
-        decode_streaming(run, plan.config, codes, limits.codec_frames, chunks),
-        decode_codes(run, plan.config, codes, limits.codec_frames),
+        decode_streaming(run, plan.config, codes, frames, chunks),
+        decode_codes(run, plan.config, codes, frames),
         chunks,
     )
 

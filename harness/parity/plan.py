@@ -17,6 +17,7 @@ from harness.methods import ARTIFACTS, CODEC, METHODS, MODEL, Dimensions, Method
 from harness.methods.precision import Precision, parse_precision
 from harness.parity.request import RUNNER, Request
 from harness.pte.metadata import read_metadata
+from harness.reference.semantics import EXECUTORCH, Semantics, find_semantics
 from harness.report import CheckpointFacts
 from harness.synthesis import Limits, Utterance
 
@@ -52,7 +53,7 @@ class Plan:
     methods
         Names of those asked for, in their fixed order.
     utterance
-        What eager says, and then the executor; its voice is the one that eager takes.
+        What the executor says, and eager as `spoken`; its voice is the one that eager takes.
     lowering
         ``"mlx"`` or ``"xnnpack"``.
     codec_form, without
@@ -70,6 +71,8 @@ class Plan:
         Whether utterance and capacities are the checkpoint's usual ones, of which goldens are kept.
     notes
         What to tell of the checkpoint.
+    semantics
+        What eager does where implementations differ.
     """
 
     checkpoint: CheckpointFacts
@@ -89,6 +92,12 @@ class Plan:
     preset: str | None = None
     usual: bool = True
     notes: tuple[str, ...] = ()
+    semantics: Semantics = EXECUTORCH
+
+    @property
+    def spoken(self) -> Utterance:
+        """The utterance as eager says it."""
+        return self.semantics.spoken(self.utterance)
 
     @cached_property
     def config(self) -> Config:
@@ -152,8 +161,10 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
         preset=checkpoint.preset,
         usual=request.utterance == Utterance()
         and request.max_seq_len is None
-        and request.max_codec_frames is None,
+        and request.max_codec_frames is None
+        and request.semantics == EXECUTORCH.name,
         notes=() if note is None else (note,),
+        semantics=find_semantics(request.semantics),
     )
 
 

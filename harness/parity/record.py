@@ -19,11 +19,21 @@ from harness.methods.cases import WIDE, Case, edge_cases
 from harness.methods.precision import FP32, Precision
 from harness.parity.archive import load, save
 from harness.parity.evidence import SPEECH, STEPS, CaseEvidence, Evidence
+from harness.parity.opening import Opening, opening_of
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
 from harness.reference.models import Models
-from harness.synthesis import Followed, Prompt, Recorder, Runner, follow, make_prompt, speak
-from harness.synthesis.frames import Forced
+from harness.synthesis import (
+    Followed,
+    Prompt,
+    Recorder,
+    Runner,
+    follow,
+    make_prompt,
+    scaled_levels,
+    speak,
+)
+from harness.synthesis.frames import Forced, acoustic_codes
 from harness.upstream import parts
 
 __all__ = ["follow_codes", "record", "run_case"]
@@ -86,38 +96,49 @@ def follow_codes(
     if np.array_equal(codes, evidence.speech.codes) and ended == evidence.speech.ended:
         return evidence
 
-    def make() -> _Both:
+    def make() -> _Along:
         progress("eager follows the codes that were chosen")
-        return _follow(plan, models, evidence.prompt, (codes, ended))
+        recorder = Recorder(models.eager)
+        followed, exact = _follow(plan, models, evidence.prompt, (codes, ended), recorder)
+        opening = opening_of(lambda name: [call.output for call in recorder.calls(name)])
+        return _Along(followed, opening, exact)
 
     facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
     recipe = _recipe("followed codes", plan, facts)
-    both = _cached(recipe, _Both, make, fresh, progress)
-    return dataclasses.replace(evidence, followed=both.eager, exact_followed=both.exact)
+    along = _cached(recipe, _Along, make, fresh, progress)
+    return dataclasses.replace(
+        evidence,
+        followed=along.followed,
+        opening=along.opening,
+        exact_followed=along.exact,
+    )
 
 
 @dataclass(frozen=True)
-class _Both:
-    """What eager decides along the same codes, with rounding and without."""
+class _Along:
+    """What eager does along codes that somebody else chose, and decides there without rounding."""
 
-    eager: Followed
+    followed: Followed
+    opening: Opening
     exact: Followed | None
 
 
-def _follow(plan: Plan, models: Models, prompt: Prompt, forced: Forced) -> _Both:
-    eager = follow(models.eager, plan.config, prompt, plan.utterance, plan.limits, forced)
+def _follow(
+    plan: Plan, models: Models, prompt: Prompt, forced: Forced, eager: Runner
+) -> tuple[Followed, Followed | None]:
+    """What eager decides along codes, with rounding and, of a model that is not wide, without."""
+    rounded = follow(eager, plan.config, prompt, plan.spoken, plan.limits, forced)
     if plan.sizes.dim >= WIDE:
-        return _Both(eager, None)
+        return rounded, None
     limits = dataclasses.replace(plan.limits, dtype="float32")
-    exact = follow(models.exact, plan.config, prompt, plan.utterance, limits, forced)
-    return _Both(eager, exact)
+    return rounded, follow(models.exact, plan.config, prompt, plan.spoken, limits, forced)
 
 
 def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evidence:
     eager, float_type = models.eager, plan.precision.float_type
     prompt = make_prompt(models.checkpoint, plan.utterance)
     recorder = Recorder(eager)
-    speech = speak(recorder, plan.config, prompt, plan.utterance, plan.limits)
+    speech = speak(recorder, plan.config, prompt, plan.spoken, plan.limits)
     if not speech.frames:
         raise InputError(
             f"eager ends before its first frame of {plan.utterance.text[:60]!r}, so that there is "
@@ -151,11 +172,14 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
         }
         for name, items in cases.items()
     }
-    evidence = Evidence(prompt, speech, cases, _constants(plan, models), fp32, exact)
+    rounded = acoustic_codes(scaled_levels(_VALUES, plan.config.acoustic_levels), plan.spoken)
+    constants = _constants(plan, models)
+    evidence = Evidence(prompt, speech, cases, constants, fp32, exact, rounded=rounded)
     if plan.sizes.dim >= WIDE:
         return evidence
-    own = _follow(plan, models, prompt, (speech.codes, speech.ended))
-    return dataclasses.replace(evidence, own=own.eager, exact_own=own.exact)
+    forced = (speech.codes, speech.ended)
+    own, exact_own = _follow(plan, models, prompt, forced, models.eager)
+    return dataclasses.replace(evidence, own=own, exact_own=exact_own)
 
 
 def _exact_cases(plan: Plan, items: tuple[CaseEvidence, ...]) -> list[CaseEvidence]:
@@ -169,6 +193,11 @@ def _exactly(plan: Plan, twin: Runner, item: CaseEvidence) -> tuple[Array, ...]:
     if plan.sizes.dim >= WIDE:
         case = dataclasses.replace(case, calls=case.calls[:_WIDE_CALLS], states=())
     return run_case(twin, case)
+
+
+_VALUES = np.array([-3, -1, -0.75, -0.25, 0, 0.25, 0.75, 1, 3], np.float32)
+"""Acoustic values at the ends, beyond them, in the middle, and exactly halfway between two of 21
+levels: 2.5, 7.5, 12.5 and 17.5."""
 
 
 def _constants(plan: Plan, models: Models) -> dict[str, dict[str, ExpectedContents]]:
@@ -224,7 +253,8 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
         "weights": f"sha256:{plan.checkpoint.digest}",
         "voice": None if voice is None else f"sha256:{file_digest(voice)}",
         "sizes": asdict(plan.sizes),
-        "utterance": asdict(plan.utterance),
+        "utterance": asdict(plan.spoken),
+        "semantics": plan.semantics.name,
         "precision": asdict(plan.precision),
         **maker(
             "harness.parity.record",

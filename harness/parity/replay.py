@@ -27,11 +27,15 @@ def guarded(work: Callable[[], T]) -> T | Refusal:
     try:
         return work()
     except ExecutionError as error:
-        return Refusal(By.PROGRAM, str(error))
+        return Refusal(By.PROGRAM, str(error), _notes(error))
     except HarnessError as error:
-        return Refusal(By.HARNESS, str(error))
+        return Refusal(By.HARNESS, str(error), _notes(error))
     except Exception as error:
         return Refusal(By.HARNESS, f"{type(error).__name__}: {error}")
+
+
+def _notes(error: Exception) -> str:
+    return "\n".join(getattr(error, "__notes__", ()))
 
 
 def replay(method: Method, case: Case, plan: Plan, executor: Executor) -> tuple[Array, ...]:

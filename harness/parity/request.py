@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.methods.precision import Precision
+from harness.reference.semantics import EXECUTORCH, find_semantics
 from harness.synthesis import Utterance
 from harness.synthesis.prompt import check_text
 
@@ -30,6 +31,8 @@ class Request:
         Name of a precision, or one made of its parts.
     executor, require
         Name of the executor, and one that must be had (``"native"``), else an error.
+    regime
+        A GPU's arithmetic to emulate on the portable executor; see `harness.runtime.select`.
     max_seq_len, max_codec_frames
         Capacities; None takes the checkpoint's usual ones.
     codec_form, without
@@ -51,6 +54,9 @@ class Request:
     runner, runner_timeout
         Where upstream's runner is, and the seconds after which it is ended. A path alone means
         the executor ``"runner"``.
+    semantics
+        Name of the set of `harness.reference.semantics` that eager follows; what is exported stays
+        ExecuTorch's.
 
     Raises
     ------
@@ -63,6 +69,7 @@ class Request:
     precision: str | Precision = "fp32"
     executor: str = "auto"
     require: str | None = None
+    regime: str | None = None
     max_seq_len: int | None = None
     max_codec_frames: int | None = None
     codec_form: str = "conv"
@@ -77,9 +84,11 @@ class Request:
     asr_command: str | None = None
     runner: Path | None = None
     runner_timeout: float = 3600.0
+    semantics: str = EXECUTORCH.name
 
     def __post_init__(self) -> None:
         check_text(self.utterance.text)
+        find_semantics(self.semantics)
         if self.asr is not None and (self.methods or not self.speak):
             raise InputError(
                 "--asr transcribes the executor's speech, which takes all six methods; leave "
@@ -96,7 +105,11 @@ class Request:
                 "the runner only speaks and cannot call one method at a time; leave "
                 f"{', '.join(self.methods)} out"
             )
-        for given, name in ((self.triangulate, "--triangulate"), (self.require, "--require")):
+        for given, name in (
+            (self.triangulate, "--triangulate"),
+            (self.require, "--require"),
+            (self.regime, "--regime"),
+        ):
             if given:
                 raise InputError(f"{name} cannot be combined with the runner; leave it out")
         if not self.speak:

@@ -69,10 +69,12 @@ def open_speaker(
     """
     if eager and request.require is not None:
         raise InputError("eager is no executor that --require can name; leave --require out")
+    if eager and request.regime is not None:
+        raise InputError("eager emulates no GPU's arithmetic; leave --regime or eager out")
     if request.runner is not None:
         check_program(request.runner)
     elif not eager:
-        choose(request.executor, request.require)
+        choose(request.executor, request.require, request.regime)
     models = open_models(request, progress)
     checkpoint = models.checkpoint
     plan = resolve(request, checkpoint)
@@ -91,7 +93,9 @@ def open_speaker(
             return _Loaded(models.eager, EAGER, plan.precision.float_type)
         opened = artifacts()
         run = ArtifactPair(
-            opened.paths, partial(choose, request.executor, request.require), progress
+            opened.paths,
+            partial(choose, request.executor, request.require, request.regime),
+            progress,
         )
         for name in opened.paths:
             run.executor(name)
@@ -160,6 +164,7 @@ class _MethodSpeaker:
     def say(self, utterance: Utterance) -> SpeechResult:
         plan, loaded = self.plan, self._loaded
         watch = Stopwatch(plan.sizes.sampling_rate, self._progress, self._play)
+        utterance = plan.semantics.spoken(utterance)
         prompt = make_prompt(self.checkpoint, utterance, voice_embed_len=loaded.voice_embed_len)
         limits = dataclasses.replace(plan.limits, dtype=loaded.dtype)
         speech = speak(

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from harness.arrays import Array
 from harness.errors import InputError, one_of
 from harness.fingerprint import Fingerprint
+from harness.reference.disputed import codec_under
 from harness.reference.quiet import without_upstream_chatter
+from harness.reference.semantics import EXECUTORCH, Semantics
 
 __all__ = ["EagerModel"]
 
@@ -42,12 +44,19 @@ class EagerModel:
     model
         As `harness.checkpoint.loading.load_model` returns it, or its float64 twin. Inputs of
         floating point must have its type or one that converts to it exactly.
+    semantics
+        What its codec does where implementations differ; see `codec_under`.
     dtype
         In which it computes, where its weights do not tell.
     """
 
-    def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
-        self._model = model
+    def __init__(
+        self,
+        model: Any,
+        semantics: Semantics = EXECUTORCH,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.model = model
         # A norm's: matrices may be quantised, or narrower in memory than they compute.
         self._dtype: torch.dtype = dtype or model.decoder.norm.weight.dtype
         self._states: dict[str, _Caches] = {}
@@ -66,7 +75,9 @@ class EagerModel:
                 flow.predict_velocity,
                 (("x_t", "float", 2), ("t_idx", "int", 1), ("hidden", "float", 2)),
             ),
-            "codec": _Method(model.codec_decoder.forward, (("codes", "int", 3),)),
+            "codec": _Method(
+                codec_under(model.codec_decoder, semantics).forward, (("codes", "int", 3),)
+            ),
         }
 
     @property
@@ -128,7 +139,7 @@ class EagerModel:
         return tensor.to(wanted)
 
     def _check_positions(self, embeds: Tensor, position: Tensor) -> None:
-        length, capacity = embeds.shape[1], self._model.config.max_seq_len
+        length, capacity = embeds.shape[1], self.model.config.max_seq_len
         if len(position) != length or not length:
             raise InputError(
                 f"text_decoder needs one cache_position a token (got {len(position)} for {length})"
@@ -145,9 +156,7 @@ class EagerModel:
     @contextmanager
     def _caches_of(self, state: str) -> Iterator[None]:
         """Put the buffers of `state` in the place of the model's, and take them out again."""
-        holders: list[nn.Module] = [
-            layer.attention.kv_cache for layer in self._model.decoder.layers
-        ]
+        holders: list[nn.Module] = [layer.attention.kv_cache for layer in self.model.decoder.layers]
         own: _Caches = [(holder.k_cache, holder.v_cache) for holder in holders]
         if state not in self._states:
             self._states[state] = [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.checkpoint import Checkpoint
 from harness.methods.precision import FP32, Precision
+from harness.reference.semantics import EXECUTORCH, Semantics
 from harness.upstream import quiet
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Models:
         Floating-point type, and how weights are quantised.
     max_seq_len
         Positions of the KV cache.
+    semantics
+        What `eager` does where implementations differ; what is exported stays ExecuTorch's.
     fresh
         Quantise again what the cache has.
     progress
@@ -42,10 +45,11 @@ class Models:
         precision: Precision,
         max_seq_len: int,
         *,
+        semantics: Semantics = EXECUTORCH,
         fresh: bool = False,
         progress: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.checkpoint, self.precision = checkpoint, precision
+        self.checkpoint, self.precision, self.semantics = checkpoint, precision, semantics
         self._max_seq_len, self._fresh, self._progress = max_seq_len, fresh, progress
 
     @cached_property
@@ -79,21 +83,21 @@ class Models:
         """The reference: the model of this precision behind the executors' shape."""
         from harness.reference.eager import EagerModel
 
-        return EagerModel(self.eager_model)
+        return EagerModel(self.eager_model, self.semantics)
 
     @cached_property
     def eager_fp32(self) -> EagerModel:
         """The model in fp32 behind the executors' shape."""
         from harness.reference.eager import EagerModel
 
-        return EagerModel(self.mapped)
+        return EagerModel(self.mapped, self.semantics)
 
     @cached_property
     def exact(self) -> EagerModel:
         """The model of this precision in float64, its weights widened exactly."""
         from harness.reference.oracle import exact_twin
 
-        return exact_twin(self.eager_model)
+        return exact_twin(self.eager_model, self.semantics)
 
     def to_export(self, *, codec: bool) -> Any:
         """The model that an artifact is exported from; of the codec in fp32, the mapped one."""

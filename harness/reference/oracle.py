@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.reference.eager import EagerModel
+from harness.reference.semantics import EXECUTORCH, Semantics
 
 __all__ = ["exact_twin", "float64_oracle"]
 
 
-def exact_twin(model: Any) -> EagerModel:
+def exact_twin(model: Any, semantics: Semantics = EXECUTORCH) -> EagerModel:
     """What `model` means: its own weights and tables, widened exactly, computed in float64.
 
     Weights stay where they are and are widened, or dequantised exactly, while a module computes,
@@ -46,7 +47,7 @@ def exact_twin(model: Any) -> EagerModel:
     flow = twin.flow_head
     flow._timesteps = flow._timesteps.double()
     flow.semantic_logits = _SemanticLogits(flow)
-    return EagerModel(twin, torch.float64)
+    return EagerModel(twin, semantics, torch.float64)
 
 
 def _widen(module: nn.Module, _inputs: Any) -> None:
@@ -73,13 +74,14 @@ def _exactly(tensor: Tensor) -> Tensor:
     return (grouped * scales[..., None]).reshape(values.shape)
 
 
-def float64_oracle(model: Any) -> EagerModel:
+def float64_oracle(model: Any, semantics: Semantics = EXECUTORCH) -> EagerModel:
     """An `EagerModel` of a float64 copy of `model`; its inputs may be float32 or narrower.
 
     Parameters
     ----------
-    model
-        As `harness.checkpoint.loading.load_model` returns it; it is left as it is.
+    model, semantics
+        As `harness.checkpoint.loading.load_model` returns it; it is left as it is. What it does
+        where implementations differ.
     """
     twin = copy.deepcopy(model).double()
     config = twin.config
@@ -93,7 +95,7 @@ def float64_oracle(model: Any) -> EagerModel:
     steps = config.n_decoding_steps
     flow._timesteps = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     flow.semantic_logits = _SemanticLogits(flow)
-    return EagerModel(twin)
+    return EagerModel(twin, semantics)
 
 
 class _Attention(nn.Module):

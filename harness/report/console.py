@@ -16,6 +16,7 @@ from rich.text import Text
 
 from harness.compare import words
 from harness.compare.verdict import Status, Verdict, exit_code
+from harness.fingerprint import Fingerprint
 from harness.report.model import Report
 from harness.report.tables import checks_table, gates_table, levels_table, values_table
 
@@ -86,6 +87,7 @@ def _header(report: Report) -> RenderableType:
         ("precision", report.precision),
         ("executor", f"{executor.executor} on {executor.device}"),
         ("versions", versions),
+        *_regime(executor),
         *(("note", note) for note in executor.notes),
         ("reference", report.reference.description),
         *(
@@ -106,6 +108,14 @@ def _header(report: Report) -> RenderableType:
     for label, text in rows:
         grid.add_row(label, Text(text))
     return Group(Text(f"voxtral-parity {report.tool_version}", style="bold"), grid)
+
+
+def _regime(executor: Fingerprint) -> list[tuple[str, str]]:
+    """How exactly the executor multiplies; nothing where that was not measured."""
+    if executor.measured is None:
+        return []
+    measured = executor.measured
+    return [("regime", f"{measured.name}, by {words.count(measured.canaries, 'product')}")]
 
 
 def _trouble(verdict: Verdict) -> RenderableType:

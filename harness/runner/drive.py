@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -18,22 +19,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.pcm import cast_fault
-from harness.errors import ExecutionError, InputError, MachineError, UnavailableError
+from harness.errors import (
+    ExecutionError,
+    HarnessError,
+    InputError,
+    MachineError,
+    UnavailableError,
+)
 from harness.process import flags
+from harness.runner.trace import Trace, read_trace
 from harness.runtime.native.child import DEFAULTS
 from harness.synthesis import Utterance
 from harness.synthesis.dump import DUMP_VARIABLE, read_codes
 from harness.synthesis.timing import SpeechResult, Timing
 from harness.synthesis.wav import read_wav
 
-__all__ = ["RunnerArgs", "check_program", "run_runner"]
+__all__ = ["RunnerArgs", "RunnerResult", "check_program", "run_runner"]
 
 
 @dataclass(frozen=True)
 class RunnerArgs:
     """The runner's files, and what it says; the voice is a file's path, or None for its default.
 
-    `speaker` streams the samples to standard output.
+    `speaker` streams the samples to standard output; `trace` asks for a trace, offline.
     """
 
     model: Path
@@ -41,9 +49,10 @@ class RunnerArgs:
     tokenizer: Path
     utterance: Utterance
     speaker: bool = False
+    trace: bool = False
 
     def flags(self, output: Path) -> list[str]:
-        """The command line after the program's name."""
+        """The command line after the program's name; the trace goes beside `output`."""
         said = self.utterance
         return flags(
             {
@@ -58,24 +67,37 @@ class RunnerArgs:
                 "voice": said.voice,
                 "streaming": said.streaming,
                 "speaker": self.speaker,
+                "trace_json": output.with_name(_TRACE) if self.trace else None,
             }
         )
 
+
+@dataclass(frozen=True)
+class RunnerResult(SpeechResult):
+    """What came of an utterance, and its trace where one was asked for."""
+
+    trace: Trace | None = None
+
+
+_TRACE = "trace.json"
 
 _GENERATED = re.compile(
     rb"(?:Generated|Streaming:) (\d+) frames \(([\d.e+-]+)s(?: audio)?\) in (\d+)ms"
 )
 _TITLE = b"Voxtral TTS"  # its first line, before it loads anything
+_LOADED, _CONFIG = b"Model loaded", b"Model config:"
+"""Its lines after everything is loaded, and after each load of `model.pte`."""
 
 
 def run_runner(
     program: Path, args: RunnerArgs, *, frame_samples: int, timeout: float = 3600
-) -> SpeechResult:
+) -> RunnerResult:
     """Run the runner once; after `timeout` seconds it counts as hung, and is killed.
 
-    Frames, END_AUDIO and `generate_ms` are as it reports them. The first audio is measured from
-    outside, from "model loaded" to the first chunk, or offline to the end. It dumps no codes
-    when streaming.
+    Frames and END_AUDIO are as it reports them. Before it speaks it loads `model.pte` once more,
+    which its `generate_ms` holds and other executors do not do: the time between two lines of its
+    log is taken off. The first audio is measured from outside, from there to the first chunk, or
+    offline to the end. It dumps no codes when streaming.
 
     Raises
     ------
@@ -91,36 +113,11 @@ def run_runner(
     with tempfile.TemporaryDirectory(prefix="voxtral-runner-") as directory:
         wav, dump = Path(directory) / "output.wav", Path(directory) / "codes.txt"
         done = _run(program, args.flags(wav), dump, timeout)
-        report = _GENERATED.search(done.err.text)
-        if b"No audio frames generated" in done.err.text or report is None:
-            raise ExecutionError(f"the runner made no audio: {_complaint(done.err.text)}")
-        frames = int(report[1])
-        streams = args.utterance.streaming or args.speaker
         try:
-            pcm, rate = read_wav(wav)
-            codes = None if streams else read_codes(dump)
-        except InputError as error:
-            raise MachineError(f"the runner ended with exit code 0, but {error}") from None
-    if pcm.size != frames * frame_samples:
-        raise ExecutionError(
-            f"the runner reports {frames} frames, {frames * frame_samples:,} samples, and its "
-            f"WAV holds {pcm.size:,}"
-        )
-    if codes is not None and codes.shape[1] != frames:
-        raise ExecutionError(f"the runner reports {frames} frames and dumps {codes.shape[1]}")
-    if args.speaker:
-        _check_stdout(done.out.text, pcm)
-    log = done.err if args.speaker else done.out
-    begun = log.first(b"Model loaded") or done.started
-    timing = Timing(
-        frames=frames,
-        ended=b"END_AUDIO at frame" in done.err.text,
-        audio_seconds=pcm.size / rate,
-        generate_ms=float(report[3]),
-        first_audio_ms=((log.first(b"  Chunk:") or done.ended) - begun) * 1e3,
-        wall_ms=(done.ended - done.started) * 1e3,
-    )
-    return SpeechResult(pcm, rate, codes, timing)
+            return _read(done, args, wav, dump, frame_samples)
+        except HarnessError as error:
+            error.add_note(_tail(done.err.text))
+            raise
 
 
 def check_program(program: Path) -> None:
@@ -153,9 +150,10 @@ class _Reader(threading.Thread):
     def text(self) -> bytes:
         return b"".join(piece for _, piece in self._pieces)
 
-    def first(self, words: bytes) -> float | None:
-        """When the first line that holds `words` came."""
-        return next((when for when, piece in self._pieces if words in piece), None)
+    def first(self, words: bytes, after: int = 0) -> float | None:
+        """When the first line that holds `words` came, `after` others of them left out."""
+        times = (when for when, piece in self._pieces if words in piece)
+        return next(itertools.islice(times, after, None), None)
 
 
 @dataclass(frozen=True)
@@ -187,24 +185,87 @@ def _run(program: Path, flags: list[str], dump: Path, timeout: float) -> _Ended:
     try:
         code = child.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise MachineError(
-            f"the runner did not finish in {timeout:g} s and was killed: {_complaint(err.text)}"
-        ) from None
+        code = None
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)  # its own children too
         child.wait()
         for reader in (out, err):
             reader.join(5)
-    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-    if _TITLE not in out.text + err.text:
-        raise UnavailableError(
-            f"{program} is no voxtral_tts_runner: it ended with {how} and never printed "
-            f"{_TITLE.decode()!r} ({_complaint(err.text)})"
-        )
-    if code:
-        raise MachineError(f"the runner died with {how}: {_complaint(err.text)}")
+    fault = _fault(program, code, timeout, out.text, err.text)
+    if fault is not None:
+        fault.add_note(_tail(err.text))
+        raise fault
     return _Ended(out, err, started, time.perf_counter())
+
+
+def _fault(
+    program: Path, code: int | None, timeout: float, out: bytes, err: bytes
+) -> HarnessError | None:
+    """What is wrong with how a process ended; no code: it was killed after `timeout` seconds."""
+    if code is None:
+        return MachineError(
+            f"the runner did not finish in {timeout:g} s and was killed: {_complaint(err)}"
+        )
+    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    if _TITLE not in out + err:
+        return UnavailableError(
+            f"{program} is no voxtral_tts_runner: it ended with {how} and never printed "
+            f"{_TITLE.decode()!r} ({_complaint(err)})"
+        )
+    return MachineError(f"the runner died with {how}: {_complaint(err)}") if code else None
+
+
+def _read(
+    done: _Ended, args: RunnerArgs, wav: Path, dump: Path, frame_samples: int
+) -> RunnerResult:
+    """What a run left, checked."""
+    report = _GENERATED.search(done.err.text)
+    if b"No audio frames generated" in done.err.text or report is None:
+        raise ExecutionError(f"the runner made no audio: {_complaint(done.err.text)}")
+    frames = int(report[1])
+    streams = args.utterance.streaming or args.speaker
+    try:
+        pcm, rate = read_wav(wav)
+        codes = None if streams else read_codes(dump)
+        trace = read_trace(wav.with_name(_TRACE)) if args.trace else None
+    except InputError as error:
+        raise MachineError(f"the runner ended with exit code 0, but {error}") from None
+    if pcm.size != frames * frame_samples:
+        raise ExecutionError(
+            f"the runner reports {frames} frames, {frames * frame_samples:,} samples, and its "
+            f"WAV holds {pcm.size:,}"
+        )
+    if codes is not None and codes.shape[1] != frames:
+        raise ExecutionError(f"the runner reports {frames} frames and dumps {codes.shape[1]}")
+    if codes is not None and trace is not None:
+        told = trace.codes[: codes.shape[1]]
+        if not np.array_equal(told, codes[0, : len(told)]):
+            raise ExecutionError("the runner's trace and its dump of codes tell different codes")
+    if args.speaker:
+        _check_stdout(done.out.text, pcm)
+    timing = _timing(done, args, report, pcm.size / rate)
+    return RunnerResult(pcm, rate, codes, timing, trace)
+
+
+def _timing(
+    done: _Ended, args: RunnerArgs, report: re.Match[bytes], audio_seconds: float
+) -> Timing:
+    """Its figures, without its second load of `model.pte` if that was seen."""
+    log = done.err if args.speaker else done.out
+    loaded = log.first(_LOADED) or done.started
+    again = done.err.first(_CONFIG, after=1)  # the first is of the load before
+    begun = loaded if again is None else again
+    reload_ms = None if again is None else max(0.0, again - loaded) * 1e3
+    return Timing(
+        frames=int(report[1]),
+        ended=b"END_AUDIO at frame" in done.err.text,
+        audio_seconds=audio_seconds,
+        generate_ms=max(0.0, float(report[3]) - (reload_ms or 0.0)),
+        first_audio_ms=((log.first(b"  Chunk:") or done.ended) - begun) * 1e3,
+        wall_ms=(done.ended - done.started) * 1e3,
+        reload_ms=reload_ms,
+    )
 
 
 def _check_stdout(data: bytes, pcm: NDArray[np.int16]) -> None:
@@ -220,9 +281,29 @@ def _check_stdout(data: bytes, pcm: NDArray[np.int16]) -> None:
         raise ExecutionError(f"the runner's WAV does not hold its samples on stdout: {fault}")
 
 
+_QUOTED = 400
+"""Characters of its log in a sentence, which has 560 in all."""
+
+_LINES, _LINE = 30, 400
+
+
 def _complaint(text: bytes) -> str:
-    """Its last two errors in ExecuTorch's log, where it has any, and its last line."""
+    """Its last line, and before that its last errors in ExecuTorch's log, whole as far as they fit.
+
+    An error that does not fit is left out and not cut, since its end says what is wrong.
+    """
     lines = text.decode("utf-8", "replace").strip().splitlines()
-    errors = [line for line in lines[:-1] if re.match(r"E \d", line)][-2:]
-    found = [line[:200] for line in (*errors, *lines[-1:])]
-    return " / ".join(found) if found else "it printed nothing"
+    if not lines:
+        return "it printed nothing"
+    found = [lines[-1][:_QUOTED]]
+    for line in reversed([line for line in lines[:-1] if re.match(r"E \d", line)]):
+        if sum(map(len, found)) + len(line) > _QUOTED:
+            break
+        found.insert(0, line)
+    return " / ".join(found)
+
+
+def _tail(text: bytes) -> str:
+    """Its last lines, for whoever wants to read more than a sentence."""
+    lines = text.decode("utf-8", "replace").strip().splitlines()[-_LINES:]
+    return "\n".join(line[:_LINE] for line in lines)

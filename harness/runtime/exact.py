@@ -26,7 +26,7 @@ from harness.pte.plan import Plan, TensorValue, Value
 from harness.pte.program import Program, read_program
 from harness.runtime.portable.memory import contents
 from harness.runtime.portable.method import Method, Observer, State, refuse_other_backends
-from harness.runtime.protocol import TensorSpec, input_specs
+from harness.runtime.protocol import TensorSpec, input_specs, output_specs
 
 __all__ = ["ExactExecutor"]
 
@@ -59,6 +59,9 @@ class ExactExecutor:
             regime="float64",
         )
 
+    def regime(self) -> None:
+        """None: nothing is rounded."""
+
     def load(self, path: Path, data: Sequence[Path] = ()) -> None:
         """Open a `.pte`, as the portable executor does."""
         self.close()
@@ -71,6 +74,10 @@ class ExactExecutor:
     def inputs(self, method: str) -> tuple[TensorSpec, ...]:
         """Declared inputs of `method`, in the file's types."""
         return input_specs(self._plan(method))
+
+    def outputs(self, method: str) -> tuple[TensorSpec, ...]:
+        """Declared outputs of `method`, in the file's types."""
+        return output_specs(self._plan(method))
 
     def call(
         self,

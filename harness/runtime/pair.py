@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import cached_property
@@ -41,6 +42,18 @@ class ArtifactPair(AbstractContextManager["ArtifactPair"]):
             return executor.fingerprint
         with closing(self._make()) as executor:
             return executor.fingerprint
+
+    @cached_property
+    def measured(self) -> Fingerprint:
+        """`fingerprint` with the regime of the executor's arithmetic, measured once."""
+        if self._loaded:
+            regime = next(iter(self._loaded.values())).regime()
+        else:
+            with closing(self._make()) as executor:
+                regime = executor.regime()
+        if regime is None:
+            return self.fingerprint
+        return dataclasses.replace(self.fingerprint, regime=regime.name, measured=regime)
 
     def executor(self, artifact: str) -> Executor:
         """The executor that has `artifact` loaded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.arrays import Array, dtype_of
 from harness.errors import InputError, ProgramError
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import Fingerprint, Regime
 from harness.float64.local import NodeError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import Plan, TensorValue
@@ -24,6 +24,7 @@ __all__ = [
     "Watchable",
     "check_inputs",
     "input_specs",
+    "output_specs",
 ]
 
 SCALAR_KINDS: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
@@ -64,6 +65,19 @@ def input_specs(plan: Plan) -> tuple[TensorSpec, ...]:
                 f"{type(value).__name__}); export the method without it"
             )
     return tuple(specs)
+
+
+def output_specs(plan: Plan) -> tuple[TensorSpec, ...]:
+    """Declared outputs of a method."""
+    found = []
+    for index in plan.outputs:
+        value = plan.values[index]
+        if isinstance(value, TensorValue):
+            dtype = SCALAR_TYPES[value.scalar_type].name
+            found.append(TensorSpec(dtype, value.sizes, value.dynamic))
+        else:
+            found.append(TensorSpec(SCALAR_KINDS.get(type(value), "str"), ()))
+    return tuple(found)
 
 
 def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
@@ -110,9 +124,17 @@ class Watchable(Protocol):
     """An executor that lets its values be seen."""
 
     def watch(
-        self, method: str, inputs: Sequence[Array], *, state: str = "default"
+        self,
+        method: str,
+        inputs: Sequence[Array],
+        *,
+        state: str = "default",
+        repair: Collection[int] = (),
     ) -> tuple[list[Array], list[StepError]]:
-        """Run `method` once: its outputs, and every step in the order run."""
+        """Run `method` once: its outputs, and every step in the order run.
+
+        Steps whose numbers are in `repair` go on with what they mean, rounded, instead.
+        """
         ...
 
     def reset(self, state: str = "default") -> None:
@@ -130,6 +152,10 @@ class Executor(Protocol):
     @property
     def fingerprint(self) -> Fingerprint:
         """Which executor this is."""
+        ...
+
+    def regime(self) -> Regime | None:
+        """How exactly it multiplies, as canaries show; None where it cannot run them."""
         ...
 
     def load(self, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from harness.budget.regimes import EMULATED
 from harness.errors import InputError, UnavailableError, one_of
 from harness.runtime.protocol import Executor
 
@@ -11,10 +12,10 @@ __all__ = ["NAMES", "availability", "choose"]
 
 _STOCK_BLAS = "VOXTRAL_PARITY_STOCK_BLAS"
 
-NAMES = ("auto", "native", "portable", "portable:faithful", "xnnpack")
+NAMES = ("auto", "native", "portable", "portable:faithful", "portable:gpu", "xnnpack")
 
 
-def choose(name: str = "auto", require: str | None = None) -> Executor:
+def choose(name: str = "auto", require: str | None = None, regime: str | None = None) -> Executor:
     """Make the executor called `name`.
 
     Parameters
@@ -22,19 +23,22 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     name
         ``native`` (ExecuTorch's runtime with the MLX backend), ``portable`` (our interpreter
         over `mlx.core`), ``portable:faithful`` (the same with the bits of upstream's interpreter
-        on the CPU, silent oddities included), ``xnnpack`` (ExecuTorch's runtime with XNNPACK and
-        its CPU kernels, on files lowered to these), or ``auto``: native where this machine has
-        it, portable elsewhere.
+        on the CPU, silent oddities included), ``portable:gpu`` (the same on MLX's GPU: Metal or
+        CUDA), ``xnnpack`` (ExecuTorch's runtime with XNNPACK and its CPU kernels, on files
+        lowered to these), or ``auto``: native where this machine has it, portable elsewhere.
     require
         One of the others: what ``auto`` must come to.
+    regime
+        A GPU's arithmetic for the portable executor to emulate, one of `EMULATED`; ``auto`` is
+        portable then.
 
     Raises
     ------
     InputError
-        An unknown name, or a `name` that contradicts `require`.
+        An unknown name, a `name` that contradicts `require`, or a `regime` for another executor.
     UnavailableError
-        Native is asked for or required, and this machine does not have it; or faithful, and this
-        process has lent MLX another BLAS.
+        Native or a GPU is asked for or required, and this machine does not have it; or faithful,
+        and this process has lent MLX another BLAS.
     """
     one_of("executor", name, NAMES)
     if require is not None:
@@ -42,10 +46,20 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     if require is not None and name not in ("auto", require):
         raise InputError(f"executor {name!r} contradicts require {require!r}; leave one out")
     wanted = require or name
+    if regime is not None:
+        one_of("regime", regime, EMULATED)
+        if wanted not in ("auto", "portable"):
+            raise InputError(
+                f"regime {regime} is emulated by the executor portable alone (got {wanted}); "
+                "leave one out"
+            )
+        return _portable(regime)
     if wanted == "portable":
         return _portable()
     if wanted == "portable:faithful":
         return _faithful()
+    if wanted == "portable:gpu":
+        return _gpu()
     from harness.runtime.native import NativeExecutor, why_not
 
     if wanted == "xnnpack":
@@ -58,10 +72,10 @@ def choose(name: str = "auto", require: str | None = None) -> Executor:
     return _portable()
 
 
-def _portable() -> Executor:
+def _portable(regime: str | None = None) -> Executor:
     from harness.runtime.portable import PortableExecutor
 
-    return PortableExecutor()
+    return PortableExecutor(regime=regime) if regime else PortableExecutor()
 
 
 def _faithful() -> Executor:
@@ -80,9 +94,29 @@ def _faithful() -> Executor:
     return PortableExecutor(faithful=True)
 
 
+def _gpu() -> Executor:
+    from harness.runtime.native.child import DEFAULTS
+    from harness.runtime.portable.gpu import why_not
+
+    reason = why_not()
+    if reason is not None:
+        raise UnavailableError(f"the executor portable:gpu is not available: {reason}")
+    for switch, value in DEFAULTS.items():  # as native's process has them; MLX reads them once
+        os.environ.setdefault(switch, value)
+    from harness.runtime.portable import PortableExecutor
+
+    return PortableExecutor(gpu=True)
+
+
 def availability() -> dict[str, str | None]:
     """For each executor, why it cannot run here; None where it can."""
     from harness.runtime.native import why_not
     from harness.runtime.native.machine import why_not_xnnpack
+    from harness.runtime.portable import gpu
 
-    return {"native": why_not(), "portable": None, "xnnpack": why_not_xnnpack()}
+    return {
+        "native": why_not(),
+        "portable": None,
+        "portable:gpu": gpu.why_not(),
+        "xnnpack": why_not_xnnpack(),
+    }

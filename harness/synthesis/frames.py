@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from harness.checkpoint.config import END_AUDIO, N_SPECIAL_CODES
 from harness.synthesis.noise import FlowNoise
 from harness.synthesis.record import Runner
 from harness.synthesis.sampling import Choice, SemanticSampler
-from harness.synthesis.utterance import Limits, Prompt, Utterance, check_capacity
+from harness.synthesis.utterance import Limits, Prompt, Rounding, Utterance, check_capacity
 
 __all__ = [
     "END_AUDIO",
@@ -22,7 +21,7 @@ __all__ = [
     "Decoder",
     "Forced",
     "Frames",
-    "Rounding",
+    "acoustic_codes",
     "round_levels",
     "scaled_levels",
 ]
@@ -31,10 +30,6 @@ Float32 = NDArray[np.float32]
 
 CFG_ALPHA = np.float32(1.2)
 """Weight of classifier-free guidance, the same in every public implementation."""
-
-Rounding = Literal["half-away", "half-even"]
-"""Ties of acoustic codes: away from zero (upstream's C++ runner) or to even (torch, mlx)."""
-
 
 Forced = tuple[NDArray[np.int64], bool]
 """Codes to follow, int64, shape (n_codebooks, frames), and whether END_AUDIO comes after them."""
@@ -109,8 +104,8 @@ class Frames:
             x = _solve_flow(decoder, self._config, self._noise, hidden)
             self.levels.append(scaled_levels(x, self._config.acoustic_levels))
             if self._forced is None:
-                acoustic = round_levels(self.levels[-1])
-                codes = np.concatenate([[code], acoustic + N_SPECIAL_CODES])
+                acoustic = acoustic_codes(self.levels[-1], self._utterance)
+                codes = np.concatenate([[code], acoustic])
             else:
                 codes = self._forced[0][:, frame]
             self.codes.append(codes)
@@ -195,6 +190,11 @@ def scaled_levels(x: Float32, levels: int) -> Float32:
     """Acoustic values, clamped to ±1, in units of a codebook's levels: 0 … levels − 1."""
     clamped = np.clip(x, np.float32(-1), np.float32(1))
     return ((clamped + np.float32(1)) / np.float32(2)) * np.float32(levels - 1)
+
+
+def acoustic_codes(scaled: Float32, utterance: Utterance) -> NDArray[np.int64]:
+    """The codes of `scaled_levels`, special ones left out."""
+    return round_levels(scaled, utterance.rounding) + N_SPECIAL_CODES
 
 
 def round_levels(scaled: Float32, rounding: Rounding = "half-away") -> NDArray[np.int64]:

@@ -31,6 +31,9 @@ class Timing:
         Until the first samples could be played; offline, all of them.
     wall_ms
         Of the whole process, which loads first; None where it was not timed.
+    reload_ms
+        What upstream's runner took to load `model.pte` once more before it spoke, and which is not
+        in the figures above; None for who does not, or where that was not seen and they hold it.
     """
 
     frames: int
@@ -39,6 +42,7 @@ class Timing:
     generate_ms: float
     first_audio_ms: float
     wall_ms: float | None = None
+    reload_ms: float | None = None
 
     @property
     def rtf(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ SEED = 42
 
 MAX_NEW_TOKENS = 2048
 """Upstream's most frames of one speech."""
+
+
+Rounding = Literal["half-away", "half-even"]
+"""Ties of acoustic codes: away from zero (upstream's C++ runner) or to even (torch, mlx)."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,11 @@ class Utterance:
     seed_step
         Feed one more [AUDIO] token after the prompt and take the first frame from there, as
         upstream's C++ runner and voxtral-tts.c do. vLLM-Omni and mlx-audio take it from the
-        prompt's last position: False.
+        prompt's last position: False. `harness.reference.semantics` says who else disputes what.
     streaming
         Decode while the frames come, instead of when all are there.
+    rounding
+        Of an acoustic value halfway between two codes.
     """
 
     text: str = TEXT
@@ -50,6 +57,7 @@ class Utterance:
     max_new_tokens: int = MAX_NEW_TOKENS
     seed_step: bool = True
     streaming: bool = False
+    rounding: Rounding = "half-away"
 
     def check(self, checkpoint: Checkpoint, max_seq_len: int) -> None:
         """Refuse no text, one too long even without a voice, and a voice that there is not."""

@@ -16,6 +16,7 @@ from harness.bench.figures import (
     Subject,
     read_benchmark,
     read_speech,
+    reload_note,
     write_benchmark,
     write_speech,
 )
@@ -150,6 +151,35 @@ def test_a_run_that_cannot_have_been_is_refused(tmp_path: Path, field: str, valu
     path.write_text(json.dumps(data))
     with pytest.raises(InputError, match="holds no figures of speech"):
         read_benchmark(path)
+
+
+def test_an_older_file_lacks_what_was_added_since(tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    write_benchmark(path, BENCH)
+    data = json.loads(path.read_text())
+    del data["subject"]["rounding"]
+    for contender in data["contenders"]:
+        for run in contender["runs"]:
+            del run["reload_ms"]
+    path.write_text(json.dumps(data))
+    assert read_benchmark(path) == BENCH
+    data["subject"]["rounding"] = "down"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="rounding: expected one of"):
+        read_benchmark(path)
+
+
+@pytest.mark.parametrize(
+    ("reloads", "note"),
+    [
+        ((300.0, 500.0), "second load of model.pte, 400 ms, is taken off"),
+        ((300.0, None), "hold its second load of model.pte and cannot be compared"),
+    ],
+)
+def test_what_the_runners_times_hold_is_said(reloads: tuple[float | None, ...], note: str) -> None:
+    run = BENCH.contenders[0].runs[0]
+    runs = [dataclasses.replace(run, reload_ms=reload) for reload in reloads]
+    assert note in reload_note(runs)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def test_an_unknown_precision_has_no_allowance() -> None:
 
 
 def test_a_regime_has_its_own_factor() -> None:
-    usual = COMMITTED.of("mlx", "bf16-4w8w", "text_decoder", "cpu")
-    rough = COMMITTED.of("mlx", "bf16-4w8w", "text_decoder", "cpu-bf16-accumulate")
+    usual = COMMITTED.of("mlx", "bf16-4w8w", "text_decoder", "exact-f32")
+    rough = COMMITTED.of("mlx", "bf16-4w8w", "text_decoder", "exact-f32.bf16-class-in-16-bits")
     assert usual is not None
     assert usual.own is not None
     assert rough is not None

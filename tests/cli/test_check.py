@@ -40,6 +40,8 @@ def test_the_main_job_of_one_method_is_green(
         (("check", "--precision", "bf17"), "precision must be one of fp32, bf16, bf16-4w8w (got"),
         (("check", "--executor", "gpu"), "executor must be one of auto, native, portable"),
         (("check", "--require", "gpu"), "require must be one of native, portable"),
+        (("check", "--regime", "tf23"), "regime must be one of tf32, bf16-accumulate, fp16-grid"),
+        (("check", "--regime", "tf32", "--executor", "native"), "by the executor portable alone"),
         (("check", "--without", "typo"), "correction must be one of adjacent-indices"),
         (("check", "--codec-form", "fold"), "codec form must be one of conv, unfold"),
         (("check", "codec", "--artifacts", "nowhere"), "codec_decoder.pte is not in nowhere"),
@@ -80,6 +82,35 @@ def test_another_text_is_evidence_and_no_golden(
     (calls,) = (v["metrics"]["calls"] for v in verdicts
                 if (v["subject"], v["case"]) == ("audio_token_embedding", "speech"))  # fmt: skip
     assert calls == 25
+
+
+def test_an_emulated_regime_is_told_with_figures_and_the_codes_that_flip(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, artifacts: None
+) -> None:
+    report = tmp_path / "report.json"
+    said = ("--executor", "portable", "--regime", "tf32", "--json", str(report))
+
+    assert typed(monkeypatch, "check", *said) == 2
+
+    data = json.loads(report.read_text())
+    assert data["executor"]["regime"] == "emulated-tf32"
+    assert data["executor"]["measured"]["products"]["matrix float32"] == "tf32-class"
+    verdicts = {(v["subject"], v["case"]): v for v in data["verdicts"]}
+    assert not any(verdict["status"] == "fail" for verdict in verdicts.values())
+    decoder = verdicts["text_decoder", "speech"]
+    assert decoder["status"] == "unjudged"
+    assert 1e-4 < decoder["metrics"]["max_abs_scaled"] < 1e-2
+    assert "in this regime of arithmetic; the greatest difference is" in decoder["summary"]
+    assert verdicts["text_decoder", "each step"]["status"] == "pass"
+    assert verdicts["token_embedding", "speech"]["status"] == "pass"
+    codes = verdicts["speech", "codes, free-running"]
+    assert codes["status"] == "unjudged"
+    assert "decisions are not eager's: its logits lie up to" in codes["summary"]
+    flips = verdicts["speech", "codes, emulated against not"]
+    assert flips["metrics"]["differing"] > 0
+    assert flips["notes"][0].startswith("It is a decision of ")
+    assert flips["notes"][1].startswith("All products move it by ")
+    assert "products, alone: step " in flips["notes"][2]
 
 
 @pytest.mark.skipif("sys.platform == 'darwin'", reason="a Mac may have the native runtime")

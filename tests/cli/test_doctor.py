@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import typed
+from harness.fingerprint import KernelFault, Regime
+from harness.runtime.portable import PortableExecutor
 
 Capture = pytest.CaptureFixture[str]
 
@@ -29,6 +31,36 @@ def test_it_names_versions_executors_recognisers_and_corrections(
     assert "x[i]" in out
     assert "can be written" in out
     assert "exit code 0" in out
+
+
+@pytest.mark.parametrize(
+    ("executor", "found"),
+    [
+        ("portable", "float32 exact-f32, float16 exact-f32, bfloat16 exact-f32"),
+        ("xnnpack", "cannot be measured"),
+    ],
+)
+def test_it_measures_how_exactly_an_executor_multiplies(
+    executor: str, found: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert typed(monkeypatch, "doctor", "--regime", executor) == 0
+    out = capsys.readouterr().out
+    assert f"regime of {executor}" in out
+    assert found in out
+
+
+def test_a_wrong_kernel_is_told_and_cannot_be_lived_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    fault = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
+    measured = Regime("exact-f32", {}, 132, (fault,))
+    monkeypatch.setattr(PortableExecutor, "regime", lambda executor: measured)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert typed(monkeypatch, "doctor", "--regime", "portable") == 2
+    out = capsys.readouterr().out
+    assert "matrix in float32, M = 9: 7 at (0, 3), expected 5" in out
+    assert "float32 wrong" in out
 
 
 def diagnose(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> tuple[int, str]:

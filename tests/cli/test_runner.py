@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from fixtures.command_line import typed
 from fixtures.exports import Line
+from fixtures.runner import give_words
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
 
@@ -35,6 +37,8 @@ def test_what_says_the_same_as_eager_is_green(
     assert set(found) == {
         "delegation", "constants", "metadata", "file size",
         "codes, free-running", "waveform, free-running", "streaming ≡ offline", "said twice",
+        "eager, pinned", "prompt", "trace: prefill hidden, frame0 hidden, frame1 hidden",
+        "trace: frame0 audio embed", "trace: top logits",
     }  # fmt: skip
     assert {status for status, _ in found.values()} == {"pass"}
     executor = json.loads(report.read_text())["executor"]
@@ -47,6 +51,10 @@ def test_what_says_the_same_as_eager_is_green(
     ("fault", "case", "words"),
     [
         ("other codes", "codes, free-running", "frame 2, codebook 5"),
+        ("noise", "waveform, free-running", "16-bit codes"),
+        ("other hidden", "trace: prefill hidden, frame0 hidden, frame1 hidden", "difference"),
+        ("other embedding", "trace: frame0 audio embed", "difference"),
+        ("other logits", "trace: top logits", "up to 2 from eager's"),
         ("other sound", "waveform, free-running", "16-bit codes"),
         ("late sound", "waveform, free-running", "16-bit codes"),
         ("other stream", "streaming ≡ offline", "16-bit codes"),
@@ -65,6 +73,82 @@ def test_what_says_something_else_is_a_mismatch(
     status, summary = verdicts(report)[case]
     assert status == "fail"
     assert words in summary
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16-4w8w"])
+def test_in_16_bits_what_eager_says_is_green_and_noise_is_red(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path,
+    parity_in: Callable[[str], Line], precision: str,
+) -> None:  # fmt: skip
+    give_words(parity_in(precision))
+    report = tmp_path / "report.json"
+    program = ("--precision", precision, "--runner-path", str(runner), "--json", str(report))
+
+    assert typed(monkeypatch, "check", *program) == 0
+    monkeypatch.setenv("STAND_IN_FAULT", "noise")
+    assert typed(monkeypatch, "check", *program) == 1
+
+    found = verdicts(report)
+    red = {case for case, (status, _) in found.items() if status == "fail"}
+    assert red == {"waveform, free-running"}
+
+
+def test_other_values_of_its_first_frames_are_red_in_16_bits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path,
+    parity_in: Callable[[str], Line],
+) -> None:  # fmt: skip
+    """Here the codes are not the speech that eager says by itself: it follows them."""
+    line = parity_in("bf16")
+    give_words(line)
+    with np.load(tmp_path / "said.npz") as said:
+        kept = dict(said)
+    kept["codes"] = kept["codes"].copy()
+    kept["codes"][3, 1] += 1 if kept["codes"][3, 1] < 22 else -1  # after what is traced of frame 1
+    np.savez(tmp_path / "said.npz", **kept)
+    report = tmp_path / "report.json"
+    program = ("--precision", "bf16", "--runner-path", str(runner), "--json", str(report))
+
+    monkeypatch.setenv("STAND_IN_FAULT", "other hidden")
+    assert typed(monkeypatch, "check", *program) == 1
+
+    found = verdicts(report)
+    assert found["trace: prefill hidden, frame0 hidden, frame1 hidden"][0] == "fail"
+    assert found["trace: frame0 audio embed"][0] == "pass"
+    assert found["prompt"][0] == "pass"
+
+
+def test_another_prompt_is_told_first_and_codes_are_not_blamed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "other prompt")
+    report = tmp_path / "report.json"
+
+    assert typed(monkeypatch, "check", "--runner-path", str(runner), "--json", str(report)) == 1
+
+    speech = [v for v in json.loads(report.read_text())["verdicts"] if v["subject"] == "speech"]
+    assert speech[0]["case"] == "prompt"
+    assert "is not ours of" in speech[0]["summary"]
+    assert any("tokenizer of its own" in note for note in speech[0]["notes"])
+    found = verdicts(report)
+    assert found["codes, free-running"] == (
+        "unjudged", "the codes were not compared with eager: the prompts differ",
+    )  # fmt: skip
+    assert not any(case.startswith("trace") for case in found)
+    assert found["waveform, free-running"][0] == "pass"
+
+
+def test_what_it_said_last_is_in_the_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "no backend")
+    report = tmp_path / "report.json"
+
+    assert typed(monkeypatch, "check", "--runner-path", str(runner), "--json", str(report)) == 2
+
+    verdict = next(v for v in json.loads(report.read_text())["verdicts"]
+                   if v["case"] == "free-running")  # fmt: skip
+    assert "Backend MLXBackend is not registered. / E" in verdict["summary"]
+    assert any("It said last:" in note and "assert failed" in note for note in verdict["notes"])
 
 
 FAULTS = [
@@ -105,7 +189,9 @@ def test_it_speaks_and_its_files_are_kept(
     assert code == 0
     assert read_wav(wav)[0].shape == (8 * 1920,)
     assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
-    assert "8 frames (0.64 s of audio, no END_AUDIO) in 95 ms" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "8 frames (0.64 s of audio, no END_AUDIO) in" in err
+    assert "the runner's second load of model.pte, " in err
 
 
 def test_it_speaks_with_files_that_somebody_else_exported(

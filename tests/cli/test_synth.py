@@ -54,6 +54,27 @@ def test_eager_speaks_the_same_codes(
     assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
 
 
+def test_eager_follows_another_implementation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Line
+) -> None:
+    codes, json_file = tmp_path / "codes.txt", tmp_path / "s.json"
+    files = ["--output", str(tmp_path / "o.wav"), "--codes", str(codes), "--json", str(json_file)]
+    eager = ("--executor", "eager", "--semantics", "mlx-audio")
+
+    assert run(monkeypatch, *HELLO, *eager, *files) == 0
+
+    subject = json.loads(json_file.read_text())["subject"]
+    assert (subject["seed_step"], subject["rounding"]) == (False, "half-even")
+    assert not np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+
+
+def test_only_eager_follows_another_implementation(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    assert run(monkeypatch, *HELLO, "--semantics", "mlx-audio") == 2
+    assert "--semantics changes eager alone" in capfd.readouterr().err
+
+
 def test_the_speaker_gets_samples_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
@@ -140,6 +161,8 @@ def test_a_seed_and_a_temperature_decide_what_is_drawn(
         (("--text", "Hi", "--artifacts", "nowhere"), "is not in nowhere"),
         (("--text", "Hi", "--streaming", "--max-codec-frames", "40"), "windows of up to 50 frames"),
         (("--text", "Hi", "--executor", "gpu"), "executor must be one of"),
+        (("--text", "Hi", "--executor", "eager", "--regime", "tf32"), "eager emulates no GPU's"),
+        (("--text", "Hi", "--executor", "xnnpack", "--regime", "tf32"), "by the executor portable"),
         (("--text", "Hi", "--asr", "ear"), "asr must be one of apple, pocketsphinx, whisper"),
         (("--text", "Hi", "--asr", "command"), "--asr command and --asr-command go together"),
         (("--text", "Hi", "--asr-command", "cat"), "--asr command and --asr-command go together"),
@@ -161,6 +184,18 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert err.strip().splitlines()[-1].startswith("voxtral-parity: ")
     assert sentence in err.strip().splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_emulated_regime_says_other_codes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, artifacts: None
+) -> None:
+    codes = {}
+    for name, options in {"plain": (), "emulated": ("--regime", "bf16-accumulate")}.items():
+        file = tmp_path / f"{name}.txt"
+        arguments = ("--output", str(tmp_path / "o.wav"), "--codes", str(file), *options)
+        assert run(monkeypatch, *HELLO, *arguments) == 0
+        codes[name] = file.read_text()
+    assert codes["plain"] != codes["emulated"]
 
 
 def test_any_script_can_be_said(

@@ -16,7 +16,7 @@ RATE = 24000
 
 @pytest.fixture(scope="session")
 def key() -> GoldenKey:
-    return GoldenKey("tiny", "codec", "fp32", "cpu")
+    return GoldenKey("tiny", "codec", "fp32", "exact-f32")
 
 
 @pytest.fixture(scope="session")

@@ -248,6 +248,6 @@ def test_a_missing_golden_is_unjudged_with_the_command_that_makes_it(
 
 
 def test_a_precision_without_declared_drift_is_refused(golden: Golden, run: Golden) -> None:
-    other = dataclasses.replace(golden, key=GoldenKey("tiny", "codec", "bf16", "cpu"))
+    other = dataclasses.replace(golden, key=GoldenKey("tiny", "codec", "bf16", "exact-f32"))
     with pytest.raises(InputError, match="no golden drift is declared for precision 'bf16'"):
         changes(other, run)

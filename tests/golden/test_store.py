@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.golden import Golden, GoldenKey, as_codes, default_root, read
+from harness.golden import Golden, GoldenKey, as_codes, default_root, pins, read
 from harness.golden.judge import DRIFT
 from harness.golden.store import list_goldens
 from harness.golden.store import unused as unused_files
@@ -18,9 +18,9 @@ def test_a_golden_lives_under_checkpoint_method_precision_regime(
     root: Path, key: GoldenKey
 ) -> None:
     assert [str(path.relative_to(root)) for path in root.rglob("*.json")] == [
-        "tiny/codec/fp32/cpu.json"
+        "tiny/codec/fp32/exact-f32.json"
     ]
-    assert str(key) == "tiny/codec/fp32/cpu"
+    assert str(key) == "tiny/codec/fp32/exact-f32"
 
 
 def test_a_golden_reads_back_as_it_was_blessed(root: Path, run: Golden) -> None:
@@ -108,7 +108,7 @@ def test_what_is_no_golden_is_refused(root: Path, key: GoldenKey, content: bytes
 def test_a_copied_golden_is_refused(root: Path, key: GoldenKey) -> None:
     other = GoldenKey("tiny", "codec", "fp32", "metal")
     key.path(root).rename(other.path(root))
-    with pytest.raises(InputError, match="is of tiny/codec/fp32/cpu, not of its own place"):
+    with pytest.raises(InputError, match="is of tiny/codec/fp32/exact-f32, not of its own place"):
         read(root, other)
 
 
@@ -119,7 +119,7 @@ def test_a_key_cannot_leave_the_directory(name: str) -> None:
 
 
 def unused(root: Path) -> list[Path]:
-    return unused_files(root, ("codec",), tuple(DRIFT))
+    return unused_files(root, ("codec",), tuple(DRIFT), tuple(pins.DRIFT))
 
 
 def test_goldens_are_listed(root: Path, key: GoldenKey) -> None:
@@ -129,12 +129,14 @@ def test_goldens_are_listed(root: Path, key: GoldenKey) -> None:
 @pytest.mark.parametrize(
     "stray",
     [
-        "tiny/codek/fp32/cpu.json",
-        "tiny/codec/fp31/cpu.json",
+        "tiny/codek/fp32/exact-f32.json",
+        "tiny/codec/fp31/exact-f32.json",
         "tiny/codec/fp32/gpu.json",
-        "tiny/codec/cpu.json",
+        "tiny/codec/exact-f32.json",
         "notes.json",
         "external/old/model.json",
+        "pinned/tiny-fp31.json",
+        "pinned/tiny.json",
     ],
 )
 def test_a_file_that_no_run_reads_is_found(root: Path, stray: str) -> None:
@@ -144,7 +146,11 @@ def test_a_file_that_no_run_reads_is_found(root: Path, stray: str) -> None:
 
 
 def test_a_golden_of_any_checkpoint_and_published_figures_are_read(root: Path) -> None:
-    for path in ("small/codec/fp32/metal.json", "external/model.json"):
+    for path in (
+        "small/codec/fp32/tf32-class.json",
+        "external/model.json",
+        "pinned/small-bf16.json",
+    ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("{}")
     (root / "README.md").write_text("reviewed")

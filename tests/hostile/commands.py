@@ -75,7 +75,9 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "export": lambda desk: Base(options={"--output-dir": str(desk.directory / "out")}),
     "synth": lambda desk: Base(options={**_SPEECH}),
     "inspect": lambda desk: Base([str(desk.world.artifacts / "codec_decoder.pte")]),
-    "matrix": lambda desk: Base(["token_embedding"], {"--precisions": "fp32"}),
+    "localize": lambda desk: Base(["token_embedding"]),
+    "audit": lambda desk: Base(options={"--text": " "}),
+    "matrix": lambda desk: Base(["token_embedding"], {"--precision": "fp32"}),
     "conformance": lambda desk: Base(["no-such-case"]),
     "runner-preset": lambda desk: Base([str(desk.directory)]),
     "doctor": lambda desk: Base(),
@@ -86,6 +88,7 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "golden list": lambda desk: Base(),
     "bench kernels": lambda desk: Base(),
     "bench export": lambda desk: Base(["no-such-method"]),
+    "bench links": lambda desk: Base(options={"--rounds": "1"}),
     "bench speech": lambda desk: Base(options={"--runs": "1", **_SPEECH}),
 }
 """What each command is given beside the odd value."""

@@ -7,8 +7,9 @@ import dataclasses
 from fixtures.exports import Line
 from harness.compare import Status, Verdict
 from harness.parity.artifacts import Artifacts
-from harness.parity.facts import reference
+from harness.parity.facts import name_disputes, reference
 from harness.parity.judge import judge
+from harness.reference.semantics import SEMANTICS
 
 
 def passed(subject: str, kind: str) -> Verdict:
@@ -35,8 +36,24 @@ def test_choices_are_those_of_what_was_compared(parity: Line) -> None:
         return [choice.name for choice in reference(parity.plan, verdicts).choices]
 
     assert names(passed("token_embedding", "tensor")) == []
-    assert names(passed("codec", "waveform")) == ["ALiBi slopes", "special codes at the codec"]
+    assert names(passed("codec", "waveform")) == [
+        "ALiBi slopes",
+        "codec attention window",
+        "padding of the codec's first convolution",
+        "special codes at the codec",
+    ]
     assert "seed step" in names(passed("speech", "codes"))
+
+
+def test_a_reference_that_follows_another_implementation_says_so(parity: Line) -> None:
+    plan = dataclasses.replace(parity.plan, semantics=SEMANTICS["voxtral-tts.c"])
+    told = reference(plan, [passed("codec", "waveform")])
+    assert told.description.endswith(", made to follow voxtral-tts.c")
+    window = next(choice for choice in told.choices if choice.name == "codec attention window")
+    assert (window.value, window.source) == (
+        "W positions",
+        "voxtral-tts.c; ExecuTorch, vLLM-Omni, mlx-audio: W + 1 positions",
+    )
 
 
 def test_a_reference_that_nothing_was_compared_with_is_not_named(parity: Line) -> None:
@@ -52,3 +69,12 @@ def test_an_unusual_export_is_said(parity: Line) -> None:
         ("codec form", "unfold"),
         ("stock lowering put back", "index-rank"),
     ]
+
+
+def test_a_red_trace_is_named_too(parity: Line) -> None:
+    plan = dataclasses.replace(parity.plan, semantics=SEMANTICS["mlx-audio"])
+    red = Verdict("text_decoder", "trace: prefill hidden", "tensor", Status.FAIL, "")
+    other = Verdict("text_decoder", "speech", "tensor", Status.FAIL, "")
+    traced, untouched = name_disputes(plan, [red, other])
+    assert "seed step: none (exported: one more [AUDIO] token" in traced.notes[0]
+    assert untouched.notes == ()

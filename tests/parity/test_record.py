@@ -17,6 +17,7 @@ from harness.errors import InputError
 from harness.parity import record as module
 from harness.parity.evidence import SPEECH, STEPS, Evidence
 from harness.parity.record import follow_codes, record
+from harness.reference.semantics import SEMANTICS
 
 
 @pytest.fixture
@@ -48,6 +49,12 @@ def test_another_utterance_or_capacity_is_other_evidence(parity: Line, made: lis
                   dataclasses.replace(plan, sizes=sizes)):  # fmt: skip
         record(other, parity.models)
     assert len(made) == 3
+
+
+def test_other_semantics_are_other_evidence(parity: Line, made: list[int]) -> None:
+    for semantics in SEMANTICS.values():
+        record(dataclasses.replace(parity.plan, semantics=semantics), parity.models)
+    assert len(made) == len(SEMANTICS)
 
 
 def test_another_executor_or_method_shares_it(parity: Line, made: list[int]) -> None:

@@ -46,10 +46,70 @@ def test_wav_codes_and_figures_are_read(program: Path, args: RunnerArgs) -> None
     assert result.pcm.shape == (FRAMES * 1920,)
     assert result.codes is not None
     assert result.codes.shape == (37, FRAMES)
-    assert (result.timing.frames, result.timing.generate_ms) == (12, 95.0)
+    assert result.timing.frames == 12
+    assert result.timing.generate_ms == pytest.approx(95, abs=90)
+    assert result.trace is None
     assert result.timing.audio_seconds == 0.96
     assert result.timing.ended
     assert result.timing.wall_ms > 0
+
+
+def test_its_second_load_of_the_model_is_taken_off(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "slow reload")
+    timing = run_runner(program, args, frame_samples=1920).timing
+    assert timing.reload_ms is not None
+    assert timing.reload_ms > 290
+    assert timing.generate_ms == pytest.approx(95, abs=90)
+
+
+def test_a_second_load_that_its_log_does_not_show_stays_in_its_figures(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "unseen reload")
+    timing = run_runner(program, args, frame_samples=1920).timing
+    assert (timing.generate_ms, timing.reload_ms) == (95.0, None)
+
+
+def test_a_trace_is_read_where_it_was_asked_for(program: Path, args: RunnerArgs) -> None:
+    changed = dataclasses.replace(args, trace=True)
+    result = run_runner(program, changed, frame_samples=1920)
+    assert result.trace is not None
+    assert result.trace.prompt.tolist() == [1, 25, 36, 7, 35, 25]
+    assert result.codes is not None
+    assert result.trace.codes.tolist() == result.codes[0, :3].tolist()
+    assert result.trace.top_ids.shape == result.trace.top_logits.shape == (3, 5)
+    assert set(result.trace.vectors) == {
+        "prefill_hidden", "frame0_hidden", "frame1_hidden", "frame0_audio_embed",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "complaint"),
+    [
+        ("truncated trace", MachineError, r"exit code 0, but .*trace\.json"),
+        ("other trace", ExecutionError, "trace and its dump of codes tell different codes"),
+    ],
+)
+def test_a_trace_that_cannot_be_is_refused(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch, fault: str,
+    error: type[HarnessError], complaint: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("STAND_IN_FAULT", fault)
+    with pytest.raises(error, match=complaint):
+        run_runner(program, dataclasses.replace(args, trace=True), frame_samples=1920)
+
+
+def test_an_error_is_quoted_whole_or_not_at_all_and_its_last_lines_are_kept(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "long complaint")
+    with pytest.raises(MachineError, match=r"(?m)1: E .*x{250} and why\. / last words$") as died:
+        run_runner(program, args, frame_samples=1920)
+    assert "old news" not in str(died.value)
+    (said,) = died.value.__notes__
+    assert [line[:2] for line in said.splitlines()][-3:] == ["E ", "E ", "la"]
 
 
 def test_its_flags_are_passed_on(program: Path, args: RunnerArgs) -> None:
@@ -109,7 +169,8 @@ def test_its_log_of_errors_is_quoted_with_the_assertion(
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", "no backend")
     quoted = (
-        r"SIGABRT: E .*MLXBackend is not registered\. / E .*Loading failed\. / F .*assert failed$"
+        r"(?m)SIGABRT: E .*MLXBackend is not registered\. / E .*Loading failed\. "
+        r"/ F .*assert failed$"
     )
     with pytest.raises(MachineError, match=quoted):
         run_runner(program, args, frame_samples=1920)
@@ -123,7 +184,7 @@ def test_its_products_are_full_float32_unless_the_user_says_otherwise(
     if given is not None:
         monkeypatch.setenv("MLX_ENABLE_TF32", given)
     monkeypatch.setenv("STAND_IN_FAULT", "tell TF32")
-    with pytest.raises(MachineError, match=f"MLX_ENABLE_TF32={seen}$"):
+    with pytest.raises(MachineError, match=f"(?m)MLX_ENABLE_TF32={seen}$"):
         run_runner(program, args, frame_samples=1920)
 
 
@@ -146,7 +207,9 @@ def test_a_wav_that_is_not_upstreams_cast_of_the_samples_is_a_fault(
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", "rounded WAV")
     changed = dataclasses.replace(args, speaker=True)
-    with pytest.raises(ExecutionError, match=r"first at sample .*: rounded to the nearest code$"):
+    with pytest.raises(
+        ExecutionError, match=r"(?m)first at sample .*: rounded to the nearest code$"
+    ):
         run_runner(program, changed, frame_samples=1920)
 
 

@@ -68,12 +68,3 @@ def test_others_are_bad_input(position: int, given: np.ndarray[Any, Any], messag
 def test_their_number_counts() -> None:
     with pytest.raises(InputError, match=r"m takes 2 inputs \(got 1\)"):
         check_inputs("m", SPECS, GOOD[:1])
-
-
-@pytest.mark.parametrize(
-    ("options", "regime"), [({}, "cpu"), ({"faithful": True}, "cpu-bf16-accumulate")]
-)
-def test_the_fingerprint_says_how_sums_are_accumulated(
-    options: dict[str, bool], regime: str
-) -> None:
-    assert PortableExecutor(**options).fingerprint.regime == regime

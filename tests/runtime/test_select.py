@@ -74,14 +74,15 @@ def test_native_where_there_is_none_is_unavailable(name: str, require: str | Non
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
         InputError,
-        match=r"one of auto, native, portable, portable:faithful, xnnpack \(got 'metal'\)",
+        match=r"auto, native, portable, portable:faithful, portable:gpu, xnnpack \(got 'metal'\)",
     ):
         choose("metal")
 
 
 def test_an_unknown_requirement_lists_the_known_ones() -> None:
     with pytest.raises(
-        InputError, match=r"one of native, portable, portable:faithful, xnnpack \(got 'auto'\)"
+        InputError,
+        match=r"one of native, portable, portable:faithful, portable:gpu, xnnpack \(got 'auto'\)",
     ):
         choose("auto", "auto")
 
@@ -105,6 +106,14 @@ def test_a_faithful_executor_leaves_the_environment_as_it_was() -> None:
         "BLAS: MLX's own (VOXTRAL_PARITY_STOCK_BLAS=1)",
         "True",
     ]
+
+
+def test_the_main_job_settles_on_no_blas_before_it_chooses() -> None:
+    script = "import sys, harness.parity.check; print('mlx.core' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_importing_it_loads_no_framework() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from harness import golden
 from harness.arrays import Array
+from harness.budget.regimes import EXACT, NAMES
 from harness.compare import Verdict, statistics
 from harness.errors import InputError
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import UNMEASURED, Fingerprint
 from harness.golden import Golden, GoldenKey
 from harness.methods import SOUND
 from harness.methods.precision import FP32
@@ -28,23 +29,27 @@ EXPECTED = ("tiny",)
 
 def golden_key(plan: Plan, executor: Fingerprint) -> GoldenKey:
     """Which golden a run belongs to."""
-    regime = "metal" if executor.executor == "native" else "cpu"
+    # What has no canaries runs on CPUs, in float32.
+    regime = EXACT if executor.regime == UNMEASURED else executor.regime
     return GoldenKey(plan.checkpoint.name, SOUND.name, plan.precision.name, regime)
 
 
 def find_golden(plan: Plan, executor: Fingerprint, root: Path | None = None) -> Golden | None:
     """The golden that a run is compared with; None if there is none.
 
-    Where none was blessed on this kind of machine, that of CPUs serves: fp32 differs between them
-    by less than the drift a golden allows.
+    Where the executor's float32 is exact, so does the golden of exact float32 serve: what that
+    leaves differs by less than the drift a golden allows.
     """
     key = golden_key(plan, executor)
     try:
         root = root or golden.default_root()
     except InputError:
         return None  # installed without a checkout: there are no goldens
-    cpu = GoldenKey(key.checkpoint, key.method, key.precision, "cpu")
-    return golden.read(root, key) or golden.read(root, cpu)
+    found = golden.read(root, key)
+    if found is None and key.regime.startswith(EXACT):
+        exact = GoldenKey(key.checkpoint, key.method, key.precision, EXACT)
+        found = golden.read(root, exact)
+    return found
 
 
 def golden_run(plan: Plan, evidence: Evidence, observation: Observation) -> Golden:
@@ -77,8 +82,9 @@ def judge_golden(
     if observed is None or not plan.usual or SOUND.name not in plan.methods:
         return []
     if kept is None:
-        expected = plan.checkpoint.name in EXPECTED and plan.precision == FP32
         key = golden_key(plan, observation.executor)
+        expected = plan.checkpoint.name in EXPECTED and plan.precision == FP32
+        expected = expected and key.regime in NAMES  # none is of an emulated regime
         return [golden.missing(key)] if expected and plan.preset else []
     if observed.refusal is not None:
         return [refused(SOUND.name, "golden", observed.refusal)]

@@ -102,6 +102,7 @@ def judge_local(method: Method, seen: LocalObservation, allowance: LocalAllowanc
     gates = [
         Gate("worst step", max(shares), 1.0, "of its bound", _name(first)),
         Gate("changed when watched", len(seen.changed), 0, "calls"),
+        Gate("not judged", len(seen.unjudged), 0, "steps"),
     ]
     notes = [_sentence(step) for step in wrong[:_LISTED]]
     if len(wrong) > _LISTED:

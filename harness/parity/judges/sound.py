@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import Allowed
+from harness.budget import MEASURING, Allowed
 from harness.compare import (
     Allowance,
     Gate,
@@ -21,7 +21,7 @@ from harness.compare import (
 from harness.compare.pcm import judge_pcm
 from harness.compare.streams import judge_streaming
 from harness.compare.waveforms import PCM16_FULL_SCALE
-from harness.parity.judges.values import pcm_steps
+from harness.parity.judges.values import HERE, figures_only, pcm_steps
 from harness.parity.observation import Spoken, SpokenTwice
 from harness.parity.plan import Plan
 from harness.synthesis import Followed, codec_lookback, frames_short_of_context
@@ -41,10 +41,14 @@ def judge_sound(
 ) -> Verdict:
     """The waveform against what eager's codec makes of the same codes."""
     case = "waveform, free-running"
-    if followed is None or allowed is None:
-        what = "codes" if followed is None else f"allowance for {plan.precision.allowance}"
-        summary = f"the waveform was not compared with eager: there is none of its {what}"
+    if followed is None:
+        summary = "the waveform was not compared with eager: there is none of its codes"
         return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+    if allowed is None:
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        anything = MEASURING.otherwise
+        assert anything is not None
+        return figures_only(judge_sound(plan, said, followed, Allowed(anything)), reason)
     verdict = _judge_samples(plan, case, said.waveform, followed.waveform, allowed.cap)
     if oracle is None or allowed.own is None:
         return verdict
@@ -69,8 +73,8 @@ def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> 
     """
     case = "streaming ≡ offline"
     if allowance is None:
-        summary = f"no allowance is known for {plan.precision.allowance}"
-        return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
+        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
+        return figures_only(judge_stream(plan, said, MEASURING.otherwise), reason)
     chunks, frames = said.chunks, said.stream_codes.shape[1]
     lookback = codec_lookback(plan.config)
     short = frames_short_of_context(frames, plan.sizes.max_codec_frames, chunks, lookback)

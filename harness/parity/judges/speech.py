@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import Budget, DecisionAllowance
+from harness.budget import MEASURING, Budget, DecisionAllowance
 from harness.compare import (
     Gate,
     Multiples,
@@ -23,20 +23,29 @@ from harness.compare.waveforms import rms
 from harness.methods import SOUND
 from harness.parity.evidence import Evidence
 from harness.parity.judges.sound import SUBJECT, judge_sound, judge_stream
-from harness.parity.judges.values import own_error, refused
+from harness.parity.judges.trace import judge_prompt, judge_trace, same_prompt
+from harness.parity.judges.values import HERE, figures_only, own_error, refused
 from harness.parity.observation import Observation, Spoken
 from harness.parity.plan import Plan
 from harness.synthesis import N_SPECIAL_CODES, Followed
 
 __all__ = ["SUBJECT", "judge_codes", "judge_decisions", "judge_repeat", "judge_speech"]
 
+CODES = "codes, free-running"
+
 
 def judge_speech(
     plan: Plan, evidence: Evidence, observation: Observation, budget: Budget
 ) -> list[Verdict]:
-    """Codes and sound against eager, streamed against offline, and the same twice."""
+    """Codes and sound against eager, streamed against offline, and the same twice.
+
+    Of a runner that traces, its prompt comes first: with another one its codes are not compared.
+    """
     if observation.speech_refusal is not None:
-        return [refused(SUBJECT, "free-running", observation.speech_refusal)]
+        refusal = observation.speech_refusal
+        verdict = refused(SUBJECT, "free-running", refusal)
+        said_last = (f"It said last:\n{refusal.detail}",) if refusal.detail else ()
+        return [dataclasses.replace(verdict, notes=(*verdict.notes, *said_last))]
     if observation.speech is None:
         return []
     said = observation.speech
@@ -45,16 +54,26 @@ def judge_speech(
         budget.of(plan.lowering, plan.precision.allowance, name, regime)
         for name in (SOUND.name, "predict_velocity")
     )
-    decisions = budget.decision(plan.precision.allowance)
+    decisions = budget.decision(plan.precision.allowance, regime)
     followed, exact = _followed(evidence, said.first)
-    codes = judge_codes(plan, evidence, said.first, followed, decisions)
-    if exact is not None and velocity is not None and velocity.own is not None:
-        codes = judge_decisions(codes, evidence, exact, velocity.own)
+    trace, found = observation.trace, list[Verdict]()
+    if trace is not None:
+        found.append(judge_prompt(evidence, trace))
+    if same_prompt(evidence, trace):
+        if trace is not None:
+            found += judge_trace(plan, evidence, trace, said.first.codes, budget)
+        codes = judge_codes(plan, evidence, said.first, followed, decisions)
+        if exact is not None and velocity is not None and velocity.own is not None:
+            codes = judge_decisions(codes, evidence, exact, velocity.own)
+        found.append(codes)
+    else:
+        summary = "the codes were not compared with eager: the prompts differ"
+        found.append(Verdict(SUBJECT, CODES, "codes", Status.UNJUDGED, summary))
     oracle = None
     if exact is not None:
         oracle = Oracle((exact.waveform,), own_error(evidence, SOUND))
     return [
-        codes,
+        *found,
         judge_sound(plan, said.first, followed, sound, oracle),
         judge_stream(plan, said, None if sound is None else sound.cap),
         judge_repeat(said.first, said.again),
@@ -82,7 +101,7 @@ def judge_codes(
         speech that stops before END and before its limits; *unjudged* where eager did not follow
         the codes, or where nobody measured how far decisions may move.
     """
-    case, kind = "codes, free-running", "codes"
+    case, kind = CODES, "codes"
     frames = said.codes.shape[1]
     metrics: dict[str, Metric] = {"frames": frames, "frames.eager": evidence.speech.codes.shape[1]}
     invalid = _invalid(plan, said.codes)
@@ -99,14 +118,13 @@ def judge_codes(
         return Verdict(
             SUBJECT, case, kind, Status.FAIL, "; ".join(told), metrics, impossible, elements
         )
-    if followed is None or allowance is None:
-        reason = (
-            "eager did not follow the codes that were chosen"
-            if followed is None
-            else f"no allowance of decisions is known for {plan.precision.allowance}"
-        )
-        summary = f"the codes were not compared with eager: {reason}"
+    if followed is None:
+        summary = "the codes were not compared: eager did not follow those that were chosen"
         return Verdict(SUBJECT, case, kind, Status.UNJUDGED, summary, metrics)
+    if allowance is None:
+        reason = f"no allowance of decisions is known for {plan.precision.allowance}{HERE}"
+        any_ = MEASURING.otherwise_decided
+        return figures_only(judge_codes(plan, evidence, said, followed, any_), reason)
     behind, at = _greatest(followed.behind[None])
     beyond, place = _greatest(followed.beyond)
     spread = (
@@ -131,9 +149,11 @@ def judge_codes(
         summary = f"all {words.count(compared, 'decision')} of {words.count(frames, 'frame')} are"
         summary += f" eager's, {end}"
     else:
+        ties = ", all of them ties" if passed else f", {_first_fault(said, followed, allowance)}"
+        if allowance is MEASURING.otherwise_decided:  # nobody knows what a tie is
+            ties = ""
         summary = (
-            f"{differ:,} of {words.count(compared, 'decision')} are not eager's, "
-            f"{'all of them ties' if passed else _first_fault(said, followed, allowance)}: its "
+            f"{differ:,} of {words.count(compared, 'decision')} are not eager's{ties}: its "
             f"logits lie up to {words.number(behind)} behind, its values up to "
             f"{words.number(beyond)} levels beyond, {words.number(spread)} RMS"
         )

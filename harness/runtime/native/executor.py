@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from harness.errors import (
     UnavailableError,
     one_of,
 )
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import Fingerprint, Regime
+from harness.pte.canaries import Canary, explain
+from harness.pte.plan import MLX_BACKEND
 from harness.runtime.native.child import WORKER, Child
 from harness.runtime.native.machine import fingerprint
 from harness.runtime.protocol import TensorSpec, check_inputs
@@ -60,6 +63,30 @@ class NativeExecutor:
             self._start()
         assert self._usable is not None
         return fingerprint(self._usable, self._name)
+
+    def regime(self) -> Regime | None:
+        """How exactly MLX multiplies in this runtime, as canaries show; None without MLX.
+
+        They run in a process of their own, which a kernel may abort; exported once, they are kept.
+        """
+        _ = self.fingerprint  # knows which backends there are
+        if self._name == "xnnpack" or MLX_BACKEND not in (self._usable or ()):
+            return None
+        from harness.export.canaries import canary_program, grouped
+
+        options: dict[str, Any] = {"timeout": self._timeout, "command": self._command}
+        with closing(NativeExecutor(**options)) as other:
+            other.load(canary_program())
+            return explain(pair for group in grouped().items() for pair in other._canaries(*group))
+
+    def _canaries(self, method: str, group: Sequence[Canary]) -> list[tuple[Canary, Array | str]]:
+        """What the canaries of one method make."""
+        operands = [tensor for canary in group for tensor in canary.tensors]
+        self.reset()  # the process may have died of the canaries before
+        try:
+            return list(zip(group, self.call(method, operands), strict=True))
+        except HarnessError as error:  # a GPU without bfloat16, for one
+            return [(canary, f"it cannot be run: {error}") for canary in group]
 
     @property
     def pid(self) -> int | None:

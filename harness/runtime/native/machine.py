@@ -16,7 +16,7 @@ from harness.fingerprint import Fingerprint
 from harness.pte.plan import MLX_BACKEND, XNNPACK_BACKEND
 from harness.runtime.native.child import DEFAULTS, Child
 
-__all__ = ["available", "fingerprint", "missing", "why_not", "why_not_xnnpack"]
+__all__ = ["available", "fingerprint", "missing", "switches", "why_not", "why_not_xnnpack"]
 
 
 # What MLX reads at start and what it does to the numbers.
@@ -79,19 +79,22 @@ def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:
 
 def fingerprint(usable: Sequence[str], name: str = "native") -> Fingerprint:
     """What ran: this machine, the packages, and the switches that change numbers."""
-    notes, mlx = [f"backends: {', '.join(usable) or 'none'}"], MLX_BACKEND in usable
+    notes, mlx = (f"backends: {', '.join(usable) or 'none'}",), MLX_BACKEND in usable
+    return Fingerprint(name, _device(), _versions(), notes + (switches() if mlx else ()))
+
+
+def switches() -> tuple[str, ...]:
+    """What the environment tells MLX to do on a GPU, a sentence each."""
     tf32, architecture = {**DEFAULTS, **os.environ}[_TF32], os.environ.get(_ARCHITECTURE)
-    if mlx and tf32 == "0":
-        notes.append(f"{_TF32}=0: float32 matrix products in full float32")
-    elif mlx:
-        notes.append(
+    if tf32 == "0":
+        said = f"{_TF32}=0: float32 matrix products in full float32"
+    else:
+        said = (
             f"{_TF32}={tf32}: float32 matrix products of more than one row may run in TF32 on "
             f"GPUs that have it; set {_TF32}=0 for full float32"
         )
-    if mlx and architecture:
-        notes.append(f"{_ARCHITECTURE}={architecture}: selects the kernels")
-    regime = "metal" if mlx and name != "xnnpack" else "cpu"
-    return Fingerprint(name, _device(), _versions(), tuple(notes), regime)
+    selected = f"{_ARCHITECTURE}={architecture}: selects the kernels"
+    return (said, selected) if architecture else (said,)
 
 
 def _versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from harness.runtime.portable.exponentials import MANY, softmax
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, warn_oddity
 from harness.runtime.portable.tensors import mlx_dtype
 
-__all__ = ["OPS", "Band", "attend", "specialised"]
+__all__ = ["OPS", "Band", "added", "attend", "specialised"]
 
 _BLOCK = 64  # queries that look at the same keys
 _LARGEST = 3.4e38
@@ -56,10 +56,10 @@ class Band:
         queries, keys = mask.shape[-2:]
         if mask.ndim != 4 or mask.shape[0] != 1 or min(queries, keys) < 2 * _BLOCK:
             return None
-        added: Any = np.array(_added(mask), copy=False)
+        addend: Any = np.array(added(mask), copy=False)
         least = _LEAST if mask.dtype == mx.bool_ else -math.inf
-        seen: Any = (added > least).any(axis=(0, 1))
-        if np.isnan(added).any() or not seen.any(axis=1).all():
+        seen: Any = (addend > least).any(axis=(0, 1))
+        if np.isnan(addend).any() or not seen.any(axis=1).all():
             return None
         first, last = seen.argmax(axis=1), keys - seen[:, ::-1].argmax(axis=1)
         starts = range(0, queries, _BLOCK)
@@ -69,7 +69,7 @@ class Band:
         if 2 * width > keys:
             return None
         begins = [min(begin, keys - width) for begin in begins]
-        rows = np.pad(added, [(0, 0), (0, 0), (0, -queries % _BLOCK), (0, 0)])
+        rows = np.pad(addend, [(0, 0), (0, 0), (0, -queries % _BLOCK), (0, 0)])
         tiles = [
             rows[..., start : start + _BLOCK, begin : begin + width]
             for start, begin in zip(starts, begins, strict=True)
@@ -102,7 +102,7 @@ def attend(q: Any, k: Any, v: Any, scale: float, mask: Any, band: Band | None = 
     largest = mx.max(mx.abs(q)) * mx.max(mx.abs(k)) * (scale * q.shape[-1]) + mx.max(mx.abs(v))
     if band is None:
         scores = (q * scale) @ mx.swapaxes(k, -1, -2)
-        scores = scores if mask is None else scores + _added(mask, queries, keys)
+        scores = scores if mask is None else scores + added(mask, queries, keys)
     else:
         pad = -queries % _BLOCK
         q = mx.pad(q, [(0, 0), (0, 0), (0, pad), (0, 0)]) if pad else q
@@ -121,7 +121,7 @@ def attend(q: Any, k: Any, v: Any, scale: float, mask: Any, band: Band | None = 
     return out.astype(dtype)
 
 
-def _added(mask: Any, queries: int = 0, keys: int = 0) -> Any:
+def added(mask: Any, queries: int = 0, keys: int = 0) -> Any:
     """A mask as what is added to the scores, in float32."""
     if isinstance(mask, str):
         mask = mx.tri(queries, keys, keys - queries, dtype=mx.bool_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from harness.pte.program import Program
 from harness.runtime.portable.blas import mx
 from harness.runtime.portable.folding import Folded, fold
 from harness.runtime.portable.fp32_weights import Fp32Weights
-from harness.runtime.portable.interpreter import Chains, Observer, bind, run_chain
+from harness.runtime.portable.interpreter import Chains, Observer, Op, bind, run_chain
 from harness.runtime.portable.kv_cache import SequenceCache
 from harness.runtime.portable.memory import require_contiguous, require_fit
 from harness.runtime.portable.refusals import attributed
@@ -74,6 +74,24 @@ class MLXDelegate:
             delegate.fresh = delegate.take_buffers(slots)
         mx.eval(delegate.constants, delegate.fresh)
         return delegate
+
+    def replace_ops(
+        self, ops: Mapping[str, Op], at: Collection[tuple[int | None, int | None]] | None = None
+    ) -> None:
+        """Run nodes of these types by these functions, all others by their own.
+
+        `at` names nodes by their chain and their index in it; None: all of them.
+        """
+        self._chains = [
+            tuple(
+                step._replace(op=ops.get(type(step.node).__name__, step.op))
+                if at is None or (number, step.position) in at
+                else step
+                for step in chain
+            )
+            for number, chain in enumerate(bind(self.graph))
+        ]
+        self._folded = None
 
     def zeros(self, tid: Tid) -> Any:
         """A mutable buffer's first contents."""

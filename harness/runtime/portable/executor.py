@@ -1,36 +1,48 @@
-"""The portable executor: a `.pte` and its MLX delegates, interpreted on the CPU of any machine."""
+"""The portable executor: a `.pte` and its MLX delegates, interpreted on any machine."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.arrays import Array
-from harness.errors import InputError, one_of
-from harness.fingerprint import Fingerprint
+from harness.errors import HarnessError, InputError, one_of
+from harness.fingerprint import Fingerprint, Regime
+from harness.pte.canaries import Canary, canaries, explain
 from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
 from harness.pte.payload import MLXGraph
 from harness.pte.plan import Plan
 from harness.pte.program import Program, read_program
+from harness.runtime.native.machine import switches
+from harness.runtime.portable import gpu as gpu_device
 from harness.runtime.portable.blas import BLAS, mx
+from harness.runtime.portable.canaries import run as run_canary
 from harness.runtime.portable.delegate import MLXDelegate
+from harness.runtime.portable.emulation import emulated
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
+from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
 from harness.runtime.portable.local import Watch
-from harness.runtime.portable.method import Method, Observer, State, refuse_other_backends
+from harness.runtime.portable.method import Location, Method, Observer, State, refuse_other_backends
+from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe
-from harness.runtime.protocol import StepError, TensorSpec, input_specs
+from harness.runtime.protocol import StepError, TensorSpec, input_specs, output_specs
 
-__all__ = ["PortableExecutor"]
+__all__ = ["PortableExecutor", "Product"]
+
+Product = tuple[str, Location]
+"""A product of a program: the method, and where in it."""
 
 
 class PortableExecutor:
-    """Runs `.pte` files exported for ExecuTorch's MLX backend, over `mlx.core` on the CPU.
+    """Runs `.pte` files exported for ExecuTorch's MLX backend, over `mlx.core`.
 
     Implements `harness.runtime.protocol.Executor`. It refuses what upstream's runtime refuses,
     and also what that runtime would answer with garbage or silence.
@@ -43,19 +55,35 @@ class PortableExecutor:
     fast
         Take routes that give MLX's answers within rounding, but sooner: float32 copies of
         16-bit and packed weights, transposed convolutions as products. None: unless
-        ``VOXTRAL_PARITY_FAST=0`` is set. `faithful` excludes it.
+        ``VOXTRAL_PARITY_FAST=0`` is set, or another mode is asked for.
     fp32_bytes
         Memory that the copies of one program's weights may take; those beyond it are widened or
         unpacked at each use.
+    gpu
+        Run on MLX's GPU, with the kernels that upstream's interpreter calls there.
+    regime
+        Form products as a GPU of this regime would, one of `harness.budget.regimes.EMULATED`.
     """
 
     def __init__(
-        self, *, faithful: bool = False, fast: bool | None = None, fp32_bytes: int = 2 << 30
+        self,
+        *,
+        faithful: bool = False,
+        fast: bool | None = None,
+        fp32_bytes: int = 2 << 30,
+        gpu: bool = False,
+        regime: str | None = None,
     ) -> None:
-        if fast and faithful:
-            raise InputError("an executor is fast or faithful, not both")
+        modes = [bool(fast), faithful, gpu, regime is not None]
+        if sum(modes) > 1:
+            raise InputError("an executor is one of fast, faithful, on a GPU and emulating one")
         if fast is None:
-            fast = not faithful and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
+            fast = not any(modes) and os.environ.get("VOXTRAL_PARITY_FAST") != "0"
+        self._emulated = regime
+        self._measured: Regime | None = None
+        self._gpu = gpu
+        self._device = mx.gpu if gpu else mx.cpu
+        self._ops: Mapping[str, Op] = OWN_KERNELS if gpu else emulated(regime) if regime else {}
         self._faithful = faithful
         self._fast = fast
         self._fp32_bytes = fp32_bytes
@@ -76,17 +104,42 @@ class PortableExecutor:
     def fingerprint(self) -> Fingerprint:
         """Which executor this is."""
         accumulation = "MLX's CPU type" if self._faithful else "float32"
+        versions = {name: importlib.metadata.version(name) for name in ("executorch", "mlx")}
+        if self._gpu:
+            device = f"{gpu_device.device_name()} ({platform.system()} {platform.machine()})"
+            notes = (*switches(), "MLX's own kernels only")
+            return Fingerprint("portable:gpu", device, versions, notes)
+        emulates = (f"products as a GPU in {self._emulated} would form them (emulated)",)
         return Fingerprint(
             executor="portable",
             device=f"cpu ({platform.system()} {platform.machine()})",
-            versions={name: importlib.metadata.version(name) for name in ("executorch", "mlx")},
+            versions=versions,
             notes=(
                 BLAS,
+                *(emulates if self._emulated else ()),
                 f"16-bit quantised matmul accumulates in {accumulation}",
                 "fast routes on" if self._fast else "MLX's own kernels only",
             ),
-            regime="cpu-bf16-accumulate" if self._faithful else "cpu",
         )
+
+    def regime(self) -> Regime:
+        """How exactly it multiplies, as canaries showed when this was first asked."""
+        if self._measured is None:
+            self._measured = self._measure()
+        return self._measured
+
+    def _measure(self) -> Regime:
+        with mx.stream(self._device):
+            found = explain((canary, self._canary(canary)) for canary in canaries(large=self._gpu))
+        if self._emulated is None:
+            return found
+        return dataclasses.replace(found, name=f"emulated-{self._emulated}")
+
+    def _canary(self, canary: Canary) -> Array | str:
+        try:
+            return run_canary(canary, faithful=self._faithful, fast=self._fast, ops=self._ops)
+        except HarnessError as error:  # a GPU without bfloat16, for one
+            return f"it cannot be run: {error}"
 
     def load(self, path: Path, data: Sequence[Path] = ()) -> None:
         """Open a `.pte`, replacing any program loaded before and forgetting all states.
@@ -120,6 +173,10 @@ class PortableExecutor:
         """Declared inputs of `method`, in call order; a number is an input of shape ()."""
         return input_specs(self._plan(method))
 
+    def outputs(self, method: str) -> tuple[TensorSpec, ...]:
+        """Declared outputs of `method`, in the file's types."""
+        return output_specs(self._plan(method))
+
     def call(
         self,
         method: str,
@@ -138,7 +195,7 @@ class PortableExecutor:
         kept = self._states.setdefault(state, {})
         if method not in kept:
             kept[method] = ready.fresh()
-        with mx.stream(mx.cpu):
+        with mx.stream(self._device):
             cache = self._cache(state)
             for delegate in ready.delegates.values():
                 if isinstance(delegate, MLXDelegate):
@@ -149,24 +206,60 @@ class PortableExecutor:
         """Look inside a method: its steps, what they make, what changes if one makes another."""
         ready = self.prepare(method)
         if self._names is None:
-            try:
-                self._names = read_names(self._loaded())
-            except InputError:  # of another export: steps are known by number
-                self._names = {}
+            self._names = read_names(self._loaded())
         return Probe(partial(self.call, method), ready, self._names.get(method, StepNames()))
 
+    def products(self) -> dict[Product, str]:
+        """The products of the loaded program that are formed otherwise, each with its name."""
+        return {
+            (method, step.location): str(step)
+            for method, graphs in self._graphs.items()
+            if graphs
+            for step in self.probe(method).steps
+            if step.op in self._ops
+        }
+
+    def emulate(self, at: Collection[Product] | None) -> None:
+        """Form only these products otherwise from now on; None: all of them."""
+        for method in (name for name, graphs in self._graphs.items() if graphs):
+            ready = self.prepare(method)
+            calls: Any = ready.plan.instructions
+            for index, delegate in ready.delegates.items():
+                assert isinstance(delegate, MLXDelegate)
+                nodes = None if at is None else {
+                    (place.chain, place.node)
+                    for name, place in at
+                    if name == method and calls[place.instruction].delegate == index
+                }  # fmt: skip
+                delegate.replace_ops(self._ops, nodes)
+
     def watch(
-        self, method: str, inputs: Sequence[Array], *, state: str = "default"
+        self,
+        method: str,
+        inputs: Sequence[Array],
+        *,
+        state: str = "default",
+        repair: Collection[int] = (),
     ) -> tuple[list[Array], list[StepError]]:
-        """Run `method` once, and judge each step that it ran on the inputs which that step had."""
-        watch = self._watches.setdefault(method, Watch(self.probe(method).steps))
+        """Run `method` once, and judge each step that it ran on the inputs which that step had.
+
+        Steps whose numbers are in `repair` go on with what they mean, rounded, instead.
+        """
+        if method not in self._watches:
+            try:
+                steps = self.probe(method).steps
+            except InputError:  # the names are of another export: steps are known by number
+                steps = Probe(partial(self.call, method), self.prepare(method), StepNames()).steps
+            self._watches[method] = Watch(steps, self.regime())
+        watch = self._watches[method]
+        watch.repair = repair
         return self.call(method, inputs, state=state, observer=watch), watch.taken()
 
     def prepare(self, method: str) -> Method:
         """Read a method's weights now; its first call does so otherwise."""
         plan = self._plan(method)
         if method not in self._methods:
-            with mx.stream(mx.cpu):
+            with mx.stream(self._device):
                 self._methods[method] = Method.load(self._loaded(), plan, self._delegates(plan))
         return self._methods[method]
 
@@ -175,10 +268,13 @@ class PortableExecutor:
         graphs, copies = self._graphs[plan.name], self._fp32_weights.get(plan.name, {})
         refuse_other_backends(plan, graphs)
         where = f"method {plan.name!r}"
-        return {
+        delegates = {
             index: MLXDelegate.load(self._loaded(), graph, where, self._faithful, copies.get(index))
             for index, graph in graphs.items()
         }
+        for delegate in delegates.values():
+            delegate.replace_ops(self._ops)
+        return delegates
 
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to its first contents."""

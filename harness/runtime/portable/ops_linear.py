@@ -13,7 +13,7 @@ from harness.runtime.portable.ops_index import checked_indices
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.tensors import mlx_dtype
 
-__all__ = ["OPS"]
+__all__ = ["OPS", "OWN_KERNELS", "packing"]
 
 # Rows up to which MLX's packed kernel beats unpacking the weight first; measured at 3072x3072,
 # 4 bits, 2 cores: 15 against 80 ms for 1 row, 62 against 110 ms for 4, 150 against 93 ms for 16.
@@ -49,11 +49,17 @@ def _laid_out(weight: Any) -> Any:
     return mx.swapaxes(copy, -1, -2)
 
 
-def _packing(n: Node) -> dict[str, Any]:
+def packing(n: Node) -> dict[str, Any]:
     """Bits, group and mode of a quantised weight, if MLX has kernels for them."""
     if not 2 <= n.bits <= 8 or n.group_size < 1:
         raise ExecutionError(f"{n.bits} bits in groups of {n.group_size} cannot be unpacked")
     return {"bits": n.bits, "group_size": n.group_size, "mode": n.mode}
+
+
+def _own_quantized_matmul(n: Node, s: Slots) -> Any:
+    """Multiply x by packed w with MLX's own kernel, as upstream's interpreter does."""
+    x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
+    return mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **packing(n))
 
 
 def _float32(*tensors: Any) -> list[Any]:
@@ -65,15 +71,15 @@ def _quantized_matmul(n: Node, s: Slots) -> Any:
 
     MLX's CPU kernel accumulates in the type of x: 9 % error in bfloat16 at 3072 terms.
     """
-    x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
-    packing = _packing(n)
     if s.faithful or n.mode != "affine":
-        return mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **packing)
+        return _own_quantized_matmul(n, s)
+    x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
+    packed = packing(n)
     narrow = x.dtype
     x, scales, biases = _float32(x, scales, biases)
 
     def dense() -> Any:
-        weight = mx.dequantize(w, scales, biases, **packing)
+        weight = mx.dequantize(w, scales, biases, **packed)
         return mx.swapaxes(weight, -1, -2) if n.transpose else weight
 
     def kept() -> Any:
@@ -87,7 +93,7 @@ def _quantized_matmul(n: Node, s: Slots) -> Any:
     elif x.size > _MOST_ROWS_PACKED * x.shape[-1]:
         result = x @ dense()
     else:
-        result = mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **packing)
+        result = mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **packed)
     return result.astype(narrow)
 
 
@@ -98,7 +104,7 @@ def _dequantize(n: Node, s: Slots) -> Any:
         s.optional(n.biases),
         global_scale=s.optional(n.global_scale),
         dtype=None if n.dtype is None else mlx_dtype(n.dtype),
-        **_packing(n),
+        **packing(n),
     )
 
 
@@ -116,21 +122,31 @@ def _numbers(indices: Any, stack: Any) -> Any:
     return None if indices is None else checked_indices(indices, prod(stack.shape[:-2]), 0)
 
 
+def _own_gather_mm(n: Node, s: Slots) -> Any:
+    a, b = s.tensor(n.a), s.tensor(n.b)
+    return mx.gather_mm(a, b, **_experts(n, s, a, b))
+
+
 def _gather_mm(n: Node, s: Slots) -> Any:
     """Products of chosen matrices; 16-bit ones are widened, which MLX's CPU kernel refuses."""
     a, b = s.tensor(n.a), s.tensor(n.b)
-    experts = _experts(n, s, a, b)
     if s.faithful or a.dtype not in _NARROW or a.dtype != b.dtype:
-        return mx.gather_mm(a, b, **experts)
-    return mx.gather_mm(*_float32(a, b), **experts).astype(a.dtype)
+        return _own_gather_mm(n, s)
+    return mx.gather_mm(*_float32(a, b), **_experts(n, s, a, b)).astype(a.dtype)
+
+
+def _own_gather_qmm(n: Node, s: Slots) -> Any:
+    x, w = s.tensor(n.x), s.tensor(n.w)
+    options = {"transpose": n.transpose, **packing(n), **_experts(n, s, x, w)}
+    return mx.gather_qmm(x, w, s.tensor(n.scales), s.optional(n.biases), **options)
 
 
 def _gather_qmm(n: Node, s: Slots) -> Any:
     """`_quantized_matmul` for stacks of matrices."""
-    x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
-    options = {"transpose": n.transpose, **_packing(n), **_experts(n, s, x, w)}
     if s.faithful or n.mode != "affine":
-        return mx.gather_qmm(x, w, scales, biases, **options)
+        return _own_gather_qmm(n, s)
+    x, w, scales, biases = s.tensor(n.x), s.tensor(n.w), s.tensor(n.scales), s.optional(n.biases)
+    options = {"transpose": n.transpose, **packing(n), **_experts(n, s, x, w)}
     rows, scales, biases = _float32(x, scales, biases)
     return mx.gather_qmm(rows, w, scales, biases, **options).astype(x.dtype)
 
@@ -225,3 +241,10 @@ OPS: dict[str, Callable[[Node, Slots], Any]] = {
     "RMSNormNode": lambda n, s: mx.fast.rms_norm(s.tensor(n.x), s.optional(n.weight), n.eps),
     "RopeNode": _rope,
 }
+
+OWN_KERNELS: dict[str, Callable[[Node, Slots], Any]] = {
+    "GatherMmNode": _own_gather_mm,
+    "GatherQmmNode": _own_gather_qmm,
+    "QuantizedMatmulNode": _own_quantized_matmul,
+}
+"""What a GPU runs: kernels that upstream's interpreter calls, where CPUs have others here."""

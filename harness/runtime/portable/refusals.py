@@ -20,7 +20,10 @@ __all__ = ["attributed", "guarded", "prefixed", "refusal", "short"]
 
 _BY_MLX = (ValueError, RuntimeError, IndexError)
 _BRACKETED = re.compile(r"\[[A-Za-z_][\w:. ]*\]")
-_NO_MEMORY = re.compile(r"\[(metal::)?malloc(_or_wait)?\]|DefaultCPUAllocator|alloc_cpu\.cpp")
+_MACHINE = re.compile(
+    r"\[(metal::)?malloc(_or_wait)?\]|DefaultCPUAllocator|alloc_cpu\.cpp"  # no memory
+    r"|\[METAL\]|\[metal::Device\]|\bcu(da|blas|dnn)\w*\b.* failed"  # a GPU, or its driver
+)
 _LONGEST = 300
 """Characters of a foreign message that are quoted."""
 
@@ -52,7 +55,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 def refusal(error: Exception) -> HarnessError:
     """What a library said of a program's request, as the program's fault or the machine's."""
     said = str(error)
-    kind = MachineError if _NO_MEMORY.search(said) else ExecutionError
+    kind = MachineError if _MACHINE.search(said) else ExecutionError
     return kind(short(said) or type(error).__name__)
 
 
@@ -60,7 +63,8 @@ def attributed(error: Exception) -> HarnessError | None:
     """`error`, raised by a running program, as one of our tree; None: the harness is at fault."""
     if isinstance(error, HarnessError):
         return error
-    if type(error) in _BY_MLX and _BRACKETED.match(str(error)):
+    said = str(error)
+    if type(error) in _BY_MLX and (_BRACKETED.match(said) or _MACHINE.search(said)):
         return refusal(error)
     return None
 

@@ -66,7 +66,7 @@ def cases() -> Iterator[Case]:
         for name, text in _WORDS.items():
             if parameter.command not in _THOROUGH and name not in _FEW:
                 continue
-            if parameter.command in ("bench speech", "matrix") and parameter.flag in _FREE:
+            if parameter.command in ("audit", "bench speech", "matrix") and parameter.flag in _FREE:
                 continue  # a whole measurement, which is long
             if parameter.flag == "--reason" and name != "nothing":
                 continue  # a good reason, for which the golden would be written

@@ -215,6 +215,7 @@ def test_an_observer_sees_every_node(load: Any) -> None:
 
     executor.call(method, inputs, observer=observer)
     assert [(i, name) for i, name, _ in seen] == [
+        (None, "Entered"),
         (0, "TransposeNode"),
         (1, "AddmmNode"),
         (2, "GeluNode"),

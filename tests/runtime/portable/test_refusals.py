@@ -73,8 +73,18 @@ def test_any_other_exception_is_nobodys_refusal(error: Exception) -> None:
     assert attributed(error) is None
 
 
-def test_mlx_without_memory_is_the_machines_fault() -> None:
-    error = RuntimeError("[malloc] Unable to allocate 1099511627776 bytes.")
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[malloc] Unable to allocate 1099511627776 bytes.",
+        "[METAL] Command buffer execution failed: Insufficient Memory",
+        "[metal::Device] Unable to load kernel steel_gemm_fused_nn_float32",
+        "cudaMallocManaged failed: out of memory.",
+        "cublasLtMatmul(...) failed with code: 13.",
+    ],
+)
+def test_no_memory_and_a_broken_gpu_are_the_machines_fault(said: str) -> None:
+    error = RuntimeError(said)
     assert type(attributed(error)) is MachineError
     assert type(refusal(error)) is MachineError
 

@@ -1,0 +1,324 @@
+"""What eager itself was seen to compute, pinned: a fault that eager and an export share moves it.
+
+The file ``golden/pinned/<checkpoint>-<precision>.json`` holds, for each case of each method, a few
+numbers of eager's outputs, and of its speech the codes' digest. `Pin.of` makes them, `judge`
+compares them; nothing but `bless` writes them. numpy alone is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from harness.arrays import Array
+from harness.compare import words
+from harness.compare.verdict import Gate, Status, Verdict
+from harness.errors import InputError, in_a_sentence
+from harness.files import read_json, replace_file
+from harness.golden.bless import check_green, check_reason
+from harness.golden.store import PINNED
+from harness.values import decode, encode
+
+__all__ = [
+    "CASE",
+    "DRIFT",
+    "Drift",
+    "Pin",
+    "Pins",
+    "bless",
+    "judge",
+    "list_pins",
+    "missing",
+    "read",
+]
+
+CASE = "eager, pinned"
+
+_FORMAT, _VERSION = "voxtral-parity pins", 1
+_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A case's outputs, all calls one after the other, as a few numbers.
+
+    Attributes
+    ----------
+    elements, masked
+        How many there are, and how many of them are −inf; the others enter the figures.
+    rms
+        Their root mean square.
+    projection
+        Their sum with signs that look random, over the root of their number: of the size of an
+        element, and moved by any element, and by elements that change places.
+    samples
+        Elements at the middles of as many equal parts.
+    """
+
+    elements: int
+    masked: int
+    rms: float
+    projection: float
+    samples: tuple[float, ...]
+
+    @classmethod
+    def of(cls, outputs: Sequence[Array]) -> Pin:
+        """Of the outputs of a case's calls."""
+        values = np.concatenate([np.asarray(y, np.float64).reshape(-1) for y in outputs])
+        masked = np.isneginf(values)
+        kept = np.where(masked, 0.0, values)
+        count = max(1, int(values.size - masked.sum()))
+        index = np.arange(values.size, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        signs = 1.0 - 2.0 * (index >> np.uint64(63))
+        middles = (2 * np.arange(_SAMPLES) + 1) * values.size // (2 * _SAMPLES)
+        return cls(
+            elements=int(values.size),
+            masked=int(masked.sum()),
+            rms=_short(math.sqrt(float(kept @ kept) / count)),
+            projection=_short(float(kept @ signs) / math.sqrt(count)),
+            samples=tuple(_short(float(x)) for x in values[middles]) if values.size else (),
+        )
+
+    def moved(self, new: Pin) -> tuple[float, float]:
+        """How far the RMS moved, and the most that a sum or an element did, both over the RMS.
+
+        Infinite where a count differs.
+        """
+        if (self.elements, self.masked) != (new.elements, new.masked):
+            return math.inf, math.inf
+        old, now = ((pin.projection, *pin.samples) for pin in (self, new))
+        gaps = [0.0 if a == b else abs(b - a) for a, b in zip(old, now, strict=True)]  # −inf too
+        return self._relative(abs(new.rms - self.rms)), self._relative(max(gaps, key=_nan_last))
+
+    def _relative(self, gap: float) -> float:
+        return gap / self.rms if self.rms else (math.inf if gap else 0.0)
+
+
+def _nan_last(value: float) -> tuple[bool, float]:
+    """Sorts NaN as the greatest."""
+    return math.isnan(value), value
+
+
+def _short(value: float) -> float:
+    """Nine digits, which tell any two float32 apart."""
+    return float(f"{value:.9g}")
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Eager's outputs of one checkpoint in one precision.
+
+    Attributes
+    ----------
+    checkpoint, precision
+        The file's own name.
+    digest
+        sha256 of the checkpoint, in hex.
+    methods
+        For each method, a `Pin` for each case by its label.
+    speech
+        Facts of what eager said, which must be equal: name → number, text or digest.
+    reason, date, versions
+        Why it was blessed; ISO date of the run; package → version. Empty for a run that is only
+        compared.
+    """
+
+    checkpoint: str
+    precision: str
+    digest: str
+    methods: Mapping[str, Mapping[str, Pin]]
+    speech: Mapping[str, str]
+    reason: str = ""
+    date: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, root: Path) -> Path:
+        """Where these pins live below `root`."""
+        return _path(root, self.checkpoint, self.precision)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far the RMS of a case may move, and any one sum or element, over the RMS; and why."""
+
+    rms: float
+    element: float
+    reason: str
+
+
+_SOURCE = (
+    "eager moved by {} in the RMS and {} in one element between instruction sets (torch, oneDNN "
+    "and MKL held to SSE, AVX2 and AVX-512) and without oneDNN, on tiny and small; {}"
+)
+
+DRIFT: Mapping[str, Drift] = {
+    "fp32": Drift(1e-6, 2e-5, _SOURCE.format("7.6e-8", "3.4e-6", "ten and six times that")),
+    "bf16": Drift(4e-3, 0.1, _SOURCE.format("1.4e-3", "3.4e-2", "three times that")),
+}
+"""By precision. Quantised weights are the find of a search, and not pinned."""
+
+
+def _path(root: Path, checkpoint: str, precision: str) -> Path:
+    return root / PINNED / f"{checkpoint}-{precision}.json"
+
+
+def read(root: Path, checkpoint: str, precision: str) -> Pins | None:
+    """The pins of a checkpoint in a precision, None without; `InputError` if they are damaged."""
+    path = _path(root, checkpoint, precision)
+    if not path.exists():
+        return None
+    try:
+        data = read_json(path, "pins")
+        form = (data.pop("format"), data.pop("version"))
+        if form != (_FORMAT, _VERSION):
+            raise ValueError(f"expected format {_FORMAT!r} version {_VERSION}, got {form}")
+        pins: Pins = decode(data, Pins)
+        if pins.path(root) != path or not pins.reason:
+            raise ValueError("they are of another place" if pins.reason else "they have no reason")
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
+        raise InputError(
+            f"the pins {path.name} are damaged ({in_a_sentence(error)}); restore them from "
+            "version control"
+        ) from None
+    return pins
+
+
+def list_pins(root: Path) -> list[Pins]:
+    """All pins below `root`, sorted by their file's name."""
+    found = []
+    for path in sorted((root / PINNED).glob("*.json")):
+        pins = read(root, *path.stem.split("-", 1))
+        assert pins is not None
+        found.append(pins)
+    return found
+
+
+def bless(root: Path, run: Pins, parity: Sequence[Verdict]) -> list[str]:
+    """Write a run's pins, unless those that are kept still hold; what moved, one line each.
+
+    Raises
+    ------
+    InputError
+        The reason is too short; a verdict of `parity` did not pass, or there is none; no drift is
+        declared for the precision; the pins there are damaged.
+    """
+    run = dataclasses.replace(run, reason=check_reason(run.reason))
+    name = f"{run.checkpoint}-{run.precision}"
+    if run.precision not in DRIFT:
+        raise InputError(f"no drift of pins is declared for precision {run.precision!r}")
+    check_green(f"pins {name} are", parity)
+    old = read(root, run.checkpoint, run.precision)
+    red = [] if old is None else [v for v in judge(old, run) if v.status is not Status.PASS]
+    if old is not None and not red:
+        return []
+    data = {"format": _FORMAT, "version": _VERSION, **encode(run)}
+    text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    # One case a line: a review counts cases.
+    text = re.sub(r"\{\s*\"elements\"[^}]*\}", _on_one_line, text)
+    path = run.path(root)
+    path.parent.mkdir(exist_ok=True)
+    with replace_file(path) as scratch:
+        scratch.write_text(text + "\n", encoding="utf-8")
+    return [f"{verdict.subject}: {verdict.summary}" for verdict in red] or [f"first pins of {name}"]
+
+
+def _on_one_line(case: re.Match[str]) -> str:
+    text = " ".join(case[0].split())
+    return re.sub(r"(?<=[\[{]) | (?=[\]}])", "", text)
+
+
+def missing(checkpoint: str, precision: str) -> Verdict:
+    """The verdict where pins should be: unjudged, with the command that makes them."""
+    summary = (
+        f"nothing is pinned of eager on {checkpoint} in {precision}; `"
+        f"{_bless_command(checkpoint, precision)}` pins it"
+    )
+    return Verdict("speech", CASE, "golden", Status.UNJUDGED, summary)
+
+
+def judge(kept: Pins, run: Pins) -> list[Verdict]:
+    """One verdict for each method of `run`, and one for what eager said."""
+    if kept.digest != run.digest:
+        summary = (
+            f"the checkpoint itself changed: sha256 {kept.digest[:12]}… then, "
+            f"{run.digest[:12]}… now (blessed on {kept.date})"
+        )
+        gate = Gate("checkpoints", 1, 0, "files")
+        verdict = Verdict("speech", CASE, "golden", Status.FAIL, summary, {}, (gate,), 1)
+        return [_advised(kept, verdict)]
+    found = [
+        _judge_method(kept, name, kept.methods.get(name, {}), cases)
+        for name, cases in run.methods.items()
+    ]
+    return [_advised(kept, verdict) for verdict in (*found, _judge_speech(kept, run))]
+
+
+def _judge_method(kept: Pins, name: str, old: Mapping[str, Pin], new: Mapping[str, Pin]) -> Verdict:
+    drift = DRIFT[kept.precision]
+    unpinned = sorted(set(old) ^ set(new))
+    moved = {label: old[label].moved(pin) for label, pin in new.items() if label in old}
+
+    def worst(index: int) -> tuple[float, str]:
+        found = [(moves[index], label) for label, moves in moved.items()]
+        return max(found, key=lambda one: _nan_last(one[0]), default=(0.0, ""))
+
+    rms, element = worst(0), worst(1)
+    gates = (
+        Gate("cases not on both sides", len(unpinned), 0, "cases", ", ".join(unpinned[:1])),
+        Gate("RMS", rms[0], drift.rms, "of RMS", rms[1]),
+        Gate("element", element[0], drift.element, "of RMS", element[1]),
+    )
+    elements = sum(pin.elements for label, pin in new.items() if label in old)
+    wrong = next((gate for gate in gates if not gate.passed), None)
+    if wrong is None:
+        told = f"eager computes in {words.count(len(new), 'case')} what it did on {kept.date}"
+    elif wrong.unit == "cases":
+        told = f"{words.count(len(unpinned), 'case')} not on both sides, first {unpinned[0]!r}"
+    else:
+        told = (
+            f"eager's outputs moved by {words.number(wrong.value)} of their RMS in case "
+            f"{wrong.where!r}, up to {words.number(wrong.allowed)} allowed"
+        )
+    status = Status.FAIL if wrong or not elements else Status.PASS
+    notes = (f"Allowed: {drift.reason}.",) if wrong else ()
+    return Verdict(name, CASE, "golden", status, told, {}, gates, elements, notes)
+
+
+def _judge_speech(kept: Pins, run: Pins) -> Verdict:
+    names = dict.fromkeys((*kept.speech, *run.speech))
+    changed = [name for name in names if kept.speech.get(name) != run.speech.get(name)]
+    gate = Gate("facts that changed", len(changed), 0, "facts", ", ".join(changed[:3]))
+    if changed:
+        told = "; ".join(
+            f"{name}: {kept.speech.get(name, 'none')[:40]} then, "
+            f"{run.speech.get(name, 'none')[:40]} now"
+            for name in changed
+        )
+    else:
+        told = f"eager says what it did on {kept.date}: {', '.join(names)}"
+    status = Status.FAIL if changed else Status.PASS
+    return Verdict("speech", CASE, "golden", status, told, {}, (gate,), len(names))
+
+
+def _advised(kept: Pins, verdict: Verdict) -> Verdict:
+    if verdict.status is not Status.FAIL:
+        return verdict
+    note = (
+        "The reference itself moved: an export compared with it may share the fault. If the change "
+        f"is meant: `{_bless_command(kept.checkpoint, kept.precision)}`."
+    )
+    return dataclasses.replace(verdict, notes=(*verdict.notes, note))
+
+
+def _bless_command(checkpoint: str, precision: str) -> str:
+    return (
+        f"voxtral-parity golden bless --checkpoint {checkpoint} --precision {precision} "
+        '--reason "…"'
+    )

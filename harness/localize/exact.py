@@ -1,0 +1,190 @@
+"""Where a program, run in float64, stops meaning what its graph or its model means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.arrays import Array
+from harness.localize.finding import Finding, Place
+from harness.localize.graph import Graph
+from harness.pte.names import StepNames
+from harness.runtime.exact import ExactExecutor
+from harness.runtime.portable.method import Entered, Location
+
+__all__ = ["Exact", "Trace", "difference"]
+
+_MOST = 12
+"""Wrong nodes after which the search ends."""
+
+
+@dataclass
+class Trace:
+    """The steps of one call in float64.
+
+    Attributes
+    ----------
+    values
+        What each place made, by its first output and so on.
+    ops
+        Its node type or operator.
+    order
+        The places in the order run.
+    """
+
+    values: dict[Location, tuple[Any, ...]]
+    ops: dict[Location, str]
+    order: list[Location]
+
+    @classmethod
+    def empty(cls) -> Trace:
+        """Nothing seen yet."""
+        return cls({}, {}, [])
+
+
+@dataclass
+class Exact:
+    """Steps of one method in float64 beside its graph's nodes.
+
+    Attributes
+    ----------
+    entry, names
+        The method in the file, and what its export says of its steps.
+    executor
+        Has the file loaded.
+    graph
+        What was lowered.
+    """
+
+    entry: str
+    names: StepNames
+    executor: ExactExecutor
+    graph: Graph
+
+    def run(
+        self, calls: Sequence[Sequence[Array]], replace: Mapping[Location, Array]
+    ) -> tuple[Array, Trace]:
+        """The last of some calls, made from a fresh state: its output and its steps.
+
+        `replace` puts other values in the place of what steps make, in the last call alone.
+        """
+        self.executor.reset()
+        for call in calls[:-1]:
+            self.executor.call(self.entry, call)
+        trace = Trace.empty()
+
+        def observe(where: Location, what: Any, made: tuple[Any, ...]) -> Any:
+            if isinstance(what, Entered):
+                return None
+            if where in replace and made:
+                made = (replace[where].reshape(made[0].shape), *made[1:])
+            trace.values[where] = made
+            trace.ops[where] = getattr(what, "operator", type(what).__name__)
+            trace.order.append(where)
+            return made if where in replace else None
+
+        (output,) = self.executor.call(self.entry, calls[-1], observer=observe)
+        return output, trace
+
+    def find(
+        self, calls: Sequence[Sequence[Array]], meant: Array, allowed: float
+    ) -> tuple[list[Finding], bool]:
+        """Nodes that differ from the graph's, each with those before it replaced by the graph's.
+
+        Parameters
+        ----------
+        calls
+            The call that went wrong, behind those that its state comes from.
+        meant
+            What eager makes of it.
+        allowed
+            Difference of the scale that is none.
+
+        Returns
+        -------
+        findings, proved
+            And whether, with all of them replaced, the output is what is meant.
+        """
+        for call in calls[:-1]:
+            self.graph.call(call)
+        nodes = self.graph.call(calls[-1])
+        found: list[Finding] = []
+        replace: dict[Location, Array] = {}
+        output, trace = self.run(calls, replace)
+        while difference(output, meant)[0] > allowed and len(found) < _MOST:
+            wrong = self._first(trace, nodes, allowed, set(replace))
+            if wrong is None:
+                break
+            where, name, value = wrong
+            found.append(self._finding(trace, where, name, value))
+            replace[where] = value
+            output, trace = self.run(calls, replace)
+        return found, bool(difference(output, meant)[0] <= allowed)
+
+    def _first(
+        self, trace: Trace, nodes: Mapping[str, Any], allowed: float, known: set[Location]
+    ) -> tuple[Location, str, Array] | None:
+        places = {where: i for i, where in enumerate(trace.order)}
+        named = [
+            (places[Location(*place)], Location(*place), output, name)
+            for name, (place, output) in self.names.values.items()
+            if Location(*place) in places and name in nodes
+        ]
+        for _, where, output, name in sorted(named):
+            value = _numbers(nodes[name])
+            made = trace.values[where][output]
+            if value is None or not isinstance(made, np.ndarray) or made.size != value.size:
+                continue
+            if where in known or output:
+                continue
+            if difference(made.reshape(value.shape), value)[0] > allowed:
+                return where, name, value
+        return None
+
+    def _finding(self, trace: Trace, where: Location, name: str, value: Array) -> Finding:
+        made = trace.values[where][0].reshape(value.shape)
+        error, index = difference(made, value)
+        known = self.graph.describe(name)
+        place = Place(
+            trace.order.index(where), trace.ops[where], name, known.target, known.module,
+            known.source, known.shapes,
+        )  # fmt: skip
+        around = _around(made, index), _around(value, index)
+        return Finding(place, "exact", "the lowering", error, index, *around)
+
+
+def difference(made: Array, meant: Array) -> tuple[float, tuple[int, ...]]:
+    """The greatest difference over the greatest finite value, and where it is."""
+    if made.shape != meant.shape:
+        return np.inf, ()
+    if not made.size:
+        return 0.0, ()
+    made, meant = made.astype(np.float64), meant.astype(np.float64)
+    finite = np.isfinite(meant)
+    with np.errstate(invalid="ignore"):
+        off = np.where(finite, np.abs(made - meant), np.where(made == meant, 0.0, np.inf))
+    off = np.where(np.isnan(off), np.inf, off)
+    index = np.unravel_index(int(off.argmax()), off.shape)
+    scale = float(np.abs(meant[finite]).max(initial=0.0))
+    worst = float(off[index])
+    return worst / scale if scale and worst else worst, tuple(int(i) for i in index)
+
+
+def _around(value: Array, index: tuple[int, ...], reach: int = 1) -> tuple[float, ...]:
+    """The values beside one element, along the last axis."""
+    if not index:
+        return (float(value),) if value.ndim == 0 else ()
+    row = value[index[:-1]]
+    return tuple(float(v) for v in row[max(0, index[-1] - reach) : index[-1] + reach + 1])
+
+
+def _numbers(value: Any) -> Array | None:
+    """A tensor of a graph as an array, its booleans and integers included."""
+    detach: Callable[[], Any] | None = getattr(value, "detach", None)
+    if detach is None:
+        return None
+    found: Array = detach().numpy()
+    return found

@@ -1,0 +1,96 @@
+"""Name the wrong nodes in the verdicts of a red run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+from harness.budget import COMMITTED, Budget
+from harness.compare import Status, Verdict
+from harness.errors import HarnessError
+from harness.localize.find import Line, localize_exact, localize_local
+from harness.localize.finding import Localized
+from harness.methods import METHODS, Method
+from harness.parity.check import Checked
+from harness.parity.request import Request
+from harness.reference.models import Models
+from harness.runtime.pair import ArtifactPair
+from harness.runtime.select import choose
+
+__all__ = ["explained", "localize"]
+
+Progress = Callable[[str], None]
+
+
+def localize(
+    request: Request,
+    line: Line,
+    method: Method,
+    label: str | None = None,
+    *,
+    links: tuple[str, ...] = ("exact", "local"),
+) -> tuple[Localized, ...]:
+    """What is wrong in a method, by the links named; nothing where they hold.
+
+    Parameters
+    ----------
+    request
+        Names the executor.
+    line, method, label
+        See `harness.localize.find`.
+    links
+        Which to look along.
+    """
+    found = [localize_exact(line, method, label)] if "exact" in links else []
+    if "local" in links:
+        make = partial(choose, request.executor, request.require, request.regime)
+        with ArtifactPair(line.artifacts.paths, make, line.progress) as run:
+            executor = run.executor(method.artifact)
+            found.append(localize_local(line, method, executor, label))
+    return tuple(one for one in found if one is not None)
+
+
+def explained(
+    request: Request,
+    checked: Checked,
+    models: Models,
+    progress: Progress = lambda text: None,
+    budget: Budget = COMMITTED,
+) -> Checked:
+    """The same run; verdicts on a link that broke say at which node, and whose fault it is."""
+    line = Line(checked.plan, checked.evidence, checked.artifacts, models, budget, progress)
+    verdicts = tuple(_explained(request, line, verdict) for verdict in checked.verdicts)
+    return dataclasses.replace(checked, verdicts=verdicts)
+
+
+def _explained(request: Request, line: Line, verdict: Verdict) -> Verdict:
+    if verdict.status is not Status.FAIL or verdict.kind not in ("exact", "local"):
+        return verdict
+    method = next(method for method in METHODS if method.name == verdict.subject)
+    try:
+        found = localize(request, line, method, links=(verdict.kind,))
+    except HarnessError as error:  # the verdict stands, whoever can say more or not
+        note = f"The node could not be found: {error}"
+        return dataclasses.replace(verdict, notes=(*verdict.notes, note))
+    notes = [line for one in found for line in (*_lines(one), one.proof)]
+    metrics = dict(verdict.metrics)
+    for one in found:
+        if one.findings:
+            first = one.findings[0]
+            place = first.place
+            metrics |= {
+                "step": place.step,
+                "op": place.op,
+                "node": place.node,
+                "module": place.module,
+                "source": place.source,
+                "owner": first.owner,
+                "correction": first.correction,
+                "proved by replacement": one.proved,
+            }
+    return dataclasses.replace(verdict, metrics=metrics, notes=(*verdict.notes, *notes))
+
+
+def _lines(found: Localized) -> list[str]:
+    return [line for finding in found.findings for line in finding.sentences()]

@@ -1,0 +1,110 @@
+"""What was found wrong in a method: one node, whose it is, and how that was proved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Finding", "Localized", "Place"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a program and in the model.
+
+    Attributes
+    ----------
+    step, op
+        Number in the method and node type; -1 and empty where no step stands for the node.
+    node, target
+        Node of the exported graph and its operator; empty where no names were kept.
+    module, source
+        Path of the module that computes it, and the line of the model's code.
+    shapes
+        Of its tensors, the result's last.
+    """
+
+    step: int = -1
+    op: str = ""
+    node: str = ""
+    target: str = ""
+    module: str = ""
+    source: str = ""
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+    def __str__(self) -> str:
+        """``step 12, GatherNode (im2col) in codec_decoder.output_proj``."""
+        named = f" ({self.node})" if self.node else ""
+        inside = f" in {self.module}" if self.module else ""
+        step = f"step {self.step}, {self.op}{named}" if self.step >= 0 else self.node or "a module"
+        return step + inside
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One wrong node.
+
+    Attributes
+    ----------
+    place
+        Where.
+    link
+        ``"exact"``: what was lowered is another program; ``"local"``: what ran is.
+    owner
+        Whose fault that makes it.
+    error
+        Greatest error, of the scale of the node's values or of its bound.
+    index, made, meant
+        Where it is greatest, and the values around there: of the program, and of the reference.
+    correction
+        The known correction of the lowering that cures it; empty where there is none.
+    """
+
+    place: Place
+    link: str
+    owner: str
+    error: float
+    index: tuple[int, ...] = ()
+    made: tuple[float, ...] = ()
+    meant: tuple[float, ...] = ()
+    correction: str = ""
+
+    def sentences(self) -> list[str]:
+        """It in words, one line each."""
+        place = self.place
+        unit = "of its bound" if self.link == "local" else "of its scale"
+        lines = [f"{place}: {self.owner} is at fault; off by {self.error:.2g} {unit}"]
+        if place.target:
+            shapes = ", ".join(str(shape) for shape in place.shapes)
+            lines.append(f"  operator {place.target}, shapes {shapes}")
+        if place.source:
+            lines.append(f"  {place.source}")
+        if self.made:
+            made, meant = (", ".join(f"{v:.6g}" for v in side) for side in (self.made, self.meant))
+            lines.append(f"  around {list(self.index)}: made {made}; meant {meant}")
+        if self.correction:
+            lines.append(f"  the correction {self.correction!r} cures it; it was left out")
+        return lines
+
+
+@dataclass(frozen=True)
+class Localized:
+    """All wrong nodes of a method, in the order they run.
+
+    Attributes
+    ----------
+    method, case, call
+        What was run.
+    findings
+        The wrong nodes; each was found with those before it repaired.
+    proved
+        Whether the method is right once all of them are replaced by what they mean.
+    proof
+        That in words.
+    """
+
+    method: str
+    case: str
+    call: int
+    findings: tuple[Finding, ...]
+    proved: bool
+    proof: str

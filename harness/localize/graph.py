@@ -1,0 +1,186 @@
+"""The graph that was lowered, run in float64 node by node, and the model's modules likewise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import Interpreter, Node
+
+from harness.arrays import Array, to_torch
+
+__all__ = ["Graph", "GraphNode"]
+
+_NARROW = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One node of the exported graph.
+
+    Attributes
+    ----------
+    name, target
+        ``linear_3``, and the operator: ``aten.linear.default``.
+    module
+        Path of the module that computes it.
+    source
+        File, line and text of the model's code; empty where torch does not tell.
+    shapes
+        Of its tensor arguments, in order, then of its result.
+    """
+
+    name: str
+    target: str
+    module: str
+    source: str
+    shapes: tuple[tuple[int, ...], ...]
+
+
+class Graph:
+    """The exported program of one method, in float64; its state lasts from call to call."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        module: Any = program.module(check_guards=False)
+        self._interpreter = _Widened(module)
+        self.nodes = {node.name: node for node in module.graph.nodes if node.op == "call_function"}
+
+    def call(self, inputs: Sequence[Array]) -> dict[str, Any]:
+        """The value of each node that computes, by its name, in order."""
+        self._interpreter.values = {}
+        with torch.no_grad():
+            self._interpreter.run(*(_widened(to_torch(value.copy())) for value in inputs))
+        return self._interpreter.values
+
+    def value(self, node: Node) -> Any:
+        """What any node, an input or a weight too, was in the last call."""
+        return self._interpreter.env[node]
+
+    def describe(self, name: str) -> GraphNode:
+        """What is known of a node."""
+        node = self.nodes[name]
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        arguments = [a.meta.get("val") for a in node.all_input_nodes]
+        shapes = (_shape(value) for value in (*arguments, node.meta.get("val")))
+        return GraphNode(
+            name,
+            str(node.target),
+            stack[-1][0] if stack else "",
+            _source(node.meta.get("stack_trace") or ""),
+            tuple(shape for shape in shapes if shape is not None),
+        )
+
+
+class _Widened(Interpreter):
+    """Runs a graph with every tensor of floating point in float64."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.values: dict[str, Any] = {}
+        self._attributes: dict[str, Any] = {}
+
+    def run_node(self, n: Node) -> Any:
+        made = super().run_node(n)
+        if n.op == "call_function":
+            # What a later node overwrites must stay as it was made.
+            self.values[n.name] = made.clone() if isinstance(made, Tensor) else made
+        return made
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target not in self._attributes:
+            self._attributes[target] = _widened(super().get_attr(target, args, kwargs))
+        return self._attributes[target]
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        function = _IN_FLOAT64.get(str(target), target)
+        args, kwargs = torch.utils._pytree.tree_map(_wide_type, (args, dict(kwargs)))
+        # The parts of a quantised weight are taken out by operators of their own.
+        return _widened(super().call_function(function, args, kwargs))
+
+
+def _widened(value: Any) -> Any:
+    narrow = isinstance(value, Tensor) and value.dtype in _NARROW and not hasattr(value, "qdata")
+    return value.double() if narrow else value
+
+
+def _wide_type(value: Any) -> Any:
+    return torch.float64 if value in _NARROW and isinstance(value, torch.dtype) else value
+
+
+def _rope(
+    x: Tensor,
+    dims: int,
+    offset: Any,
+    traditional: bool = False,
+    base: float = 500000.0,
+    scale: float = 1.0,
+    freqs: Any = None,
+) -> Tensor:
+    """`torch.ops.mlx.rope`, whose own angles are float32."""
+    head, rest = x[..., :dims], x[..., dims:]
+    pace = base ** (-torch.arange(0, dims, 2, dtype=torch.float64) / dims)
+    pace = pace if freqs is None else 1.0 / freqs
+    angles = torch.outer((int(offset) + torch.arange(x.shape[-2])).double() * scale, pace)
+    cos, sin = angles.cos(), angles.sin()
+    a, b = (head[..., 0::2], head[..., 1::2]) if traditional else head.chunk(2, -1)
+    turned = (a * cos - b * sin, b * cos + a * sin)
+    made = torch.stack(turned, -1).flatten(-2) if traditional else torch.cat(turned, -1)
+    return torch.cat([made, rest], -1)
+
+
+def _sdpa(
+    q: Tensor, k: Tensor, v: Tensor, start: Any, mask: Any = None, dropout: float = 0.0,
+    causal: bool = False, scale: float | None = None,
+) -> Tensor:  # fmt: skip
+    """`torch.ops.mlx.custom_sdpa`: over the first ``start + S`` slots of the cache."""
+    end = int(start) + q.shape[2]
+    groups = q.shape[1] // k.shape[1]
+    k, v = (t[:, :, :end].repeat_interleave(groups, 1) for t in (k, v))
+    scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if causal:
+        allowed = torch.ones(q.shape[2], end, dtype=torch.bool).tril(int(start))
+        scores = scores.masked_fill(~allowed, -math.inf)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype is torch.bool else scores + mask
+    return scores.softmax(-1) @ v
+
+
+def _dequantize(
+    values: Tensor, block: Sequence[int], scale: Tensor, zero: Tensor | None, *_types: Any
+) -> Tensor:
+    """`torch.ops.torchao.dequantize_affine` for groups along a row, without rounding."""
+    grouped = values.double().reshape(*scale.shape, -1)
+    grouped = grouped if zero is None else grouped - zero[..., None]
+    return (grouped * scale[..., None]).reshape(values.shape)
+
+
+_IN_FLOAT64: Mapping[str, Callable[..., Any]] = {
+    "mlx.rope.default": _rope,
+    "mlx.custom_sdpa.default": _sdpa,
+    "torchao.dequantize_affine.default": _dequantize,
+}
+"""Operators that work in float32 by themselves."""
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    if not isinstance(value, Tensor):
+        return None
+    return tuple(int(size) if isinstance(size, int) else -1 for size in value.shape)
+
+
+def _source(trace: str) -> str:
+    """The innermost line of a stack trace that is no part of torch: file, line and text."""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    found = ""
+    for place, text in pairwise(lines):
+        if place.startswith("File ") and "/torch/" not in place:
+            path, line = place.split(", ")[:2]
+            name = path.removeprefix('File "').rstrip('"').rsplit("/", 1)[-1]
+            found = f"{name}, {line}: {text}"
+    return found

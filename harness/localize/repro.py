@@ -1,0 +1,260 @@
+"""The smallest module that still goes wrong, as a script and as a test case for upstream.
+
+The script needs nothing but torch and executorch on Apple Silicon, whose wheel carries the MLX
+runtime. What is written was seen to fail here first: the same module, lowered the same way, run in
+float64 beside itself.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from harness.arrays import from_torch
+from harness.errors import HarnessError
+from harness.export.lower import lower_to_mlx
+from harness.export.programs import PROGRAMS
+from harness.files import replace_file
+from harness.localize.exact import difference
+from harness.localize.find import Line
+from harness.localize.finding import Finding, Localized
+from harness.localize.graph import Graph
+from harness.methods import CODEC, Method
+from harness.runtime.exact import ExactExecutor
+from harness.upstream import quiet
+
+__all__ = ["Repro", "write_repros"]
+
+_MOST_WRITTEN = 64
+"""Elements of an integer tensor that a script spells out."""
+
+_MOST_TRIES = 24
+
+
+@dataclass(frozen=True)
+class Repro:
+    """One operator on inputs of its own.
+
+    Attributes
+    ----------
+    name, call
+        Of the node, and the operator's call in Python, its tensors being a, b, c, …
+    inputs
+        Python text of each tensor.
+    """
+
+    name: str
+    call: str
+    inputs: tuple[str, ...]
+
+    @property
+    def arguments(self) -> str:
+        """The tensors' names."""
+        return ", ".join("abcdefgh"[: len(self.inputs)])
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The inputs, the same each time."""
+        torch.manual_seed(0)
+        return tuple(eval(text, {"torch": torch}) for text in self.inputs)
+
+    def module(self) -> nn.Module:
+        """The operator as a module."""
+        source = f"lambda self, {self.arguments}: {self.call}"
+        made: Any = type("Model", (nn.Module,), {"forward": eval(source, {"torch": torch})})()
+        return made
+
+    def script(self) -> str:
+        """A program that exits 1 where MLX and eager differ; under 40 lines."""
+        versions = " ".join(
+            f"{name}=={importlib.metadata.version(name).partition('+')[0]}"
+            for name in ("torch", "executorch")
+        )
+        return _SCRIPT.format(
+            versions=versions, name=self.name, arguments=self.arguments, call=self.call,
+            inputs="".join(f"    {text},\n" for text in self.inputs),
+        )  # fmt: skip
+
+    def test_case(self) -> str:
+        """A case for ``executorch/backends/mlx/test/test_ops.py``."""
+        title = "".join(part.title() for part in self.name.split("_") if part)
+        inputs = ", ".join(self.inputs)
+        return _TEST_CASE.format(
+            title=title, name=self.name, arguments=self.arguments, call=self.call,
+            inputs=f"{inputs},",
+        )  # fmt: skip
+
+    def fails(self, without: Sequence[str]) -> bool:
+        """Whether it goes wrong where these corrections of the lowering are left out."""
+        inputs, module = self.tensors(), self.module()
+        with tempfile.TemporaryDirectory() as folder, closing(ExactExecutor()) as executor:
+            path = Path(folder) / "repro.pte"
+            try:
+                with quiet(), torch.no_grad():
+                    program = torch.export.export(module, inputs)
+                    meant = module(*(x.double() if x.is_floating_point() else x for x in inputs))
+                lower_to_mlx({"forward": program}, {}, path, without=without)
+                executor.load(path)
+                (made,) = executor.call("forward", [from_torch(x).copy() for x in inputs])
+            except HarnessError:
+                return True  # lowered, and refused when it runs
+            except Exception:  # whatever torch says of sizes that do not fit together
+                return False
+        return difference(made, np.asarray(meant))[0] > 1e-6
+
+
+def write_repros(
+    line: Line, method: Method, found: Sequence[Localized], directory: Path
+) -> Iterator[Path]:
+    """Write a script and a test case for each wrong node that an operator alone shows.
+
+    Parameters
+    ----------
+    line, method, found
+        What was localised.
+    directory
+        Receives ``repro_NODE.py`` and ``op_test_NODE.py``.
+    """
+    nodes = [finding for one in found for finding in one.findings if finding.place.node]
+    if not nodes:
+        return
+    model = line.models.to_export(codec=method.artifact == CODEC)
+    form = {"form": line.plan.codec_form} if method.artifact == CODEC else {}
+    with quiet():
+        traced = PROGRAMS[method.name](model, line.plan.sizes, sources=True, **form)
+    graph = Graph(traced)
+    graph.call(line.evidence.cases[method.name][0].case.calls[0])
+    for finding in nodes:
+        repro = _of_node(graph, finding)
+        if repro is None or not repro.fails(line.plan.without):
+            continue
+        repro = _smaller(repro, line.plan.without)
+        for prefix, text in (("repro", repro.script()), ("op_test", repro.test_case())):
+            path = directory / f"{prefix}_{repro.name}.py"
+            with replace_file(path) as scratch:
+                scratch.write_text(text, encoding="utf-8")
+            yield path
+
+
+def _of_node(graph: Graph, finding: Finding) -> Repro | None:
+    """The node's operator on inputs like its own; None for what is no operator."""
+    node = graph.nodes.get(finding.place.node)
+    if node is None or not hasattr(node.target, "_schema"):
+        return None
+    inputs: list[str] = []
+
+    def text(argument: Any) -> str:
+        if isinstance(argument, Node):
+            value = graph.value(argument)
+            if not isinstance(value, Tensor):
+                return repr(value)
+            inputs.append(_input(value))
+            return "abcdefgh"[len(inputs) - 1]
+        if isinstance(argument, list | tuple):
+            inner = ", ".join(map(text, argument))
+            return f"[{inner}]"
+        return repr(argument)
+
+    arguments = [text(argument) for argument in node.args]
+    arguments += [f"{key}={text(value)}" for key, value in node.kwargs.items()]
+    if not 0 < len(inputs) <= len("abcdefgh"):
+        return None
+    call = f"torch.ops.{node.target}({', '.join(arguments)})"
+    return Repro(node.name, call, tuple(inputs))
+
+
+def _input(value: Tensor) -> str:
+    shape = ", ".join(map(str, value.shape))
+    if value.is_floating_point():
+        return f"torch.randn({shape})" if shape else f"torch.tensor({value.item()!r})"
+    if value.numel() <= _MOST_WRITTEN or value.dtype == torch.bool:
+        return f"torch.tensor({value.tolist()})"
+    return f"torch.randint({int(value.min())}, {int(value.max()) + 1}, ({shape},))"
+
+
+def _smaller(repro: Repro, without: Sequence[str]) -> Repro:
+    """The same on a smaller input, if it has one of random numbers and still goes wrong."""
+    if len(repro.inputs) != 1 or not repro.inputs[0].startswith("torch.randn("):
+        return repro
+    sizes = [int(size) for size in repro.inputs[0][len("torch.randn(") : -1].split(", ") if size]
+    few: list[Callable[[int], tuple[int, ...]]] = [lambda n: (min(n, 2), min(n, 4), min(n, 8))]
+    options = [sorted(set(choose(size))) for size in sizes for choose in few]
+    tried = sorted(product(*options), key=lambda shape: int(np.prod(shape)))
+    for shape in tried[:_MOST_TRIES]:
+        smaller = replace(repro, inputs=(f"torch.randn({', '.join(map(str, shape))})",))
+        if smaller.fails(without):
+            return smaller
+    return repro
+
+
+_SCRIPT = '''"""{name}, lowered to MLX, differs from eager PyTorch. Needs Apple Silicon.
+
+python -m pip install {versions}
+"""
+
+import torch
+from executorch.backends.mlx import MLXPartitioner
+from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+from executorch.runtime import Runtime
+
+
+class Model(torch.nn.Module):
+    def forward(self, {arguments}):
+        return {call}
+
+
+torch.manual_seed(0)
+inputs = (
+{inputs})
+model = Model().eval()
+lowered = to_edge_transform_and_lower(
+    torch.export.export(model, inputs),
+    partitioner=[MLXPartitioner()],
+    compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+)
+with open("repro.pte", "wb") as file:
+    file.write(lowered.to_executorch().buffer)
+(made,) = Runtime.get().load_program("repro.pte").load_method("forward").execute(inputs)
+meant = model(*inputs)
+print("eager:", meant.flatten()[:8].tolist())
+print("MLX:  ", made.flatten()[:8].tolist())
+print("greatest difference:", (made.double() - meant.double()).abs().max().item())
+raise SystemExit(not torch.allclose(made.float(), meant.float(), rtol=1e-4, atol=1e-5))
+'''
+
+_TEST_CASE = '''"""A case for executorch/backends/mlx/test/test_ops.py."""
+
+import torch
+
+from .test_utils import OpTestCase, register_test
+
+
+class {title}Model(torch.nn.Module):
+    def forward(self, {arguments}):
+        return {call}
+
+
+@register_test
+class {title}Test(OpTestCase):
+    name = "{name}"
+
+    @classmethod
+    def get_test_configs(cls):
+        return [cls()]
+
+    def create_model(self):
+        return {title}Model()
+
+    def create_inputs(self):
+        return ({inputs})
+'''

@@ -1,0 +1,54 @@
+"""The verdict on the machine: kernels whose results no regime of arithmetic explains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from harness.compare import Status, Verdict, words
+from harness.fingerprint import Fingerprint
+from harness.parity.plan import Plan
+
+__all__ = ["excused", "judge_kernels"]
+
+_RAN = ("tensor", "waveform", "pcm", "codes", "repeat", "golden", "execution", "local")
+"""Kinds of verdict on what an executor made."""
+
+
+def judge_kernels(plan: Plan, executor: Fingerprint) -> list[Verdict]:
+    """*Unjudged* if a kernel that the precision may use is wrong: no fault of the program's.
+
+    All precisions use float32 somewhere; which other type a precision uses is in its name.
+    """
+    regime = executor.measured
+    used = ("float32", plan.precision.float_type)
+    faults = [fault for fault in regime.faults if fault.dtype in used] if regime else []
+    if regime is None or not faults:
+        return []
+    summary = (
+        f"{words.count(len(faults), 'kernel')} of this machine gave wrong results on known inputs, "
+        f"the first {faults[0]}"
+    )
+    notes = (
+        *(f"{str(fault)[:1].upper()}{str(fault)[1:]}." for fault in faults[1:]),
+        "What failed beside it may be the machine's fault, and is unjudged: run it on another one.",
+    )
+    return [
+        Verdict(
+            "machine", "kernels", "regime", Status.UNJUDGED, summary,
+            elements=regime.canaries, notes=notes,
+        )
+    ]  # fmt: skip
+
+
+def excused(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """`verdicts` of a machine with wrong kernels: what failed there was not the program's doing.
+
+    What a file says, and passes, stay as they are.
+    """
+    return [
+        dataclasses.replace(verdict, status=Status.UNJUDGED)
+        if verdict.status is Status.FAIL and verdict.kind in _RAN
+        else verdict
+        for verdict in verdicts
+    ]

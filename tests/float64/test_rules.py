@@ -1,0 +1,123 @@
+"""Bounds on what a node may be off by: wide enough for rounding, narrow enough for a fault."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from harness.budget import LOCAL
+from harness.float64.local import NodeError, error_of
+from harness.float64.rules import Kind, kind_of, roundoff, spacing
+from harness.float64.semantics import OPS, evaluate
+from harness.float64.slots import Kept, Slots
+from harness.pte.flatbuffer import record
+from harness.pte.payload import Tid
+
+BF16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def node(name: str, **fields: Any) -> Any:
+    return record(name, tuple(fields))(*fields.values())
+
+
+def draw(*shape: int) -> np.ndarray:
+    """Numbers that bfloat16 holds."""
+    return np.random.default_rng(0).normal(size=shape).astype(BF16).astype(np.float64)
+
+
+def judged(what: Any, made: np.ndarray, *tensors: np.ndarray) -> NodeError:
+    held = Slots([], Kept(), dict(enumerate(tensors)))
+    (meant,) = evaluate(what, held)
+    return error_of(what, held, meant, made)
+
+
+def test_every_kind_but_one_is_named() -> None:
+    assert {kind_of(SimpleNamespace()) for _ in (1,)} == {Kind.EXACT}
+    kinds = {name: kind_of(node(name)) for name in OPS}
+    assert kinds["TransposeNode"] is Kind.EXACT
+    assert kinds["AddNode"] is Kind.ROUNDED
+    assert kinds["AddmmNode"] is Kind.PRODUCT
+
+
+@pytest.mark.parametrize(
+    ("dtype", "unit"), [("bfloat16", 2.0**-8), ("float16", 2.0**-11), ("float32", 2.0**-24)]
+)
+def test_roundoff(dtype: str, unit: float) -> None:
+    assert roundoff(dtype) == unit
+    numpy = BF16 if dtype == "bfloat16" else np.dtype(dtype)
+    assert spacing(np.array([1.0, 3.0]), numpy).tolist() == [2 * unit, 4 * unit]
+
+
+def test_a_value_moved_by_a_bit_is_wrong_where_nothing_is_computed() -> None:
+    x = draw(4, 3)
+    what = node("TransposeNode", x=Tid(0), perm=(1, 0))
+    right = x.T.astype(np.float32)
+    assert judged(what, right, x).share(LOCAL) == 0.0
+    wrong = right.copy()
+    wrong[1, 2] = np.nextafter(wrong[1, 2], np.float32(9))
+    found = judged(what, wrong, x)
+    assert found.worst == np.inf
+    assert found.index == (1, 2)
+
+
+def test_a_correctly_rounded_sum_passes_and_one_unit_more_does_not() -> None:
+    a, b = draw(64), draw(64)
+    what = node("AddNode", a=Tid(0), b=Tid(1))
+    right = (a + b).astype(BF16)
+    assert judged(what, right, a, b).share(LOCAL) <= 1.0
+    wrong = right.copy()
+    wrong[7] += spacing(right[7:8].astype(np.float64), BF16)[0]
+    assert judged(what, wrong, a, b).index == (7,)
+    assert judged(what, wrong, a, b).share(LOCAL) > 1.0
+
+
+def test_a_product_added_up_in_16_bits_is_wrong() -> None:
+    a, b = draw(4, 512), draw(512, 32)
+    what = node("AddmmNode", mat1=Tid(0), mat2=Tid(1), bias=None, alpha=1.0, beta=1.0)
+    assert judged(what, (a @ b).astype(BF16), a, b).share(LOCAL) <= 1.0
+    total = np.zeros((4, 32), BF16)
+    for k in range(512):
+        total = total + (a[:, k : k + 1] * b[k : k + 1]).astype(BF16)
+    assert judged(what, total, a, b).share(LOCAL) > 1.0
+
+
+def test_a_gain_too_small_for_any_element_is_seen_in_all_of_them() -> None:
+    x = draw(64, 64)
+    what = node("SoftmaxNode", x=Tid(0), axis=-1, precise=True)
+    (meant,) = evaluate(what, Slots([], Kept(), {0: x}))
+    right = judged(what, meant.astype(BF16), x)
+    assert right.share(LOCAL) <= 1.0
+    wrong = judged(what, (meant * 1.003).astype(BF16), x)
+    assert wrong.worst <= 1.0
+    assert wrong.share(LOCAL) > 1.0
+
+
+def test_truncation_is_seen_as_a_bias() -> None:
+    x = draw(64, 64)
+    what = node("SiluNode", x=Tid(0))
+    (meant,) = evaluate(what, Slots([], Kept(), {0: x}))
+    bits = meant.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
+    truncated = bits.view(np.float32).astype(BF16)
+    found = judged(what, truncated, x)
+    assert found.worst <= 1.0
+    assert abs(found.bias) > 0.4
+    assert found.share(LOCAL) > 1.0
+
+
+def test_a_missing_infinity_is_wrong() -> None:
+    x = np.array([0.0, -np.inf])
+    what = node("WhereNode", condition=Tid(0), x=Tid(1), y=Tid(2))
+    mask = np.array([True, False])
+    made = np.array([1.0, -3e38], np.float32)
+    assert judged(what, made, mask, np.ones(2), x).worst == np.inf
+
+
+def test_of_equal_elements_any_may_be_chosen() -> None:
+    x = np.array([[1.0, 5.0, 5.0, 2.0]])
+    what = node("ArgmaxNode", x=Tid(0), axis=1, keepdims=False)
+    assert judged(what, np.array([2], np.uint32), x).worst == 0.0
+    assert judged(what, np.array([3], np.uint32), x).worst == np.inf

@@ -1,0 +1,70 @@
+"""The meaning of nodes in float64; `tests/runtime/portable` holds every node type against it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from harness.errors import ExecutionError, UnsupportedError
+from harness.float64.linear import dequantized
+from harness.float64.semantics import OPS, WITHOUT, evaluate
+from harness.float64.slots import Kept, Slots
+from harness.pte.flatbuffer import record
+from harness.pte.payload import Tid
+from harness.pte.schema import mlx_schema
+
+
+def node(name: str, **fields: Any) -> Any:
+    return record(name, tuple(fields))(*fields.values())
+
+
+def slots(*tensors: np.ndarray) -> Slots:
+    return Slots([], Kept(), dict(enumerate(tensors)))
+
+
+def test_every_node_type_has_a_meaning_or_says_why_not() -> None:
+    names = set(mlx_schema().unions["OpNode"])
+    assert names == set(OPS) | set(WITHOUT) | {"IfNode", "ScanNode"}
+
+
+def test_a_node_without_meaning_says_so() -> None:
+    with pytest.raises(UnsupportedError, match="RandomBitsNode has no float64 semantics"):
+        evaluate(node("RandomBitsNode"), slots())
+
+
+def test_operands_that_do_not_fit_are_the_programs_fault() -> None:
+    a, b = np.zeros(3), np.zeros(4)
+    with pytest.raises(ExecutionError, match="AddNode"):
+        evaluate(node("AddNode", a=Tid(0), b=Tid(1)), slots(a, b))
+
+
+def test_nothing_is_rounded() -> None:
+    """1 + 2⁻⁴⁰ is lost in every type that a program may have."""
+    a, b = np.array([1.0]), np.array([2.0**-40])
+    (made,) = evaluate(node("AddNode", a=Tid(0), b=Tid(1)), slots(a, b))
+    assert made[0] == 1.0 + 2.0**-40
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])
+def test_packed_weights_are_unpacked(bits: int) -> None:
+    """A row of 32 numbers, the first in the lowest bits, as a stream of 32-bit words."""
+    values = np.arange(32) % 2**bits
+    digits = (values[:, None] >> np.arange(bits)) & 1
+    words = np.packbits(digits.reshape(-1).astype(np.uint8), bitorder="little").view(np.uint32)
+    scale, bias = np.array([[0.5]]), np.array([[-1.0]])
+    what = SimpleNamespace(
+        w=Tid(0), scales=Tid(1), biases=Tid(2), bits=bits, group_size=32, mode="affine"
+    )
+    made = dequantized(what, slots(words[None], scale, bias))
+    np.testing.assert_array_equal(made[0], 0.5 * values - 1.0)
+
+
+def test_constants_are_widened_exactly() -> None:
+    raw = np.array([1.0078125], ml_dtypes.bfloat16)
+    held = Slots([raw], Kept())
+    assert held.tensor(Tid(0)).dtype == np.float64
+    assert held.tensor(Tid(0))[0] == 1.0078125

@@ -1,0 +1,52 @@
+"""Wrong kernels of a machine: unjudged, and no mismatch of the program."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from harness.budget.regimes import EXACT
+from harness.compare import Status, Verdict, exit_code
+from harness.fingerprint import KernelFault, Regime
+from harness.parity.judge import judge
+from harness.parity.judges.kernels import excused, judge_kernels
+
+FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
+NARROW_FAULT = dataclasses.replace(FAULT, dtype="bfloat16")
+
+
+def measured(parity, *faults: KernelFault):
+    regime = Regime(EXACT, {}, 132, faults)
+    return dataclasses.replace(parity.observation.executor, measured=regime)
+
+
+def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(parity) -> None:
+    (verdict,) = judge_kernels(parity.plan, measured(parity, FAULT, FAULT))
+    assert (verdict.subject, verdict.kind, verdict.status) == (
+        "machine", "regime", Status.UNJUDGED,
+    )  # fmt: skip
+    assert "2 kernels" in verdict.summary
+    assert "matrix in float32, M = 9: 7 at (0, 3), expected 5" in verdict.summary
+    assert exit_code([verdict]) == 2
+
+
+@pytest.mark.parametrize("faults", [(), (NARROW_FAULT,)])
+def test_no_fault_and_one_of_a_type_that_is_not_used_say_nothing(parity, faults) -> None:
+    assert judge_kernels(parity.plan, measured(parity, *faults)) == []
+
+
+def test_what_fails_beside_a_fault_is_unjudged_but_not_what_a_file_says() -> None:
+    kinds = ("tensor", "codes", "delegation")
+    failed = [Verdict("codec", kind, kind, Status.FAIL, "off") for kind in kinds]
+    statuses = [verdict.status for verdict in excused(failed)]
+    assert statuses == [Status.UNJUDGED, Status.UNJUDGED, Status.FAIL]
+
+
+def test_a_whole_run_on_wrong_kernels_exits_with_2(parity) -> None:
+    observation = dataclasses.replace(
+        parity.observation, executor=measured(parity, FAULT), cases={}
+    )
+    verdicts = judge(parity.plan, parity.evidence, parity.artifacts, observation)
+    assert verdicts[0].subject == "machine"
+    assert exit_code(verdicts) == 2
