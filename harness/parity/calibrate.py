@@ -190,7 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     for checkpoint in given.checkpoints:
         for precision in given.precision or list(PRECISIONS):
-            request = Request(checkpoint=checkpoint, precision=precision, executor=given.executor)
+            request = Request(
+                checkpoint=checkpoint, precision=_NAMED[precision], executor=given.executor
+            )
             ledger = read_ledger()
             name, run, rows = _measure(request, given.seeds, ledger, say)
             new = merge(ledger, rows, (name, run), given.loosen)
