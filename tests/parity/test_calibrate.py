@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
+from fixtures.exports import Line
 from harness.budget import ANYTHING, COMMITTED, MEASURING
 from harness.budget.ledger import Ledger, Row, Run, committed
-from harness.compare import Gate, Status, Verdict
+from harness.compare import Gate, Oracle, Status, Verdict
+from harness.methods import METHODS, Method
+from harness.methods.cases import random_cases
 from harness.parity.calibrate import measured, merge
+from harness.parity.evidence import CaseEvidence
+from harness.parity.judges.values import judge_outputs, own_error
+from harness.parity.record import run_case
 
 RUN = ("second", Run("2026-11-29", "a machine", "portable", "tiny", 2, 9))
 SCOPE = ("mlx", "", "fp32")
@@ -83,3 +93,21 @@ def test_what_has_no_allowance_is_measured_all_the_same() -> None:
     assert stand_in is not None
     assert stand_in.cap.max_abs == ANYTHING
     assert MEASURING.of("mlx", "fp32", "codec") == COMMITTED.of("mlx", "fp32", "codec")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_an_unseen_seed_raises_no_alarm(
+    method: Method, precision: str, parity_in: Callable[[str], Line]
+) -> None:
+    line = parity_in(precision)
+    executor, plan = line.executor(method.artifact), line.plan
+    allowed = COMMITTED.of("mlx", precision, method.name)
+    for seed in (100_003, 100_019):
+        for case in random_cases(method.name, plan.sizes, plan.precision.float_type, seed):
+            item = CaseEvidence(case, run_case(line.models.eager, case))
+            relative = own_error(line.evidence, method)
+            oracle = Oracle(run_case(line.models.exact, case), relative)
+            observed = line.observed_on(executor, method, case)
+            verdict = judge_outputs(plan, method, item, observed, allowed, oracle)
+            assert verdict.status is Status.PASS, f"{case.label}: {verdict.summary}"
