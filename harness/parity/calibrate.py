@@ -214,7 +214,7 @@ def _measure(
     today = datetime.date.today().isoformat()
     regime = NARROW if executor.regime == NARROW else ""
     scope = (plan.lowering, regime, plan.precision.allowance)
-    name = f"{today} {executor.executor} {request.checkpoint} {plan.precision.name}"
+    name = f"{today} {request.executor} {request.checkpoint} {plan.precision.name}"
     counted = [v for v in verdicts if v.kind in ("tensor", "waveform", "codes", "exact")]
     run = Run(
         today, f"{platform.machine()}, {os.cpu_count()} cores, {executor.device}",
