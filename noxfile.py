@@ -110,9 +110,9 @@ def full(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def tolerances(session: nox.Session) -> None:
-    """Measure what allowances stand on (`-- tiny small --precisions bf16 --executor xnnpack`)."""
-    run(session, "python", "-m", "harness.parity.measure", *session.posargs)
+def calibrate(session: nox.Session) -> None:
+    """Measure what allowances stand on, over many seeds (`-- tiny small --seeds 200 --write`)."""
+    run(session, "python", "-m", "harness.parity.calibrate", *session.posargs)
 
 
 @nox.session(default=False)

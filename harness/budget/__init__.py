@@ -1,7 +1,7 @@
 """What may differ, with where each number comes from.
 
-`tolerances` exports to MLX, by method and precision, and what a precision may cost
-`xnnpack`    the same methods on XNNPACK and ExecuTorch's CPU kernels
+`ledger`     every committed number, with what was measured for it: the one table
+`floors`     what a precision may cost
 `regimes`    how exactly an executor multiplies, by what its canaries show
 `decisions`  how far rounding may move what a code is decided on
 `links`      what the exact and the local link may differ by
@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from harness.budget.budget import ANYTHING, COMMITTED, MEASURING, Budget
+from harness.budget.budget import ANYTHING, COMMITTED, MEASURING, Allowed, Budget
 from harness.budget.decisions import DecisionAllowance
+from harness.budget.floors import FLOOR_SOURCE, floor
 from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
-from harness.budget.tolerances import FLOOR_SOURCE, floor
 
 __all__ = [
     "ANYTHING",
@@ -22,6 +22,7 @@ __all__ = [
     "FLOOR_SOURCE",
     "LOCAL",
     "MEASURING",
+    "Allowed",
     "Budget",
     "DecisionAllowance",
     "ExactAllowance",

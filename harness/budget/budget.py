@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from harness.budget import tolerances, xnnpack
-from harness.budget.decisions import DECISIONS, DecisionAllowance
+from harness.budget.decisions import DecisionAllowance
+from harness.budget.ledger import Ledger, committed
 from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
 from harness.budget.regimes import EXACT as EXACT_F32
 from harness.budget.regimes import NARROW
-from harness.compare import Allowance
+from harness.compare import Allowance, Multiples
 from harness.fingerprint import UNMEASURED
 
-__all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Budget"]
+__all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Allowed", "Budget"]
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a method's outputs may differ by.
+
+    Attributes
+    ----------
+    cap
+        From eager, at most.
+    own
+        From the oracle, in multiples of what eager of that precision loses; None: not judged.
+    """
+
+    cap: Allowance
+    own: Multiples | None = None
 
 
 @dataclass(frozen=True)
@@ -22,23 +37,18 @@ class Budget:
 
     Attributes
     ----------
-    values
-        Allowance of a method's outputs, by lowering (``"mlx"``, ``"xnnpack"``), by
-        `Precision.allowance`, by method.
-    decisions
-        Allowance of decisions, by `Precision.allowance`.
+    ledger
+        The rows that allow something.
     regimes
-        Regimes of arithmetic in which all this holds, by `Fingerprint.regime`, and what each has
-        in the place of the values, by `Precision.allowance`, by method.
+        Those of arithmetic, by `Fingerprint.regime`, in which they hold.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
     exact, local
         What the two links may differ by, in every precision and regime.
     """
 
-    values: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
-    decisions: Mapping[str, DecisionAllowance]
-    regimes: Mapping[str, Mapping[str, Mapping[str, Allowance]]]
+    ledger: Ledger
+    regimes: tuple[str, ...] = (EXACT_F32, UNMEASURED, NARROW)
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
     exact: ExactAllowance = EXACT
@@ -46,25 +56,32 @@ class Budget:
 
     def of(
         self, lowering: str, precision: str, method: str, regime: str = UNMEASURED
-    ) -> Allowance | None:
-        """The allowance of a method's outputs; None where nobody measured what counts as equal."""
-        usual = self.values.get(lowering, {}).get(precision, {}).get(method, self.otherwise)
-        if regime not in self.regimes:  # but what multiplies nothing is the same in every regime
-            return usual if usual is not None and usual.max_abs == 0 else self.otherwise
-        return self.regimes[regime].get(precision, {}).get(method, usual)
+    ) -> Allowed | None:
+        """What a method's outputs may differ by; None where nobody measured it."""
+        cap = self.ledger.cap(lowering, precision, method, regime) or self.otherwise
+        if regime not in self.regimes and (cap is None or cap.max_abs > 0):
+            cap = self.otherwise  # but what multiplies nothing is the same in every regime
+        if cap is None:
+            return None
+        own = None
+        if cap is not self.otherwise or regime in self.regimes:
+            own = self.ledger.multiples(lowering, precision, method, regime)
+        return Allowed(cap, own)
 
     def decision(self, precision: str, regime: str = UNMEASURED) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""
         if regime not in self.regimes:
             return self.otherwise_decided
-        return self.decisions.get(precision, self.otherwise_decided)
+        rows = {r.check: r for r in self.ledger.table("decision") if r.precision in ("", precision)}
+        if "logits" not in rows:
+            return self.otherwise_decided
+        return DecisionAllowance(
+            **{name: rows[name].allowed for name in ("logits", "levels", "rms_levels")},
+            source=rows["levels"].source,
+        )
 
 
-COMMITTED = Budget(
-    {"mlx": tolerances.ALLOWANCES, "xnnpack": xnnpack.ALLOWANCES},
-    DECISIONS,
-    {EXACT_F32: {}, UNMEASURED: {}, NARROW: tolerances.IN_16_BITS},
-)
+COMMITTED = Budget(committed())
 """The numbers that this repository keeps."""
 
 ANYTHING = 1e9

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.budget.ledger import committed
+
 __all__ = ["EXACT", "LOCAL", "ExactAllowance", "LocalAllowance"]
 
 
@@ -69,24 +71,11 @@ class LocalAllowance:
         return max(worst, of_gain, of_bias)
 
 
-EXACT = ExactAllowance(
-    1e-7,
-    "eight times the most that a correct export differs by (1.3e-8 of the scale, the codec, whose "
-    "literals are float32; the other methods 6e-13), in fp32, bf16 and bf16-4w8w on tiny and "
-    "small; the weakest fault seen, a norm's eps times ten, is 2.5e-6",
-)
+_EXACT = committed().row("exact", "max abs")
+_LOCAL = {row.check: row for row in committed().table("local")}
+
+EXACT = ExactAllowance(_EXACT.allowed, _EXACT.source)
 
 LOCAL = LocalAllowance(
-    gain=0.25,
-    gain_z=30.0,
-    bias=0.35,
-    bias_z=20.0,
-    rows_z=9.0,
-    scale=0.004,
-    scale_z=40.0,
-    source="the portable executor's nodes on tiny in bf16 and bf16-4w8w, twelve calls of each case: "
-    "where a gain is over a quarter of a roundoff it is at most 4.5 standard errors from none (rows: "
-    "3.5), a bias over 0.35 units at most 2.8; else they are at most 14 and 8. Attention's scale "
-    "seems off at 20 in single steps. Attention whose scale is 1 % off: 28 by gain, 52 by scale; "
-    "a silu that truncates has a bias of 0.50 at 52",
+    **{name: row.allowed for name, row in _LOCAL.items()}, source=_LOCAL["gain"].source
 )

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Gate", "Metric", "Status", "Verdict", "exit_code"]
+__all__ = ["NEAR", "Gate", "Metric", "Status", "Verdict", "exit_code"]
+
+NEAR = 0.8
+"""Share of an allowance above which a gate that passes is worth a warning."""
 
 Metric = bool | int | float | str | tuple["Metric", ...]
 """A measured fact, in a form that JSON can carry."""
@@ -110,6 +113,15 @@ class Verdict:
     def failed_gates(self) -> tuple[Gate, ...]:
         """The gates that did not pass."""
         return tuple(gate for gate in self.gates if not gate.passed)
+
+    @property
+    def near_gates(self) -> tuple[Gate, ...]:
+        """The gates that passed and used more than `NEAR` of what is allowed; no 16-bit codes."""
+        return tuple(
+            gate
+            for gate in self.gates
+            if gate.passed and gate.unit != "LSB" and gate.headroom_used > NEAR
+        )
 
     @property
     def headroom_used(self) -> float:

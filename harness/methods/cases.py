@@ -12,7 +12,7 @@ import numpy as np
 from harness.arrays import Array, as_array
 from harness.methods.spec import Dimensions
 
-__all__ = ["WIDE", "Case", "edge_cases"]
+__all__ = ["WIDE", "Case", "edge_cases", "random_cases"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,16 @@ def edge_cases(method: str, sizes: Dimensions, float_type: str = "float32") -> t
     if method == "text_decoder":
         cases.append(_interleaved(sizes, _Draw(f"{method}/interleaved", float_type)))
     return tuple(cases)
+
+
+def random_cases(method: str, sizes: Dimensions, float_type: str, seed: int) -> tuple[Case, ...]:
+    """The random ones among `edge_cases`, drawn from another seed; none that fills the KV cache."""
+    draw = _Draw(f"{method}/{seed}", float_type)
+    return tuple(
+        Case(method, f"{label}, seed {seed}", tuple(calls))
+        for label, calls in _MAKERS[method](sizes, draw)
+        if "random" in label and "S=max" not in label
+    )
 
 
 _MOST_STEPS, _FEW_STEPS = 64, 4

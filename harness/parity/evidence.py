@@ -50,9 +50,12 @@ class Evidence:
     exact
         For each method, by the case's label: what eager makes of its first calls in float64, with
         the same weights widened exactly.
-    followed, opening
-        What eager decides along the codes that an executor chose by itself, and its first values
-        there, added once these are known; None before, or where they are eager's own.
+    own, exact_own
+        What eager decides along its own codes, and what it would without rounding; None of a model
+        of the real width, where that takes a CPU an hour.
+    followed, exact_followed, opening
+        The same along the codes that an executor chose by itself, and eager's first values there,
+        added once these are known; None before, or where they are eager's own.
     rounded
         The codes, int64, that a few acoustic values get, some of them halfway between two levels,
         where no speech's lie.
@@ -64,6 +67,9 @@ class Evidence:
     constants: Mapping[str, Mapping[str, ExpectedContents]]
     fp32: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
     exact: Mapping[str, Mapping[str, tuple[Array, ...]]] = field(default_factory=dict)
+    own: Followed | None = None
+    exact_own: Followed | None = None
     followed: Followed | None = None
+    exact_followed: Followed | None = None
     opening: Opening | None = None
     rounded: Array = field(default_factory=lambda: np.zeros(0, np.int64))

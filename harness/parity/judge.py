@@ -6,6 +6,8 @@ judged here, and again under another budget.
 
 from __future__ import annotations
 
+import dataclasses
+
 from harness.budget import COMMITTED, Budget
 from harness.compare import Gate, Status, Verdict
 from harness.golden import Golden
@@ -64,7 +66,23 @@ def judge(
     found += judge_golden(plan, evidence, observation, golden)
     found += judge_pins(plan, evidence, pins)
     faults = judge_kernels(plan, observation.executor)
+    found = [_warned(verdict) for verdict in found]
     return (*faults, *(excused(found) if faults else found))
+
+
+_OF_THE_LEDGER = ("tensor", "waveform", "pcm", "codes", "exact")
+"""Kinds of verdict whose gates stand in the ledger; a step's bound is reached by right ones."""
+
+
+def _warned(verdict: Verdict) -> Verdict:
+    """With a note on allowances that are nearly used up."""
+    if verdict.status is not Status.PASS or verdict.kind not in _OF_THE_LEDGER:
+        return verdict
+    notes = [
+        f"Near: {gate.name} uses {gate.headroom_used:.0%} of what is allowed."
+        for gate in verdict.near_gates
+    ]
+    return dataclasses.replace(verdict, notes=(*verdict.notes, *notes)) if notes else verdict
 
 
 def judge_method(

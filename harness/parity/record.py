@@ -23,11 +23,20 @@ from harness.parity.opening import Opening, opening_of
 from harness.parity.plan import Plan
 from harness.pte.expected import ExpectedContents
 from harness.reference.models import Models
-from harness.synthesis import Followed, Recorder, Runner, follow, make_prompt, scaled_levels, speak
-from harness.synthesis.frames import acoustic_codes
+from harness.synthesis import (
+    Followed,
+    Prompt,
+    Recorder,
+    Runner,
+    follow,
+    make_prompt,
+    scaled_levels,
+    speak,
+)
+from harness.synthesis.frames import Forced, acoustic_codes
 from harness.upstream import parts
 
-__all__ = ["follow_codes", "record"]
+__all__ = ["follow_codes", "record", "run_case"]
 
 T = TypeVar("T")
 
@@ -90,25 +99,39 @@ def follow_codes(
     def make() -> _Along:
         progress("eager follows the codes that were chosen")
         recorder = Recorder(models.eager)
-        followed = follow(
-            recorder, plan.config, evidence.prompt, plan.spoken, plan.limits, (codes, ended)
-        )
-        return _Along(
-            followed, opening_of(lambda name: [call.output for call in recorder.calls(name)])
-        )
+        followed, exact = _follow(plan, models, evidence.prompt, (codes, ended), recorder)
+        opening = opening_of(lambda name: [call.output for call in recorder.calls(name)])
+        return _Along(followed, opening, exact)
 
     facts = {**_facts(plan, models), "codes": digest_of(codes.tobytes()), "ended": ended}
     recipe = _recipe("followed codes", plan, facts)
     along = _cached(recipe, _Along, make, fresh, progress)
-    return dataclasses.replace(evidence, followed=along.followed, opening=along.opening)
+    return dataclasses.replace(
+        evidence,
+        followed=along.followed,
+        opening=along.opening,
+        exact_followed=along.exact,
+    )
 
 
 @dataclass(frozen=True)
 class _Along:
-    """What eager does along codes that somebody else chose."""
+    """What eager does along codes that somebody else chose, and decides there without rounding."""
 
     followed: Followed
     opening: Opening
+    exact: Followed | None
+
+
+def _follow(
+    plan: Plan, models: Models, prompt: Prompt, forced: Forced, eager: Runner
+) -> tuple[Followed, Followed | None]:
+    """What eager decides along codes, with rounding and, of a model that is not wide, without."""
+    rounded = follow(eager, plan.config, prompt, plan.spoken, plan.limits, forced)
+    if plan.sizes.dim >= WIDE:
+        return rounded, None
+    limits = dataclasses.replace(plan.limits, dtype="float32")
+    return rounded, follow(models.exact, plan.config, prompt, plan.spoken, limits, forced)
 
 
 def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evidence:
@@ -129,7 +152,10 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
             tuple(call.output for call in calls),
         )
         progress(f"eager runs the cases of {method.name}")
-        others = [_run(eager, case) for case in edge_cases(method.name, plan.sizes, float_type)]
+        others = [
+            CaseEvidence(case, run_case(eager, case))
+            for case in edge_cases(method.name, plan.sizes, float_type)
+        ]
         if method.stateful:  # for the executor against itself: eager has no part in it
             others.append(CaseEvidence(_single_steps(recorded.case), ()))
         cases[method.name] = (recorded, *others)
@@ -137,7 +163,7 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
     if plan.precision != FP32:
         progress("eager repeats the speech in fp32")
         for name, (recorded, *_) in cases.items():
-            fp32[name] = _run(models.eager_fp32, recorded.case).outputs
+            fp32[name] = run_case(models.eager_fp32, recorded.case)
     progress("eager runs the cases in float64")
     exact = {
         name: {
@@ -148,7 +174,12 @@ def _record(plan: Plan, models: Models, progress: Callable[[str], None]) -> Evid
     }
     rounded = acoustic_codes(scaled_levels(_VALUES, plan.config.acoustic_levels), plan.spoken)
     constants = _constants(plan, models)
-    return Evidence(prompt, speech, cases, constants, fp32, exact, rounded=rounded)
+    evidence = Evidence(prompt, speech, cases, constants, fp32, exact, rounded=rounded)
+    if plan.sizes.dim >= WIDE:
+        return evidence
+    forced = (speech.codes, speech.ended)
+    own, exact_own = _follow(plan, models, prompt, forced, models.eager)
+    return dataclasses.replace(evidence, own=own, exact_own=exact_own)
 
 
 def _exact_cases(plan: Plan, items: tuple[CaseEvidence, ...]) -> list[CaseEvidence]:
@@ -161,7 +192,7 @@ def _exactly(plan: Plan, twin: Runner, item: CaseEvidence) -> tuple[Array, ...]:
     case = item.case
     if plan.sizes.dim >= WIDE:
         case = dataclasses.replace(case, calls=case.calls[:_WIDE_CALLS], states=())
-    return _run(twin, case).outputs
+    return run_case(twin, case)
 
 
 _VALUES = np.array([-3, -1, -0.75, -0.25, 0, 0.25, 0.75, 1, 3], np.float32)
@@ -188,14 +219,15 @@ def _single_steps(recorded: Case) -> Case:
     return Case(recorded.method, STEPS, tuple(singles))
 
 
-def _run(eager: Runner, case: Case) -> CaseEvidence:
+def run_case(eager: Runner, case: Case) -> tuple[Array, ...]:
+    """What a model makes of a case, from fresh states: one output a call."""
     for state in dict.fromkeys(state for state, _ in case.in_states()):
         eager.reset(state)
     outputs = []
     for state, call in case.in_states():
         (output,) = eager.call(case.method, call, state=state)
         outputs.append(output)
-    return CaseEvidence(case, tuple(outputs))
+    return tuple(outputs)
 
 
 _WIDE_CALLS = 2

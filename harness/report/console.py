@@ -74,7 +74,7 @@ def _findings(verdicts: Sequence[Verdict], width: int) -> RenderableType:
     tables = (values_table(verdicts, width), levels_table(verdicts), checks_table(verdicts))
     troubles = (_trouble(verdict) for verdict in verdicts if verdict.status is not Status.PASS)
     parts: list[RenderableType] = [made for made in tables if made is not None]
-    parts += [*troubles, _closing(verdicts)]
+    parts += [*troubles, *_near(verdicts), _closing(verdicts)]
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
 
 
@@ -128,6 +128,16 @@ def _trouble(verdict: Verdict) -> RenderableType:
         inner.append(gates_table(verdict))
     inner += [Text(_clip(note)) for note in verdict.notes]
     return Group(heading, Padding(Group(*inner), (0, 0, 0, 2)))
+
+
+def _near(verdicts: Sequence[Verdict]) -> list[RenderableType]:
+    """A line for each note on an allowance that is nearly used up."""
+    return [
+        Text.assemble(("NEAR ", "yellow"), f"{verdict.subject} · {verdict.case}: ", note[6:])
+        for verdict in verdicts
+        for note in verdict.notes
+        if verdict.status is Status.PASS and note.startswith("Near: ")
+    ]
 
 
 def _closing(verdicts: Sequence[Verdict]) -> RenderableType:

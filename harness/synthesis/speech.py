@@ -79,6 +79,9 @@ class Followed:
         in levels, float32, shape (acoustic_dim, frames); 0 where the model chooses the same.
     waveform
         What the model's codec makes of the codes, float32, shape (frames * downsample_factor,).
+    levels, margins
+        What decided: the model's acoustic values in levels, as `beyond`, and its best semantic
+        logit minus the second best, as `behind`.
     """
 
     codes: NDArray[np.int64]
@@ -87,6 +90,8 @@ class Followed:
     behind: Float32
     beyond: Float32
     waveform: Float32
+    levels: Float32
+    margins: Float32
 
 
 class Listener:
@@ -182,7 +187,8 @@ def follow(
     for _ in frames:
         pass
     codes = _codes(frames, config)
-    distance = np.abs(_levels(frames, config) - (codes[1:] - N_SPECIAL_CODES))
+    levels = _levels(frames, config)
+    distance = np.abs(levels - (codes[1:] - N_SPECIAL_CODES))
     return Followed(
         codes=forced[0],
         ended=forced[1],
@@ -190,6 +196,8 @@ def follow(
         behind=np.array(frames.behind, np.float32),
         beyond=np.maximum(distance - np.float32(0.5), 0).astype(np.float32),
         waveform=decode_codes(run, config, codes, limits.codec_frames, state=state),
+        levels=levels,
+        margins=np.array([choice.margin for choice in frames.choices], np.float32),
     )
 
 

@@ -170,7 +170,7 @@ SPARES = {
     "harness/parity/judge.py": COMPUTED,
     "harness/parity/__init__.py": COMPUTED,
     "harness/methods/catalog.py": COMPUTED,
-    "harness/budget/tolerances.py": COMPUTED,
+    "harness/budget/ledger.py": COMPUTED,
     "harness/compare/metrics.py": COMPUTED,
     "harness/report/console.py": COMPUTED,
     "harness/cli/check.py": COMPUTED,

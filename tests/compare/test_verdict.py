@@ -68,3 +68,9 @@ def test_status_is_its_word() -> None:
 )
 def test_exit_code(verdicts: list[Verdict], code: int) -> None:
     assert exit_code(verdicts) == code
+
+
+def test_a_gate_that_uses_more_than_80_percent_is_near() -> None:
+    gates = (Gate("a", 0.81, 1.0), Gate("b", 0.8, 1.0), Gate("c", 1, 1, "LSB"), Gate("d", 2, 1))
+    verdict = Verdict("codec", "case", "tensor", Status.FAIL, "", gates=gates)
+    assert [gate.name for gate in verdict.near_gates] == ["a"]

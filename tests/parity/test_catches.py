@@ -12,6 +12,7 @@ import pytest
 from fixtures.exports import Line
 from harness.arrays import Array
 from harness.budget import COMMITTED
+from harness.budget.ledger import Ledger
 from harness.compare import Status, Verdict, exit_code
 from harness.errors import ExecutionError, InputError, MachineError, UnsupportedError
 from harness.methods import METHODS, MODEL, Method, select_methods
@@ -219,7 +220,7 @@ def test_a_case_that_was_not_run_is_unjudged(parity: Line) -> None:
 
 def test_a_precision_without_an_allowance_is_unjudged(parity: Line) -> None:
     (head,) = select_methods(["semantic_head"])
-    nothing = dataclasses.replace(COMMITTED, values={})
+    nothing = dataclasses.replace(COMMITTED, ledger=Ledger({}, ()))
 
     verdicts = judge_values(
         parity.plan, head, parity.evidence, parity.observation.cases["semantic_head"], nothing

@@ -12,7 +12,7 @@ from fixtures.exports import Line
 from harness.budget import DecisionAllowance
 from harness.compare import Status, Verdict
 from harness.parity.evidence import Evidence
-from harness.parity.judges.speech import judge_codes, judge_repeat, judge_speech
+from harness.parity.judges.speech import judge_codes, judge_decisions, judge_repeat, judge_speech
 from harness.parity.observation import By, Observation, Refusal, Spoken
 from harness.synthesis import Followed
 
@@ -34,6 +34,8 @@ def followed(spoken: Spoken, **changes: Any) -> Followed:
         np.zeros(frames + spoken.ended, np.float32),
         np.zeros((BOOKS - 1, frames), np.float32),
         np.zeros(4, np.float32),
+        np.zeros((BOOKS - 1, frames), np.float32),
+        np.ones(frames + spoken.ended, np.float32),
     )
     return dataclasses.replace(made, **changes)
 
@@ -142,3 +144,40 @@ def test_who_refused_to_speak_decides(parity: Line, by: By, status: Status) -> N
     silent = Observation(parity.run.fingerprint, {}, None, Refusal(by, "no audio"))
     (verdict,) = judge_speech(parity.plan, evidence, silent, COMMITTED)
     assert verdict.status is status
+
+
+def with_oracle(evidence: Evidence, spoken: Spoken, error: float) -> Evidence:
+    """Eager's own decisions lie `error` levels and logits from the oracle's."""
+    exact = followed(spoken)
+    off = at((BOOKS - 1, FRAMES), (2, 2), error)
+    own = followed(spoken, levels=off, margins=exact.margins + np.float32(error))
+    return dataclasses.replace(evidence, own=own, exact_own=exact)
+
+
+@pytest.mark.parametrize("error", [1e-4, 0.1], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("which", ["semantic", "acoustic"])
+def test_a_decision_beyond_what_eager_itself_loses_is_a_fault(
+    parity: Line, judged: Any, which: str, error: float
+) -> None:
+    """Within what decisions may move at all, and far beyond what this eager's do."""
+    from harness.budget import COMMITTED
+
+    allowed = COMMITTED.of("mlx", "fp32", "predict_velocity")
+    assert allowed is not None
+    assert allowed.own is not None
+    spoken = said()
+    evidence = with_oracle(parity.evidence, spoken, error)
+    wide = dataclasses.replace(ALLOWED, logits=10.0, levels=10.0, rms_levels=10.0)
+    before = judged(spoken, followed(spoken), wide)
+
+    def verdict(moved: float) -> Verdict:
+        changes = {
+            "semantic": {"behind": at(FRAMES + 1, 0, moved)},
+            "acoustic": {"beyond": at((BOOKS - 1, FRAMES), (1, 3), moved)},
+        }
+        return judge_decisions(before, evidence, followed(spoken, **changes[which]), allowed.own)
+
+    assert verdict(error).status is Status.PASS
+    red = verdict(8 * error)
+    assert red.status is Status.FAIL
+    assert f"{which} decision of own" in red.summary

@@ -145,10 +145,11 @@ def test_a_damaged_file_is_one_sentence(damage: str, tmp_path: Path, files: Path
 
 def test_another_budget_judges_the_same_observation(parity: Line) -> None:
     from harness.budget import COMMITTED
+    from harness.budget.ledger import Ledger
     from harness.compare import Allowance
 
     exact = Allowance(0, 0, 0, source="this test")
-    strict = dataclasses.replace(COMMITTED, values={}, otherwise=exact)
+    strict = dataclasses.replace(COMMITTED, ledger=Ledger({}, ()), otherwise=exact)
     values = {name: getattr(parity, name) for name in KINDS}
     failed = {v.subject for v in judge(**values, budget=strict) if v.status is Status.FAIL}
     assert {"text_decoder", "predict_velocity", "codec"} <= failed

@@ -108,6 +108,19 @@ def slopes_by(power: int) -> Callable[[Patch], None]:
     return install
 
 
+def no_slopes_in_the_last_stage(patch: Patch) -> None:
+    init = codec.CodecDecoder.__init__
+
+    def flat(self, model, form="conv") -> None:
+        init(self, model, form)
+        biased = [module for module in self.modules() if hasattr(module, "alibi_slopes")]
+        for module in biased[-2:]:  # a stage has two layers
+            slopes = torch.zeros_like(module.alibi_slopes)
+            module.register_buffer("alibi_slopes", slopes, persistent=False)
+
+    patch.setattr(codec.CodecDecoder, "__init__", flat)
+
+
 MUTANTS = [
     ("text_decoder", split_half_rope),
     ("text_decoder", no_causal_mask),
@@ -129,6 +142,17 @@ def test_mutant_is_caught(
     mutate(monkeypatch)
 
     assert judged(name, parity, tmp_path / "mutant.pte").status is Status.FAIL
+
+
+def test_a_last_stage_without_alibi_is_caught_in_bf16(
+    parity_in: Callable[[str], Line], monkeypatch: Patch, tmp_path: Path
+) -> None:
+    """FINDINGS 57: it was within what bf16 was allowed."""
+    line = parity_in("bf16")
+    assert line.evidence
+    no_slopes_in_the_last_stage(monkeypatch)
+
+    assert judged("codec", line, tmp_path / "mutant.pte").status is Status.FAIL
 
 
 def test_a_relative_position_shift_is_no_mutant(

@@ -176,3 +176,11 @@ def test_a_terminal_gets_colour(red: Report, monkeypatch: pytest.MonkeyPatch) ->
     file = io.StringIO()
     print_report(red, Console(file=file, width=80, force_terminal=True, color_system="standard"))
     assert "\x1b[1;31mFAIL" in file.getvalue()
+
+
+def test_an_allowance_nearly_used_up_has_a_line(green: Report) -> None:
+    note = "Near: RMS of own uses 93% of what is allowed."
+    near = dataclasses.replace(green.verdicts[0], notes=(note,))
+    text = to_text(dataclasses.replace(green, verdicts=(near, *green.verdicts[1:])), 80)
+    assert re.search(r"NEAR .*RMS of own uses 93% of what is allowed\.", text)
+    assert "NEAR" not in to_text(green, 80)

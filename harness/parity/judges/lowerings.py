@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from harness.budget import Budget
-from harness.compare import Verdict
+from harness.compare import Oracle, Verdict
 from harness.compare.triangulate import BackendResult, CaseResult, triangulate
 from harness.methods import Method
 from harness.parity.artifacts import Artifacts
 from harness.parity.evidence import STEPS, CaseEvidence, Evidence
-from harness.parity.judges.values import judge_outputs, unlowered
+from harness.parity.judges.values import judge_outputs, oracle_of, unlowered
 from harness.parity.observation import CaseObservation, Observation
 from harness.parity.plan import Plan
 
@@ -31,8 +31,8 @@ def judge_lowerings(
         CaseResult(
             item.case.label,
             item.outputs,
-            _result(method, item, mlx, budget),
-            _result(method, item, xnnpack, budget),
+            _result(method, item, mlx, budget, oracle_of(evidence, method, item.case.label)),
+            _result(method, item, xnnpack, budget, oracle_of(evidence, method, item.case.label)),
         )
         for item in evidence.cases[method.name]
         if item.case.label != STEPS
@@ -41,14 +41,16 @@ def judge_lowerings(
     return triangulate(method.name, results, notes)
 
 
-def _result(method: Method, item: CaseEvidence, lowered: Lowered, budget: Budget) -> BackendResult:
+def _result(
+    method: Method, item: CaseEvidence, lowered: Lowered, budget: Budget, oracle: Oracle | None
+) -> BackendResult:
     plan, artifacts, observation = lowered
     reason = artifacts.failure(method)
     if reason is not None:
         return BackendResult(unlowered(method, reason, plan.lowering), None)
     observed = observation.cases.get(method.name, {}).get(item.case.label, CaseObservation())
-    allowance = budget.of(
+    allowed = budget.of(
         plan.lowering, plan.precision.allowance, method.name, observation.executor.regime
     )
-    verdict = judge_outputs(plan, method, item, observed, allowance)
+    verdict = judge_outputs(plan, method, item, observed, allowed, oracle)
     return BackendResult(verdict, observed.outputs or None)

@@ -10,29 +10,26 @@ import numpy as np
 from harness.arrays import Array
 from harness.budget import MEASURING, Budget, DecisionAllowance
 from harness.compare import (
-    Allowance,
     Gate,
+    Multiples,
+    Oracle,
     Status,
     Verdict,
-    judge_waveform,
-    to_pcm16,
     words,
 )
-from harness.compare.pcm import judge_pcm
-from harness.compare.streams import judge_streaming
+from harness.compare.metrics import as_float64, ratio
 from harness.compare.verdict import Metric
+from harness.compare.waveforms import rms
 from harness.methods import SOUND
 from harness.parity.evidence import Evidence
+from harness.parity.judges.sound import SUBJECT, judge_sound, judge_stream
 from harness.parity.judges.trace import judge_prompt, judge_trace, same_prompt
-from harness.parity.judges.values import HERE, figures_only, pcm_steps, refused
-from harness.parity.observation import Observation, Spoken, SpokenTwice
+from harness.parity.judges.values import HERE, figures_only, own_error, refused
+from harness.parity.observation import Observation, Spoken
 from harness.parity.plan import Plan
-from harness.synthesis import N_SPECIAL_CODES, Followed, codec_lookback, frames_short_of_context
+from harness.synthesis import N_SPECIAL_CODES, Followed
 
-__all__ = ["SUBJECT", "judge_codes", "judge_repeat", "judge_sound", "judge_speech", "judge_stream"]
-
-SUBJECT = "speech"
-"""What these verdicts are of: no method, but all six."""
+__all__ = ["SUBJECT", "judge_codes", "judge_decisions", "judge_repeat", "judge_speech"]
 
 CODES = "codes, free-running"
 
@@ -53,23 +50,32 @@ def judge_speech(
         return []
     said = observation.speech
     regime = observation.executor.regime
-    allowance = budget.of(plan.lowering, plan.precision.allowance, SOUND.name, regime)
+    sound, velocity = (
+        budget.of(plan.lowering, plan.precision.allowance, name, regime)
+        for name in (SOUND.name, "predict_velocity")
+    )
     decisions = budget.decision(plan.precision.allowance, regime)
-    followed = _followed(evidence, said.first)
+    followed, exact = _followed(evidence, said.first)
     trace, found = observation.trace, list[Verdict]()
     if trace is not None:
         found.append(judge_prompt(evidence, trace))
     if same_prompt(evidence, trace):
         if trace is not None:
             found += judge_trace(plan, evidence, trace, said.first.codes, budget)
-        found.append(judge_codes(plan, evidence, said.first, followed, decisions))
+        codes = judge_codes(plan, evidence, said.first, followed, decisions)
+        if exact is not None and velocity is not None and velocity.own is not None:
+            codes = judge_decisions(codes, evidence, exact, velocity.own)
+        found.append(codes)
     else:
         summary = "the codes were not compared with eager: the prompts differ"
         found.append(Verdict(SUBJECT, CODES, "codes", Status.UNJUDGED, summary))
+    oracle = None
+    if exact is not None:
+        oracle = Oracle((exact.waveform,), own_error(evidence, SOUND))
     return [
         *found,
-        judge_sound(plan, said.first, followed, allowance),
-        judge_stream(plan, said, allowance),
+        judge_sound(plan, said.first, followed, sound, oracle),
+        judge_stream(plan, said, None if sound is None else sound.cap),
         judge_repeat(said.first, said.again),
     ]
 
@@ -164,60 +170,41 @@ def judge_codes(
     )
 
 
-def judge_sound(
-    plan: Plan, said: Spoken, followed: Followed | None, allowance: Allowance | None
+def judge_decisions(
+    verdict: Verdict, evidence: Evidence, exact: Followed, multiples: Multiples
 ) -> Verdict:
-    """The waveform against what eager's codec makes of the same codes."""
-    case = "waveform, free-running"
-    if followed is None:
-        summary = "the waveform was not compared with eager: there is none of its codes"
-        return Verdict(SUBJECT, case, "waveform", Status.UNJUDGED, summary)
-    if allowance is None:
-        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
-        return figures_only(judge_sound(plan, said, followed, MEASURING.otherwise), reason)
-    return _judge_samples(plan, case, said.waveform, followed.waveform, allowance)
+    """Add to a verdict on codes how far the oracle would decide otherwise, beside eager's own.
 
-
-def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> Verdict:
-    """The same codes in chunks and offline, on the executor's own codec.
-
-    The chunks must bring as much context as the codec looks back: with less, a listener hears
-    every seam.
+    Parameters
+    ----------
+    exact
+        What the oracle decides along the codes that were chosen.
+    multiples
+        How many times the error of what eager decides on a decision may lie beyond the oracle's.
     """
-    case = "streaming ≡ offline"
-    if allowance is None:
-        reason = f"no allowance is known for {plan.precision.allowance}{HERE}"
-        return figures_only(judge_stream(plan, said, MEASURING.otherwise), reason)
-    chunks, frames = said.chunks, said.stream_codes.shape[1]
-    lookback = codec_lookback(plan.config)
-    short = frames_short_of_context(frames, plan.sizes.max_codec_frames, chunks, lookback)
-    factor = plan.sizes.downsample_factor
-    if said.offline.dtype == np.int16:
-        keep = ~np.repeat(np.isin(np.arange(frames), short), factor)
-        same = said.streamed.size == said.offline.size == keep.size
-        streamed, offline = (x[keep] if same else x for x in (said.streamed, said.offline))
-        rate = plan.sizes.sampling_rate
-        verdict = judge_pcm(SUBJECT, case, streamed, offline, allowance, rate)
-    else:
-        verdict = judge_streaming(
-            SUBJECT, case, said.streamed, said.offline, allowance,
-            frame_samples=factor, short_of_context=short,
-        )  # fmt: skip
-    missing = Gate("left context", max(0, lookback - chunks.left_context), 0, "frames missing")
-    told = (
-        f"{frames} frames in chunks of {chunks.initial}, then {chunks.following}, "
-        f"after {chunks.left_context} of context; the codec looks back {lookback}."
-    )
-    status = verdict.status if missing.passed else Status.FAIL
-    summary = verdict.summary
-    if not missing.passed:
-        summary = f"streams with {missing.value:g} frames of context too few; {summary}"
+    own, exact_own = evidence.own, evidence.exact_own
+    if verdict.status is Status.UNJUDGED or own is None or exact_own is None:
+        return verdict
+    levels = as_float64(own.levels) - as_float64(exact_own.levels)
+    logits = np.maximum(np.abs(own.margins - exact_own.margins), exact_own.behind)
+    worst, _ = _greatest(exact.behind[None])
+    beyond, at = _greatest(exact.beyond)
+    gates = (
+        Gate("semantic decision of own", ratio(worst, float(logits.max())), multiples.decision,
+             "of eager's own"),
+        Gate("acoustic decision of own", ratio(beyond, float(np.abs(levels).max())),
+             multiples.decision, "of eager's own", f"frame {at[1]}, codebook {at[0] + 1}"),
+        Gate("acoustic decisions, RMS of own",
+             ratio(rms(as_float64(exact.beyond)), rms(levels)), multiples.rms, "of eager's own"),
+    )  # fmt: skip
+    missed = [gate.name for gate in gates if not gate.passed]
+    if not missed:
+        return dataclasses.replace(verdict, gates=(*verdict.gates, *gates))
     return dataclasses.replace(
         verdict,
-        status=status,
-        summary=summary,
-        gates=(*verdict.gates, missing),
-        notes=(*verdict.notes, told),
+        status=Status.FAIL,
+        summary=f"{verdict.summary}; beside what eager itself loses: {', '.join(missed)}",
+        gates=(*verdict.gates, *gates),
     )
 
 
@@ -243,32 +230,33 @@ def judge_repeat(first: Spoken, again: Spoken) -> Verdict:
     return Verdict(SUBJECT, "said twice", "repeat", status, summary, {}, (gate,), elements)
 
 
-def _judge_samples(
-    plan: Plan, case: str, candidate: Array, reference: Array, allowance: Allowance
-) -> Verdict:
-    rate = plan.sizes.sampling_rate
-    if candidate.dtype == np.int16:
-        return judge_pcm(SUBJECT, case, candidate, to_pcm16(reference), allowance, rate)
-    steps = pcm_steps(reference, allowance)
-    return judge_waveform(SUBJECT, case, candidate, reference, allowance, rate, pcm_lsb=steps)
+def _followed(evidence: Evidence, said: Spoken) -> tuple[Followed | None, Followed | None]:
+    """Eager along the codes that were said, with rounding and without.
 
-
-def _followed(evidence: Evidence, said: Spoken) -> Followed | None:
-    """Eager along the codes that were said; its own speech says it where they are its own."""
+    Its own speech says it where they are its own.
+    """
     speech, followed = evidence.speech, evidence.followed
     if np.array_equal(said.codes, speech.codes) and said.ended == speech.ended:
+        if evidence.own is not None:
+            return evidence.own, evidence.exact_own
         steps = speech.codes.shape[1] + speech.ended
-        return Followed(
+        none = np.zeros(0, np.float32)
+        own = Followed(
             speech.codes,
             speech.ended,
             speech.codes.shape[1],
             np.zeros(steps, np.float32),
             np.zeros(speech.codes[1:].shape, np.float32),
             speech.waveform,
+            none,
+            none,
         )
+        return own, None
     if followed is None or not np.array_equal(said.codes, followed.codes):
-        return None
-    return followed if said.ended == followed.ended else None
+        return None, None
+    if said.ended != followed.ended:
+        return None, None
+    return followed, evidence.exact_followed
 
 
 def _first_fault(said: Spoken, followed: Followed, allowance: DecisionAllowance) -> str:

@@ -65,8 +65,8 @@ def judge_trace(
         ("audio_token_embedding", ("frame0_audio_embed",)),
     ):
         case = f"{TRACE}{', '.join(name.replace('_', ' ') for name in names)}"
-        allowance = budget.of(plan.lowering, precision, method)
-        if eager is None or allowance is None:
+        allowed = budget.of(plan.lowering, precision, method)
+        if eager is None or allowed is None:
             found.append(_unjudged(method, case, eager is None, precision))
             continue
         pairs = [
@@ -75,7 +75,7 @@ def judge_trace(
             if name in trace.vectors and (reference := _reference(eager, name)) is not None
         ]
         if pairs:
-            found.append(judge_many(method, case, pairs, allowance))
+            found.append(judge_many(method, case, pairs, allowed.cap))
     if eager is None or decisions is None:
         found.append(_unjudged("semantic_head", _LOGITS, eager is None, precision))
     else:

@@ -9,8 +9,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import FLOOR_SOURCE, MEASURING, Budget, floor
-from harness.compare import Allowance, Status, Verdict, judge_many, judge_waveform, words
+from harness.budget import FLOOR_SOURCE, MEASURING, Allowed, Budget, floor
+from harness.compare import (
+    Allowance,
+    Oracle,
+    Status,
+    Verdict,
+    judge_many,
+    judge_own_error,
+    judge_waveform,
+    relative_error,
+    words,
+)
 from harness.compare.sqnr import judge_sqnr
 from harness.compare.waveforms import PCM16_FULL_SCALE
 from harness.fingerprint import UNMEASURED
@@ -25,6 +35,8 @@ __all__ = [
     "judge_outputs",
     "judge_precision",
     "judge_values",
+    "oracle_of",
+    "own_error",
     "pcm_steps",
     "refused",
     "unlowered",
@@ -55,15 +67,32 @@ def judge_values(
     budget, regime
         How far it may be off, in the executor's regime of arithmetic.
     """
-    allowance = budget.of(plan.lowering, plan.precision.allowance, method.name, regime)
+    allowed = budget.of(plan.lowering, plan.precision.allowance, method.name, regime)
     found = []
     for item in evidence.cases[method.name]:
         label = item.case.label
         here = observed.get(label, _NOT_RUN)
+        oracle = oracle_of(evidence, method, label)
         if label == STEPS:
             item, here = _whole_against_steps(method, item, observed.get(SPEECH, _NOT_RUN), here)
-        found.append(judge_outputs(plan, method, item, here, allowance))
+            oracle = oracle_of(evidence, method, SPEECH)
+        found.append(judge_outputs(plan, method, item, here, allowed, oracle))
     return found
+
+
+def oracle_of(evidence: Evidence, method: Method, label: str) -> Oracle | None:
+    """What a case would be without rounding; None where eager did not run it in float64."""
+    exact = evidence.exact.get(method.name, {})
+    if not exact.get(label):
+        return None
+    return Oracle(exact[label], own_error(evidence, method))
+
+
+def own_error(evidence: Evidence, method: Method) -> float:
+    """What eager of this precision loses of a method's outputs, of their RMS."""
+    exact = evidence.exact.get(method.name, {})
+    cases = [item for item in evidence.cases[method.name] if exact.get(item.case.label)]
+    return relative_error([(item.outputs, exact[item.case.label]) for item in cases])
 
 
 def judge_outputs(
@@ -71,9 +100,15 @@ def judge_outputs(
     method: Method,
     item: CaseEvidence,
     observed: CaseObservation,
-    allowance: Allowance | None,
+    allowed: Allowed | None,
+    oracle: Oracle | None = None,
 ) -> Verdict:
-    """Judge what came of one case.
+    """Judge what came of one case: beside what eager itself loses, and under the cap.
+
+    Parameters
+    ----------
+    oracle
+        Without rounding; None leaves the cap alone.
 
     Returns
     -------
@@ -84,20 +119,23 @@ def judge_outputs(
     label = item.case.label
     if observed.refusal is not None:
         return refused(method.name, label, observed.refusal)
-    if allowance is None:
+    if allowed is None:
         reason = f"no allowance is known for {plan.lowering} in {plan.precision.allowance}{HERE}"
-        measured = judge_outputs(plan, method, item, observed, MEASURING.otherwise)
-        return figures_only(measured, reason)
-    allowance = dataclasses.replace(allowance, masked=method.masked)
+        anything = MEASURING.otherwise
+        assert anything is not None
+        return figures_only(judge_outputs(plan, method, item, observed, Allowed(anything)), reason)
+    cap = dataclasses.replace(allowed.cap, masked=method.masked)
     pairs = list(zip(observed.outputs, item.outputs, strict=True))
+    rate = plan.sizes.sampling_rate if method.sound else 0
     if method.sound and len(pairs) == 1:
         ((candidate, reference),) = pairs
-        steps = pcm_steps(reference, allowance)
-        rate = plan.sizes.sampling_rate
-        return judge_waveform(
-            method.name, label, candidate, reference, allowance, rate, pcm_lsb=steps
-        )
-    return judge_many(method.name, label, pairs, allowance)
+        steps = pcm_steps(reference, cap)
+        verdict = judge_waveform(method.name, label, candidate, reference, cap, rate, pcm_lsb=steps)
+    else:
+        verdict = judge_many(method.name, label, pairs, cap)
+    if oracle is None or allowed.own is None:
+        return verdict
+    return judge_own_error(verdict, pairs, oracle, allowed.own, rate)
 
 
 def judge_precision(plan: Plan, method: Method, evidence: Evidence) -> list[Verdict]:
