@@ -34,7 +34,7 @@ def localize(
         Path | None, option("--repro", "DIR", "Write a minimal script and test case of each node.")
     ] = None,
 ) -> None:
-    """Name the first wrong node of a method, whose fault it is, and prove it by replacement.
+    """Name the first wrong node of a method, whose fault it is, and prove it.
 
     Exit code 0: both links hold. 1: a node is wrong. 2: could not judge.
     """

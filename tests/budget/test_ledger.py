@@ -79,7 +79,7 @@ def test_a_regime_has_its_own_factor() -> None:
 def test_the_links_stand_in_the_ledger() -> None:
     assert committed().row("exact", "max abs").allowed == EXACT.of_scale
     assert {one.check for one in committed().table("local")} == {
-        "gain", "gain_z", "bias", "bias_z",
+        "gain", "gain_z", "bias", "bias_z", "rows_z", "scale", "scale_z",
     }  # fmt: skip
     assert committed().row("local", "gain").allowed == LOCAL.gain
 

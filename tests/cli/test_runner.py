@@ -35,7 +35,7 @@ def test_what_says_the_same_as_eager_is_green(
 
     found = verdicts(report)
     assert set(found) == {
-        "delegation", "constants", "metadata", "file size",
+        "delegation", "constants", "metadata", "file size", "in float64",
         "codes, free-running", "waveform, free-running", "streaming ≡ offline", "said twice",
         "eager, pinned", "prompt", "trace: prefill hidden, frame0 hidden, frame1 hidden",
         "trace: frame0 audio embed", "trace: top logits",

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures.exports import Line
 from harness.budget import COMMITTED, Budget
+from harness.budget.ledger import Ledger
 from harness.compare import Status, Verdict
 from harness.parity.evidence import Evidence
 from harness.parity.judges.trace import judge_prompt, judge_trace
@@ -107,7 +108,7 @@ def test_what_eager_did_not_follow_is_unjudged(parity: Line) -> None:
 
 
 def test_a_precision_that_was_not_measured_is_unjudged(parity: Line) -> None:
-    nothing = dataclasses.replace(COMMITTED, values={}, decisions={})
+    nothing = dataclasses.replace(COMMITTED, ledger=Ledger({}, ()))
     verdicts = judged(parity, told(parity.evidence), budget=nothing)
     assert {verdict.status for verdict in verdicts} == {Status.UNJUDGED}
 

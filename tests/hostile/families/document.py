@@ -38,7 +38,7 @@ _WRONG: dict[str, Any] = {
     "2**70": 2**70,
 }
 
-_GOLDEN = Path("golden", "tiny", "codec", "fp32", "cpu.json")
+_GOLDEN = Path("golden", "tiny", "codec", "fp32", "exact-f32.json")
 
 
 def _golden_fields() -> Iterator[tuple[str, ...]]:
