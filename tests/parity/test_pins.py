@@ -160,3 +160,12 @@ def test_only_presets_are_pinned(parity: Line) -> None:
     checked = Checked(plan, parity.evidence, parity.artifacts, parity.observation, ())
     with pytest.raises(InputError, match="of a preset"):
         bless_pins(checked, "a reason of some length")
+
+
+def test_files_of_other_capacities_are_not_held_against_pins(parity: Line) -> None:
+    """`export` takes upstream's capacities, in which the cases of eager are others."""
+    sizes = dataclasses.replace(parity.plan.sizes, max_codec_frames=256)
+    plan = dataclasses.replace(parity.plan, sizes=sizes)
+    assert find_pins(parity.plan) is not None
+    assert find_pins(plan) is None
+    assert judge_pins(plan, parity.evidence, None) == []
