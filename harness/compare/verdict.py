@@ -130,11 +130,15 @@ class Verdict:
 
     @property
     def headroom_telling(self) -> float:
-        """`headroom_used` without steps of one 16-bit code that pass.
+        """`headroom_used` without what right values reach, where that passes.
 
-        Such a step is all of "up to 1 LSB" and no news; it counts where it fails.
+        A step of one 16-bit code is all of "up to 1 LSB", and a node that rounds once reaches its
+        bound: no news, but where it fails.
         """
-        return _most_used(gate for gate in self.gates if gate.unit != "LSB" or not gate.passed)
+        reached = ("LSB", "of its bound")
+        return _most_used(
+            gate for gate in self.gates if gate.unit not in reached or not gate.passed
+        )
 
 
 def _most_used(gates: Iterable[Gate]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -558,3 +559,12 @@ def nameless(facts: ProgramFacts, name: str) -> ProgramFacts:
     layers = tuple(replace(layer, name="") for layer in facts.methods[entry].layers)
     method = replace(facts.methods[entry], layers=layers)
     return edited(with_method(facts, entry, method), entry, lambda c: replace(c, name=""))
+
+
+def test_xnnpack_leaves_products_of_bfloat16_to_the_kernels() -> None:
+    facts = delegated("text_decoder", {"XnnpackBackend": 2}, ("aten::mm.out",))
+    own = facts.methods["text_decoder"]
+    narrow = dataclasses.replace(own, constants=(Constant("w", "bfloat16", (2, 2), ""),))
+    held = dataclasses.replace(facts, methods={"text_decoder": narrow})
+    assert judge_coverage(method_of("text_decoder"), held).status is Status.PASS
+    assert judge_coverage(method_of("text_decoder"), facts).status is Status.FAIL

@@ -137,7 +137,8 @@ def judge_coverage(method: Method, found: ProgramFacts) -> Verdict:
     """Judge how much of a method XNNPACK takes; unlike MLX it leaves the rest to CPU kernels.
 
     A lookup is all that an embedding method does, and XNNPACK takes none. Any other method
-    without a delegate, or with a matrix product outside one, was not lowered to XNNPACK.
+    without a delegate, or with a matrix product of float32 outside one, was not lowered to XNNPACK,
+    which takes no product of bfloat16.
     """
     if method.entry not in found.methods:
         return _absent(method, found)
@@ -146,6 +147,8 @@ def judge_coverage(method: Method, found: ProgramFacts) -> Verdict:
     left = Counter(here.kernel_calls)
     products = [name for name in left if name.split("::")[-1].split(".")[0] in _TAKEN_BY_XNNPACK]
     lookup = any("embedding" in name for name in left) and not products
+    if any(constant.dtype == "bfloat16" for constant in found.methods[method.entry].constants):
+        products = []  # XNNPACK has no kernel for them
     gates = (
         Gate("other delegates", sum(here.delegates.values()) - taken, 0),
         Gate("matrix products outside delegates", len(products), 0),
