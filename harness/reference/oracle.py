@@ -1,8 +1,8 @@
 """The same model in float64, so that rounding has an arbiter.
 
 Upstream's modules are used as they are, but for the places that work in float32 whatever the
-model's type: the fused KV-cache and attention operators, the rotary angles, the flow's
-timesteps, and the cast of the semantic logits. Tables are recomputed in float64, not widened.
+model's type: the fused KV-cache and attention operators, the rotary angles, and the cast of the
+semantic logits.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.checkpoint.loading import around_the_same_weights
 from harness.reference.eager import EagerModel
 from harness.reference.semantics import EXECUTORCH, Semantics
 
-__all__ = ["exact_twin", "float64_oracle"]
+__all__ = ["dequantized", "exact_twin"]
 
 
 def exact_twin(model: Any, semantics: Semantics = EXECUTORCH) -> EagerModel:
@@ -27,11 +28,9 @@ def exact_twin(model: Any, semantics: Semantics = EXECUTORCH) -> EagerModel:
     so that the twin takes the memory of one matrix. Angles of rotation, which the exported
     program computes by itself, are computed in float64.
     """
-    parts = (model.decoder, model.audio_token_embedding, model.flow_head)
-    shared = {id(t): t for part in parts for t in (*part.parameters(), *part.buffers())}
-    twin = copy.deepcopy(model, shared)
-    # Its modules read each other's weights, and are few.
-    twin.codec_decoder.double()
+    twin = around_the_same_weights(model)
+    # The codec's modules read each other's weights, and are few.
+    twin.codec_decoder = copy.deepcopy(model.codec_decoder).double()
     for part in (twin.decoder, twin.audio_token_embedding, twin.flow_head):
         for module in part.modules():
             if module._parameters or module._buffers:
@@ -68,34 +67,14 @@ def _exactly(tensor: Tensor) -> Tensor:
     """A tensor in float64; (value − zero point) · scale of a quantised one, without rounding."""
     if not hasattr(tensor, "qdata"):
         return tensor.data.double()
-    values, zeros = tensor.qdata.double(), tensor.zero_point.double()
-    scales = tensor.scale.double()
-    grouped = values.reshape(*scales.shape, -1) - zeros[..., None]
+    return dequantized(tensor.qdata, tensor.scale.double(), tensor.zero_point.double())
+
+
+def dequantized(values: Tensor, scales: Tensor, zeros: Tensor | None) -> Tensor:
+    """(value − zero point) · scale, one pair for each group along a row; float64."""
+    grouped = values.double().reshape(*scales.shape, -1)
+    grouped = grouped if zeros is None else grouped - zeros[..., None]
     return (grouped * scales[..., None]).reshape(values.shape)
-
-
-def float64_oracle(model: Any, semantics: Semantics = EXECUTORCH) -> EagerModel:
-    """An `EagerModel` of a float64 copy of `model`; its inputs may be float32 or narrower.
-
-    Parameters
-    ----------
-    model, semantics
-        As `harness.checkpoint.loading.load_model` returns it; it is left as it is. What it does
-        where implementations differ.
-    """
-    twin = copy.deepcopy(model).double()
-    config = twin.config
-    for layer in twin.decoder.layers:
-        layer.attention = _Attention(layer.attention, config.rope_theta)
-    flow = twin.flow_head
-    half = config.at_dim // 2
-    flow.time_embedding.inv_freq = torch.exp(
-        -math.log(10000.0) * torch.arange(half, dtype=torch.float64) / half
-    )
-    steps = config.n_decoding_steps
-    flow._timesteps = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-    flow.semantic_logits = _SemanticLogits(flow)
-    return EagerModel(twin, semantics)
 
 
 class _Attention(nn.Module):

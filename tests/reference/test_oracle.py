@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.reference.eager import EagerModel
-from harness.reference.oracle import float64_oracle
+from harness.reference.oracle import exact_twin
 from harness.synthesis import Call, Recorder, Speech
 
 # Greatest difference over the greatest reference value, of the canonical speech: about four
@@ -28,7 +28,7 @@ ALLOWED = {
 
 @pytest.fixture(scope="module")
 def oracle(tiny_model: Any) -> EagerModel:
-    return float64_oracle(tiny_model)
+    return exact_twin(tiny_model)
 
 
 def distance(calls: tuple[Call, ...], other: EagerModel) -> float:
