@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import Array
+from harness.compare.metrics import difference
 from harness.localize.finding import Finding, Place
 from harness.localize.graph import Graph
 from harness.pte.names import StepNames
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable.method import Entered, Location
 
-__all__ = ["Exact", "Trace", "difference"]
+__all__ = ["Exact", "Trace"]
 
 _MOST = 12
 """Wrong nodes after which the search ends."""
@@ -154,23 +155,6 @@ class Exact:
         )  # fmt: skip
         around = _around(made, index), _around(value, index)
         return Finding(place, "exact", "the lowering", error, index, *around)
-
-
-def difference(made: Array, meant: Array) -> tuple[float, tuple[int, ...]]:
-    """The greatest difference over the greatest finite value, and where it is."""
-    if made.shape != meant.shape:
-        return np.inf, ()
-    if not made.size:
-        return 0.0, ()
-    made, meant = made.astype(np.float64), meant.astype(np.float64)
-    finite = np.isfinite(meant)
-    with np.errstate(invalid="ignore"):
-        off = np.where(finite, np.abs(made - meant), np.where(made == meant, 0.0, np.inf))
-    off = np.where(np.isnan(off), np.inf, off)
-    index = np.unravel_index(int(off.argmax()), off.shape)
-    scale = float(np.abs(meant[finite]).max(initial=0.0))
-    worst = float(off[index])
-    return worst / scale if scale and worst else worst, tuple(int(i) for i in index)
 
 
 def _around(value: Array, index: tuple[int, ...], reach: int = 1) -> tuple[float, ...]:

@@ -11,9 +11,10 @@ from typing import Any
 from harness.arrays import Array
 from harness.budget import Budget
 from harness.compare import Status
+from harness.compare.metrics import difference
 from harness.errors import InputError, one_of
 from harness.export.programs import PROGRAMS
-from harness.localize.exact import Exact, difference
+from harness.localize.exact import Exact
 from harness.localize.finding import Finding, Localized, Place
 from harness.localize.graph import Graph
 from harness.localize.modules import first_wrong_module, module_values
@@ -122,10 +123,9 @@ def localize_local(
             "localize with --executor portable"
         )
     for item in line.items(method, label):
+        for state in item.case.state_names:
+            executor.reset(state)
         for number, (state, call) in enumerate(item.case.in_states()):
-            if number == 0:
-                for each in dict.fromkeys(s for s, _ in item.case.in_states()):
-                    executor.reset(each)
             _, steps = executor.watch(method.entry, call, state=state)
             if any(_share(line, step) > 1.0 for step in steps):
                 return _repaired(line, method, executor, item, number)
@@ -138,17 +138,12 @@ def _first_wrong(
     """The first call whose output is not eager's, with the calls that its state comes from."""
     for item in line.items(method, label):
         meant = line.evidence.exact.get(method.name, {}).get(item.case.label, ())
-        case = dataclasses.replace(
-            item.case,
-            calls=item.case.calls[: len(meant)],
-            states=item.case.states[: len(meant)],
-        )
+        case = item.case.first(len(meant))
         outputs = replay(method, case, line.plan, executor)
         for number, pair in enumerate(zip(outputs, meant, strict=True)):
             if difference(*pair)[0] > line.budget.exact.of_scale:
-                states = list(case.in_states())
-                own = states[number][0]
-                calls = [call for state, call in states[: number + 1] if state == own]
+                states = list(case.first(number + 1).in_states())
+                calls = [call for state, call in states if state == states[-1][0]]
                 calls = calls if method.stateful else calls[-1:]
                 return item.case.label, number, list(calls), meant[number]
     return None
@@ -239,11 +234,10 @@ def _repaired(
     while True:
         wrong = None
         outputs.clear()
-        for state in dict.fromkeys(state for state, _ in item.case.in_states()):
+        case = item.case.first(number + 1)
+        for state in case.state_names:
             executor.reset(state)
-        for call, (state, inputs) in enumerate(item.case.in_states()):
-            if call > number:
-                break
+        for state, inputs in case.in_states():
             (made,), steps = executor.watch(method.entry, inputs, state=state, repair=repair)
             outputs.append(made)
             bad = (s for s in steps if s.step not in repair and _share(line, s) > 1.0)

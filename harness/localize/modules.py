@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from harness.arrays import Array
-from harness.localize.exact import Trace, difference
+from harness.compare.metrics import difference
+from harness.localize.exact import Trace
 from harness.localize.finding import Finding, Place
 from harness.pte.names import StepNames
 from harness.reference.eager import EagerModel

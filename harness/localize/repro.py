@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from harness.arrays import from_torch
+from harness.compare.metrics import difference
 from harness.errors import HarnessError
 from harness.export.lower import lower_to_mlx
 from harness.export.programs import PROGRAMS
 from harness.files import replace_file
-from harness.localize.exact import difference
 from harness.localize.find import Line
 from harness.localize.finding import Finding, Localized
 from harness.localize.graph import Graph

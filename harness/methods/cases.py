@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,15 @@ class Case:
     def in_states(self) -> Iterator[tuple[str, tuple[Array, ...]]]:
         """Each call with the name of its state, in order."""
         return zip(self.states or ("default",) * len(self.calls), self.calls, strict=True)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The states that it runs in, each once; they are fresh at first."""
+        return tuple(dict.fromkeys(state for state, _ in self.in_states()))
+
+    def first(self, count: int) -> Case:
+        """Its first calls."""
+        return replace(self, calls=self.calls[:count], states=self.states[:count])
 
 
 def edge_cases(method: str, sizes: Dimensions, float_type: str = "float32") -> tuple[Case, ...]:

@@ -65,7 +65,7 @@ def _exact_method(
         outputs = wanted.get(item.case.label, ())
         if outputs:
             most = _EXACT_CALLS if item.case.label == SPEECH else _EXACT_EDGE_CALLS
-            case = _first(item.case, min(len(outputs), most))
+            case = item.case.first(min(len(outputs), most))
             found[item.case.label] = observe_case(plan, method, case, executor)
     return found
 
@@ -82,7 +82,7 @@ def observe_local(
     Parameters
     ----------
     plan, method
-        What to run; `Plan.local` says how much of it.
+        What to run; `Plan.local_all` says how much of it.
     items
         Its cases.
     executor
@@ -100,12 +100,8 @@ def _watched(plan: Plan, cases: list[Case]) -> list[Case]:
     if plan.local_all:
         return cases
     if plan.sizes.dim >= WIDE:
-        return [_first(cases[0], 1)]
-    return [_first(cases[0], _LOCAL_CALLS), *(_first(case, 1) for case in cases[1:][-1:])]
-
-
-def _first(case: Case, count: int) -> Case:
-    return dataclasses.replace(case, calls=case.calls[:count], states=case.states[:count])
+        return [cases[0].first(1)]
+    return [cases[0].first(_LOCAL_CALLS), *(case.first(1) for case in cases[1:][-1:])]
 
 
 def _watch(
@@ -118,7 +114,7 @@ def _watch(
     unjudged: dict[str, None] = {}
     changed, calls = [], 0
     for case in cases:
-        for state in dict.fromkeys(state for state, _ in case.in_states()):
+        for state in case.state_names:
             executor.reset(state)
         alone = outputs.get(case.label, CaseObservation()).outputs
         for number, (state, call) in enumerate(case.in_states()):

@@ -189,10 +189,8 @@ def _exact_cases(plan: Plan, items: tuple[CaseEvidence, ...]) -> list[CaseEviden
 
 
 def _exactly(plan: Plan, twin: Runner, item: CaseEvidence) -> tuple[Array, ...]:
-    case = item.case
-    if plan.sizes.dim >= WIDE:
-        case = dataclasses.replace(case, calls=case.calls[:_WIDE_CALLS], states=())
-    return run_case(twin, case)
+    wide = plan.sizes.dim >= WIDE
+    return run_case(twin, item.case.first(_WIDE_CALLS) if wide else item.case)
 
 
 _VALUES = np.array([-3, -1, -0.75, -0.25, 0, 0.25, 0.75, 1, 3], np.float32)
@@ -221,7 +219,7 @@ def _single_steps(recorded: Case) -> Case:
 
 def run_case(eager: Runner, case: Case) -> tuple[Array, ...]:
     """What a model makes of a case, from fresh states: one output a call."""
-    for state in dict.fromkeys(state for state, _ in case.in_states()):
+    for state in case.state_names:
         eager.reset(state)
     outputs = []
     for state, call in case.in_states():

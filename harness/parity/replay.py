@@ -40,7 +40,7 @@ def _notes(error: Exception) -> str:
 
 def replay(method: Method, case: Case, plan: Plan, executor: Executor) -> tuple[Array, ...]:
     """Make a case's calls in order, each state fresh at first; one output a call."""
-    for state in dict.fromkeys(state for state, _ in case.in_states()):
+    for state in case.state_names:
         executor.reset(state)
     outputs = []
     for state, call in case.in_states():

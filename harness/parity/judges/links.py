@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from harness.arrays import Array
 from harness.budget import ExactAllowance, LocalAllowance
 from harness.compare import Gate, Status, Verdict
+from harness.compare.metrics import difference
 from harness.compare.verdict import Metric
 from harness.methods import Method
 from harness.parity.evidence import Evidence
@@ -37,8 +36,9 @@ def judge_exact(
         if here.refusal is not None:
             return refused(method.name, "in float64", here.refusal)
         for call, (made, reference) in enumerate(zip(here.outputs, meant, strict=False)):
-            error, count = _of_scale(made, reference)
-            elements, calls = elements + count, calls + 1
+            error, _ = difference(made, reference)
+            elements += made.size or int(error > 0)
+            calls += 1
             if not error <= worst:
                 worst, where = error, f"{label}, call {call}"
     if not elements:
@@ -70,20 +70,6 @@ def judge_exact(
         elements,
         tuple(notes),
     )
-
-
-def _of_scale(made: Array, meant: Array) -> tuple[float, int]:
-    """The greatest difference over the greatest finite value, and how many values were compared."""
-    if made.shape != meant.shape:
-        return math.inf, 1
-    finite = np.isfinite(meant)
-    if not np.array_equal(finite, np.isfinite(made)) or (made[~finite] != meant[~finite]).any():
-        return math.inf, made.size
-    if not finite.any():
-        return 0.0, made.size
-    difference = float(np.abs(made[finite] - meant[finite]).max())
-    scale = float(np.abs(meant[finite]).max())
-    return difference / scale if scale else (math.inf if difference else 0.0), made.size
 
 
 def judge_local(method: Method, seen: LocalObservation, allowance: LocalAllowance) -> Verdict:
