@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 from unittest import mock
 
@@ -16,7 +17,10 @@ __all__ = ["LIMIT", "LinkTime", "bench_links"]
 LIMIT = 2.5
 """How many times as long a check may take with the links as without them."""
 
-_LINKS = ("harness.parity.check.observe_exact", "harness.parity.observe.observe_local")
+_LINKS = (
+    ("harness.parity.check", "observe_exact"),
+    ("harness.parity.observe", "observe_local"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,9 @@ def _timed(request: Request, precision: str) -> LinkTime:
         return run
 
     with ExitStack() as stack:
-        for name in _LINKS:
-            module, _, function = name.rpartition(".")
-            original = getattr(__import__(module, fromlist=[function]), function)
-            stack.enter_context(mock.patch(name, watched(original)))
+        for module, function in _LINKS:
+            original = getattr(import_module(module), function)
+            stack.enter_context(mock.patch(f"{module}.{function}", watched(original)))
         started = time.process_time()
         check(request)
         return LinkTime(precision, time.process_time() - started, spent)

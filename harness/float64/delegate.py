@@ -17,13 +17,13 @@ from harness.pte.payload import MLXGraph, Node, Tid, outputs_of
 from harness.pte.plan import TensorValue, Value
 from harness.pte.program import Program
 
-__all__ = ["Float64Delegate", "raw_constants"]
+__all__ = ["Float64Delegate"]
 
 Observer = Callable[[int, int, Node, tuple[Any, ...]], tuple[Any, ...] | None]
 """As of the portable executor's interpreter."""
 
 
-def raw_constants(program: Program, graph: MLXGraph) -> list[Array]:
+def _raw_constants(program: Program, graph: MLXGraph) -> list[Array]:
     """The constant tensors of a delegate as the file has them, without copying."""
     found = []
     for index in range(graph.constants):
@@ -46,7 +46,7 @@ class Float64Delegate:
     @classmethod
     def load(cls, program: Program, graph: MLXGraph) -> Float64Delegate:
         """Find the constants and run the init chain."""
-        delegate = cls(graph, raw_constants(program, graph))
+        delegate = cls(graph, _raw_constants(program, graph))
         delegate.fresh = [delegate._zeros(tid) for tid in graph.buffers]
         if graph.init is not None:
             slots = delegate._slots(delegate.fresh)

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.budget import LocalAllowance
+from harness.compare.metrics import unravel
 from harness.errors import HarnessError
 from harness.fingerprint import Regime
 from harness.float64.linear import attention_by_scale
@@ -23,7 +24,7 @@ from harness.float64.semantics import evaluate
 from harness.float64.slots import Kept, Slots, is_float, widened
 from harness.pte.payload import MLXGraph, Node, Slot, outputs_of
 
-__all__ = ["NodeError", "Shadow", "error_of"]
+__all__ = ["NodeError", "Shadow", "error_of", "first_unequal"]
 
 
 _ROWS = {"LayerNormNode", "RMSNormNode", "SdpaNode", "SoftmaxNode"}
@@ -174,25 +175,33 @@ def _exactly(node: Node, slots: Slots, meant: Array, made: Array) -> NodeError:
             meant, made = np.sort(meant, node.axis), np.sort(made, node.axis)
     elif name == "PartitionNode":
         made = np.sort(widened(made), node.axis)
+    return first_unequal(name, made, meant)
+
+
+def first_unequal(name: str, made: Array, meant: Array) -> NodeError:
+    """Where `made` is another number than `meant`, of the same shape; NaN equals NaN."""
     wide = widened(made)
-    wrong = ~((wide == meant) | ((wide != wide) & (meant != meant)))
+    wrong = ~_same(wide, meant)
     if not wrong.any():
         return NodeError(name, 0.0, shape=made.shape)
-    index = np.unravel_index(int(wrong.argmax()), wrong.shape)
-    place = tuple(int(i) for i in index)
-    return NodeError(name, np.inf, place, float(wide[index]), float(meant[index]), shape=made.shape)
+    index = unravel(int(wrong.argmax()), wrong.shape)
+    return NodeError(name, np.inf, index, float(wide[index]), float(meant[index]), shape=made.shape)
+
+
+def _same(a: Array, b: Array) -> Array:
+    """Where two are equal, or both NaN."""
+    same: Array = (a == b) | ((a != a) & (b != b))
+    return same
 
 
 def _within(name: str, meant: Array, made: Array, allowed: Array | float) -> NodeError:
     wide = widened(made)
     error = wide - meant
-    same = (wide == meant) | ((wide != wide) & (meant != meant))
-    share = np.where(same, 0.0, np.abs(error) / allowed)
+    share = np.where(_same(wide, meant), 0.0, np.abs(error) / allowed)
     share = np.where(np.isnan(share), np.inf, share)
     if not share.size:
         return NodeError(name, 0.0, shape=made.shape)
-    index = np.unravel_index(int(share.argmax()), share.shape)
-    place = tuple(int(i) for i in index)
+    index = unravel(int(share.argmax()), share.shape)
     ok = np.isfinite(error) & np.isfinite(meant)
     gain = bias = (0.0, 0.0)
     if made.dtype.itemsize == 2:  # in float32 the bound on each element is as sharp by itself
@@ -203,7 +212,7 @@ def _within(name: str, meant: Array, made: Array, allowed: Array | float) -> Nod
     return NodeError(
         name,
         float(share[index]),
-        place,
+        index,
         made=float(wide[index]),
         meant=float(meant[index]),
         allowed=float(np.broadcast_to(allowed, share.shape)[index]),

@@ -16,10 +16,10 @@ from harness.pte.names import StepNames
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable.method import Entered, Location
 
-__all__ = ["Exact", "Trace"]
+__all__ = ["MOST", "Exact", "Trace"]
 
-_MOST = 12
-"""Wrong nodes after which the search ends."""
+MOST = 12
+"""Wrong nodes, or steps, after which a search ends."""
 
 
 @dataclass
@@ -115,7 +115,7 @@ class Exact:
         found: list[Finding] = []
         replace: dict[Location, Array] = {}
         output, trace = self.run(calls, replace)
-        while difference(output, meant)[0] > allowed and len(found) < _MOST:
+        while difference(output, meant)[0] > allowed and len(found) < MOST:
             wrong = self._first(trace, nodes, allowed, set(replace))
             if wrong is None:
                 break

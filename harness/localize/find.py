@@ -14,7 +14,7 @@ from harness.compare import Status
 from harness.compare.metrics import difference
 from harness.errors import InputError, one_of
 from harness.export.programs import PROGRAMS
-from harness.localize.exact import Exact
+from harness.localize.exact import MOST, Exact
 from harness.localize.finding import Finding, Localized, Place
 from harness.localize.graph import Graph
 from harness.localize.modules import first_wrong_module, module_values
@@ -38,9 +38,6 @@ from harness.upstream import quiet
 
 __all__ = ["Line", "localize_exact", "localize_local"]
 
-_MOST = 12
-"""Wrong steps after which a search ends."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Line:
@@ -52,6 +49,20 @@ class Line:
     models: Models
     budget: Budget
     progress: Callable[[str], None] = lambda text: None
+    _traced: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+
+    def graph(self, method: Method) -> Graph:
+        """What is lowered of a method, in float64 and from a fresh state."""
+        if method.name not in self._traced:
+            self.progress(f"tracing {method.name} anew")
+            codec = method.artifact == CODEC
+            form = {"form": self.plan.codec_form} if codec else {}
+            with quiet():
+                model = self.models.to_export(codec=codec)
+                trace = PROGRAMS[method.name]
+                traced = trace(model, self.plan.sizes, sources=True, **form)
+            self._traced[method.name] = traced
+        return Graph(self._traced[method.name])
 
     def items(self, method: Method, label: str | None) -> list[CaseEvidence]:
         """The cases of a method, or one of them."""
@@ -80,13 +91,8 @@ def localize_exact(line: Line, method: Method, label: str | None = None) -> Loca
         if wrong is None:
             return None
         case, number, calls, meant = wrong
-        line.progress(f"tracing {method.name} anew")
-        with quiet():
-            model = line.models.to_export(codec=method.artifact == CODEC)
-            form = {"form": line.plan.codec_form} if method.artifact == CODEC else {}
-            traced = PROGRAMS[method.name](model, line.plan.sizes, sources=True, **form)
         names = _names(line, method)
-        search = Exact(method.entry, names, executor, Graph(traced))
+        search = Exact(method.entry, names, executor, line.graph(method))
         line.progress(f"comparing {method.name} node by node in float64")
         findings, proved = search.find(calls, meant, allowed)
         if not findings:
@@ -242,7 +248,7 @@ def _repaired(
             outputs.append(made)
             bad = (s for s in steps if s.step not in repair and _share(line, s) > 1.0)
             wrong = next(bad, None) if wrong is None else wrong
-        if wrong is None or len(findings) == _MOST:
+        if wrong is None or len(findings) == MOST:
             break
         repair.append(wrong.step)
         findings.append(_of_step(line, wrong))

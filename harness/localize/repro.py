@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import product
@@ -25,12 +25,11 @@ from harness.arrays import from_torch
 from harness.compare.metrics import difference
 from harness.errors import HarnessError
 from harness.export.lower import lower_to_mlx
-from harness.export.programs import PROGRAMS
 from harness.files import replace_file
 from harness.localize.find import Line
 from harness.localize.finding import Finding, Localized
 from harness.localize.graph import Graph
-from harness.methods import CODEC, Method
+from harness.methods import Method
 from harness.runtime.exact import ExactExecutor
 from harness.upstream import quiet
 
@@ -128,11 +127,7 @@ def write_repros(
     nodes = [finding for one in found for finding in one.findings if finding.place.node]
     if not nodes:
         return
-    model = line.models.to_export(codec=method.artifact == CODEC)
-    form = {"form": line.plan.codec_form} if method.artifact == CODEC else {}
-    with quiet():
-        traced = PROGRAMS[method.name](model, line.plan.sizes, sources=True, **form)
-    graph = Graph(traced)
+    graph = line.graph(method)
     graph.call(line.evidence.cases[method.name][0].case.calls[0])
     for finding in nodes:
         repro = _of_node(graph, finding)
@@ -187,8 +182,7 @@ def _smaller(repro: Repro, without: Sequence[str]) -> Repro:
     if len(repro.inputs) != 1 or not repro.inputs[0].startswith("torch.randn("):
         return repro
     sizes = [int(size) for size in repro.inputs[0][len("torch.randn(") : -1].split(", ") if size]
-    few: list[Callable[[int], tuple[int, ...]]] = [lambda n: (min(n, 2), min(n, 4), min(n, 8))]
-    options = [sorted(set(choose(size))) for size in sizes for choose in few]
+    options = [sorted({min(size, few) for few in (2, 4, 8)}) for size in sizes]
     tried = sorted(product(*options), key=lambda shape: int(np.prod(shape)))
     for shape in tried[:_MOST_TRIES]:
         smaller = replace(repro, inputs=(f"torch.randn({', '.join(map(str, shape))})",))

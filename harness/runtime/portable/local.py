@@ -9,7 +9,8 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.fingerprint import Regime
-from harness.float64.local import NodeError, Shadow
+from harness.float64.local import NodeError, Shadow, first_unequal
+from harness.float64.slots import widened
 from harness.pte.payload import Tid
 from harness.pte.plan import DelegateCall, Plan
 from harness.runtime.portable.blas import mx
@@ -68,7 +69,7 @@ class Watch:
             if meant is None:
                 continue
             error = _unequal(output, meant)
-            if error is not None:
+            if error.worst:
                 step = len(self._steps) + number
                 self._found.append(StepError(step, "output", "", "", error))
 
@@ -99,19 +100,12 @@ class Watch:
         self._shadows[instruction].enter([_array(value) for value in arguments], buffers)
 
 
-def _unequal(output: Array, meant: Array) -> NodeError | None:
-    """The first element that is another than was made; None where all are equal."""
+def _unequal(output: Array, meant: Array) -> NodeError:
+    """How a result differs from what was made for it, in the type of the result."""
     if output.shape != meant.shape:
         return NodeError("output", np.inf, shape=output.shape)
     with np.errstate(over="ignore"):
-        cast = meant.astype(output.dtype)
-    wrong = (output != cast) & ~((output != output) & (cast != cast))
-    if not wrong.any():
-        return None
-    index = np.unravel_index(int(wrong.argmax()), wrong.shape)
-    place = tuple(int(i) for i in index)
-    values = float(output[index]), float(meant[index])
-    return NodeError("output", np.inf, place, *values, shape=output.shape)
+        return first_unequal("output", output, widened(meant.astype(output.dtype)))
 
 
 def _array(value: Any) -> Any:
