@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from harness.arrays import Array
-from harness.errors import InputError, one_of
 from harness.fingerprint import Fingerprint
 from harness.float64.delegate import Float64Delegate
 from harness.float64.slots import is_float, widened
@@ -25,8 +24,8 @@ from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.plan import Plan, TensorValue, Value
 from harness.pte.program import Program, read_program
 from harness.runtime.portable.memory import contents
-from harness.runtime.portable.method import Method, Observer, State, refuse_other_backends
-from harness.runtime.protocol import TensorSpec, input_specs, output_specs
+from harness.runtime.portable.method import Method, Observer, refuse_other_backends
+from harness.runtime.portable.opened import Opened
 
 __all__ = ["ExactExecutor"]
 
@@ -35,19 +34,11 @@ _WIDER = 4
 """How many times as many bytes a bfloat16 takes in float64; planned memory grows by as much."""
 
 
-class ExactExecutor:
+class ExactExecutor(Opened):
     """Runs `.pte` files in float64; implements `harness.runtime.protocol.Executor`.
 
     Inputs of floating point may be of any type and are widened; outputs are float64.
     """
-
-    def __init__(self) -> None:
-        self._program: Program | None = None
-        self._forget()
-
-    def _forget(self) -> None:
-        self._methods: dict[str, Method] = {}
-        self._states: dict[str, dict[str, State]] = {}
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -67,18 +58,6 @@ class ExactExecutor:
         self.close()
         self._program = read_program(path, data)
 
-    def methods(self) -> tuple[str, ...]:
-        """Names of the methods in the loaded program."""
-        return tuple(self._loaded().plans)
-
-    def inputs(self, method: str) -> tuple[TensorSpec, ...]:
-        """Declared inputs of `method`, in the file's types."""
-        return input_specs(self._plan(method))
-
-    def outputs(self, method: str) -> tuple[TensorSpec, ...]:
-        """Declared outputs of `method`, in the file's types."""
-        return output_specs(self._plan(method))
-
     def call(
         self,
         method: str,
@@ -86,14 +65,11 @@ class ExactExecutor:
         *,
         state: str = "default",
         observer: Observer | None = None,
-        unaccelerated: Collection[int] = (),
     ) -> list[Array]:
         """Run `method` once and return its outputs."""
         ready = self.prepare(method)
-        kept = self._states.setdefault(state, {})
-        if method not in kept:
-            kept[method] = ready.fresh()
-        return ready.call([widened(value) for value in inputs], kept[method], observer)
+        kept = self._state(state, method, ready)
+        return ready.call([widened(value) for value in inputs], kept, observer)
 
     def prepare(self, method: str) -> Method:
         """Read a method in; its first call does so otherwise."""
@@ -104,27 +80,6 @@ class ExactExecutor:
             delegates = {i: Float64Delegate.load(program, graph) for i, graph in graphs.items()}
             self._methods[method] = Method.load(program, _widened_plan(program, plan), delegates)
         return self._methods[method]
-
-    def reset(self, state: str = "default") -> None:
-        """Set every mutable buffer of `state` back to its first contents."""
-        self._states.pop(state, None)
-
-    def close(self) -> None:
-        """Release the program and its states."""
-        self._forget()
-        if self._program is not None:
-            self._program.close()
-        self._program = None
-
-    def _loaded(self) -> Program:
-        if self._program is None:
-            raise InputError("no program is loaded; call load with a .pte first")
-        return self._program
-
-    def _plan(self, method: str) -> Plan:
-        plans = self._loaded().plans
-        one_of("method", method, plans)
-        return plans[method]
 
 
 def _widened_plan(program: Program, plan: Plan) -> Plan:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.arrays import Array
-from harness.errors import HarnessError, InputError, one_of
+from harness.errors import HarnessError, InputError
 from harness.fingerprint import Fingerprint, Regime
 from harness.pte.canaries import Canary, canaries, explain
 from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
 from harness.pte.payload import MLXGraph
 from harness.pte.plan import Plan
-from harness.pte.program import Program, read_program
+from harness.pte.program import read_program
 from harness.runtime.native.machine import switches
 from harness.runtime.portable import gpu as gpu_device
 from harness.runtime.portable.blas import BLAS, mx
@@ -30,10 +30,11 @@ from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
 from harness.runtime.portable.local import Watch
-from harness.runtime.portable.method import Location, Method, Observer, State, refuse_other_backends
+from harness.runtime.portable.method import Location, Method, Observer, refuse_other_backends
+from harness.runtime.portable.opened import Opened
 from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe
-from harness.runtime.protocol import StepError, TensorSpec, input_specs, output_specs
+from harness.runtime.protocol import StepError
 
 __all__ = ["PortableExecutor", "Product"]
 
@@ -41,7 +42,7 @@ Product = tuple[str, Location]
 """A product of a program: the method, and where in it."""
 
 
-class PortableExecutor:
+class PortableExecutor(Opened):
     """Runs `.pte` files exported for ExecuTorch's MLX backend, over `mlx.core`.
 
     Implements `harness.runtime.protocol.Executor`. It refuses what upstream's runtime refuses,
@@ -88,16 +89,14 @@ class PortableExecutor:
         self._fast = fast
         self._fp32_bytes = fp32_bytes
         self._cache_config: CacheConfig | None = None
-        self._program: Program | None = None
-        self._forget()
+        super().__init__()
 
     def _forget(self) -> None:
+        super()._forget()
         self._graphs: dict[str, dict[int, MLXGraph]] = {}
         self._fp32_weights: dict[str, dict[int, Fp32Weights]] = {}
-        self._methods: dict[str, Method] = {}
         self._watches: dict[str, Watch] = {}
         self._names: Mapping[str, StepNames] | None = None
-        self._states: dict[str, dict[str, State]] = {}
         self._caches: dict[str, SequenceCache] = {}
 
     @property
@@ -165,18 +164,6 @@ class PortableExecutor:
                 for name, graphs in self._graphs.items()
             }
 
-    def methods(self) -> tuple[str, ...]:
-        """Names of the methods in the loaded program, constant methods included."""
-        return tuple(self._loaded().plans)
-
-    def inputs(self, method: str) -> tuple[TensorSpec, ...]:
-        """Declared inputs of `method`, in call order; a number is an input of shape ()."""
-        return input_specs(self._plan(method))
-
-    def outputs(self, method: str) -> tuple[TensorSpec, ...]:
-        """Declared outputs of `method`, in the file's types."""
-        return output_specs(self._plan(method))
-
     def call(
         self,
         method: str,
@@ -192,15 +179,13 @@ class PortableExecutor:
         step is shown to `observer`; see `Method.call`, and the protocol for errors.
         """
         ready = self.prepare(method)
-        kept = self._states.setdefault(state, {})
-        if method not in kept:
-            kept[method] = ready.fresh()
+        kept = self._state(state, method, ready)
         with mx.stream(self._device):
             cache = self._cache(state)
             for delegate in ready.delegates.values():
                 if isinstance(delegate, MLXDelegate):
                     delegate.cache = cache
-            return ready.call(inputs, kept[method], observer, unaccelerated)
+            return ready.call(inputs, kept, observer, unaccelerated)
 
     def probe(self, method: str) -> Probe:
         """Look inside a method: its steps, what they make, what changes if one makes another."""
@@ -280,7 +265,7 @@ class PortableExecutor:
 
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to its first contents."""
-        self._states.pop(state, None)
+        super().reset(state)
         self._caches.pop(state, None)
 
     def install_cache(self, config: CacheConfig | None) -> None:
@@ -292,24 +277,7 @@ class PortableExecutor:
         self._cache_config = config
         self._caches = {}
 
-    def close(self) -> None:
-        """Release the program and its states."""
-        if self._program is not None:
-            self._program.close()
-        self._program = None
-        self._forget()
-
-    def _loaded(self) -> Program:
-        if self._program is None:
-            raise InputError("no program is loaded; call load with a .pte first")
-        return self._program
-
     def _cache(self, state: str) -> SequenceCache | None:
         if self._cache_config is not None and state not in self._caches:
             self._caches[state] = SequenceCache(self._cache_config)
         return self._caches.get(state)
-
-    def _plan(self, method: str) -> Plan:
-        plans = self._loaded().plans
-        one_of("method", method, plans)
-        return plans[method]
