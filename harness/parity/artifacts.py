@@ -13,13 +13,11 @@ from harness.errors import InputError
 from harness.export.artifacts import (
     Artifact,
     ExportInputs,
-    ExportOptions,
     export_artifact,
     given_artifact,
 )
 from harness.files import file_digest
 from harness.methods import CODEC, MODEL, Method
-from harness.methods.precision import Precision
 from harness.parity.plan import Plan
 from harness.pte.facts import ProgramFacts, read_facts
 from harness.reference.models import Models
@@ -91,19 +89,11 @@ def export(
     fresh: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Artifacts:
-    """Export the files that `plan` needs, or find them in the cache.
-
-    Raises
-    ------
-    InputError
-        The plan's options are none of those that exist.
-    """
+    """Export the files that `plan` needs, or find them in the cache."""
     voice = models.checkpoint.find_voice(plan.utterance.voice)
     files = {}
     for name in plan.artifacts:
-        # The codec is never quantised: precisions of one type share one file of it.
-        precision = plan.precision if name == MODEL else Precision(plan.precision.base)
-        options = ExportOptions(precision, plan.codec_form, plan.without, plan.lowering)
+        options = plan.export_options(name)
         inputs = ExportInputs(name, plan.sizes, options, models.checkpoint.digest, voice)
         model = partial(models.to_export, codec=name == CODEC)
         files[name] = _contents(export_artifact(inputs, model, fresh=fresh, progress=progress))

@@ -12,7 +12,7 @@ from typing import Any
 from harness.checkpoint import Checkpoint, Config
 from harness.checkpoint.config import read_config
 from harness.errors import InputError
-from harness.export.artifacts import given_path
+from harness.export.artifacts import ExportOptions, given_path
 from harness.methods import ARTIFACTS, CODEC, METHODS, MODEL, Dimensions, Method, select_methods
 from harness.methods.precision import Precision, parse_precision
 from harness.parity.request import RUNNER, Request
@@ -121,6 +121,12 @@ class Plan:
         needed = {method.artifact for method in self.selected}
         return ARTIFACTS if self.speaks else tuple(name for name in ARTIFACTS if name in needed)
 
+    def export_options(self, artifact: str) -> ExportOptions:
+        """How the file `artifact` is exported."""
+        # The codec is never quantised: precisions of one type share one file of it.
+        precision = self.precision if artifact == MODEL else Precision(self.precision.base)
+        return ExportOptions(precision, self.codec_form, self.without, self.lowering)
+
     def on_xnnpack(self) -> Plan:
         """The same, lowered to XNNPACK instead."""
         return dataclasses.replace(self, lowering="xnnpack", without=(), given=False, speaks=False)
@@ -143,7 +149,7 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
         max_new_tokens=min(request.utterance.max_new_tokens, frames),
     )
     note = checkpoint.voice_note(utterance.voice)
-    return Plan(
+    plan = Plan(
         checkpoint=CheckpointFacts(checkpoint.name, checkpoint.digest, checkpoint.directory.name),
         params=checkpoint.params,
         voices=checkpoint.voices(),
@@ -166,6 +172,9 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
         notes=() if note is None else (note,),
         semantics=find_semantics(request.semantics),
     )
+    # Options that do not exist are refused here, before eager says the sentence.
+    plan.export_options(MODEL)
+    return plan
 
 
 def _sizes(request: Request, checkpoint: Checkpoint, needed: set[str]) -> Dimensions:
