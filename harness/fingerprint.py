@@ -66,6 +66,8 @@ class Fingerprint:
         Name of the regime of its arithmetic, by which budgets tell executors apart.
     measured
         The regime as canaries measured it; None where none were run.
+    virtual
+        Whether the GPU that ran it is a virtual machine's.
     """
 
     executor: str
@@ -74,3 +76,4 @@ class Fingerprint:
     notes: tuple[str, ...] = ()
     regime: str = UNMEASURED
     measured: Regime | None = None
+    virtual: bool = False

@@ -54,6 +54,7 @@ def check(
     runner_path: options.RunnerPath = None,
     runner_timeout: options.RunnerTimeout = 3600.0,
     semantics: options.Semantics = "executorch",
+    allow_virtual_gpu: options.VirtualGpu = False,
     json: options.Json = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
@@ -106,6 +107,7 @@ def check(
         asr_command=asr_command,
         runner=runner_path,
         runner_timeout=runner_timeout,
+        allow_virtual_gpu=allow_virtual_gpu,
         semantics=semantics,
     )
     started = datetime.datetime.now(datetime.UTC)

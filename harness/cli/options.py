@@ -55,6 +55,9 @@ Regime = Annotated[
         "--regime", "R", "Emulate a GPU's products on portable: tf32, bf16-accumulate, fp16-grid."
     ),
 ]
+VirtualGpu = Annotated[
+    bool, flag("--allow-virtual-gpu", "Judge on a virtual machine's GPU, where MLX is no proof.")
+]
 Require = Annotated[
     str | None, option("--require", "E", "Exit 2 unless this executor can run on this machine.")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,11 +14,13 @@ from harness.budget import COMMITTED, Budget
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Status, Verdict, statistics, to_pcm16
 from harness.errors import HarnessError, InputError
+from harness.export.control import control_template
 from harness.golden import default_root
 from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchors
 from harness.parity import facts
 from harness.parity.artifacts import Artifacts, export, open_artifacts
 from harness.parity.attribution import attribute
+from harness.parity.control import observe_control
 from harness.parity.evidence import Evidence
 from harness.parity.judge import judge
 from harness.parity.judges.flips import first_flip, judge_flips
@@ -43,7 +46,8 @@ from harness.reference.models import Models
 from harness.report import Report
 from harness.runner import check_program
 from harness.runtime.pair import ArtifactPair
-from harness.runtime.select import choose
+from harness.runtime.protocol import Executor
+from harness.runtime.select import choose, refuse_virtual
 
 __all__ = ["Checked", "check", "open_models", "report", "second_lowering"]
 
@@ -93,7 +97,9 @@ def check(
     transcriber = Transcriber.of(request.asr, request.asr_command)
     # What is not here is told before the work.
     if request.runner is None:
-        choose(request.executor, request.require, request.regime)
+        with closing(_choose(request)) as executor:
+            if not request.allow_virtual_gpu:
+                refuse_virtual(executor)
     else:
         check_program(request.runner)
     if models is None:
@@ -199,12 +205,20 @@ def _observe(
     with _pair(artifacts, request, progress) as run:
         seen = observe(plan, evidence, artifacts, run, progress=progress)
         progress("measuring how exactly the executor multiplies")
-        return dataclasses.replace(seen, executor=run.measured)
+        seen = dataclasses.replace(seen, executor=run.measured)
+    if plan.lowering != "mlx":
+        return seen
+    progress("running a control")
+    control = observe_control(control_template(), partial(_choose, request))
+    return dataclasses.replace(seen, control=control)
 
 
 def _pair(artifacts: Artifacts, request: Request, progress: Progress) -> ArtifactPair:
-    make = partial(choose, request.executor, request.require, request.regime)
-    return ArtifactPair(artifacts.paths, make, progress)
+    return ArtifactPair(artifacts.paths, partial(_choose, request), progress)
+
+
+def _choose(request: Request) -> Executor:
+    return choose(request.executor, request.require, request.regime)
 
 
 def _flips(regime: str, checked: Checked, emulated: Spoken, progress: Progress) -> Verdict:

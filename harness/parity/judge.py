@@ -16,6 +16,7 @@ from harness.methods import Method
 from harness.parity.artifacts import ArtifactContents, Artifacts
 from harness.parity.evidence import Evidence
 from harness.parity.judges.contents import judge_constants, judge_quantization
+from harness.parity.judges.control import judge_control
 from harness.parity.judges.files import (
     judge_coverage,
     judge_delegation,
@@ -57,6 +58,8 @@ def judge(
         What may differ.
     """
     found: list[Verdict] = []
+    if observation.control is not None:
+        found.append(judge_control(observation.control))
     for method in plan.selected:
         found += judge_method(plan, method, evidence, artifacts, observation, budget)
     for name, file in artifacts.files.items():

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from harness.arrays import Array
 from harness.fingerprint import Fingerprint
+from harness.pte.control import Control
 from harness.runner.trace import Trace
 from harness.runtime.protocol import StepError
 from harness.synthesis import Chunks
@@ -15,6 +16,7 @@ from harness.synthesis import Chunks
 __all__ = [
     "By",
     "CaseObservation",
+    "ControlObservation",
     "LocalObservation",
     "Observation",
     "Refusal",
@@ -145,6 +147,28 @@ class LocalObservation:
 
 
 @dataclass(frozen=True)
+class ControlObservation:
+    """What came of a program whose constants were drawn for this run.
+
+    Attributes
+    ----------
+    control
+        What was drawn.
+    output
+        What the executor made of it.
+    refused
+        In which words it refused the same program with a damaged payload; empty if it ran.
+    refusal
+        Why one of the two could not be tried.
+    """
+
+    control: Control
+    output: Array | None = None
+    refused: str = ""
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
 class Observation:
     """What one executor did.
 
@@ -164,6 +188,8 @@ class Observation:
         For each method, what its steps did; none where the executor does not let them be seen.
     trace
         What upstream's runner tells of the first frames; None of other executors.
+    control
+        Proof that the delegate ran; None of executors of other programs.
     """
 
     executor: Fingerprint
@@ -173,3 +199,4 @@ class Observation:
     exact: Mapping[str, Mapping[str, CaseObservation]] = field(default_factory=dict)
     local: Mapping[str, LocalObservation] = field(default_factory=dict)
     trace: Trace | None = None
+    control: ControlObservation | None = None

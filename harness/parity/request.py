@@ -54,6 +54,8 @@ class Request:
     runner, runner_timeout
         Where upstream's runner is, and the seconds after which it is ended. A path alone means
         the executor ``"runner"``.
+    allow_virtual_gpu
+        Whether the GPU of a virtual machine may run the artifacts.
     semantics
         Name of the set of `harness.reference.semantics` that eager follows; what is exported stays
         ExecuTorch's.
@@ -84,6 +86,7 @@ class Request:
     asr_command: str | None = None
     runner: Path | None = None
     runner_timeout: float = 3600.0
+    allow_virtual_gpu: bool = False
     semantics: str = EXECUTORCH.name
 
     def __post_init__(self) -> None:

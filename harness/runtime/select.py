@@ -8,7 +8,7 @@ from harness.budget.regimes import EMULATED
 from harness.errors import InputError, UnavailableError, one_of
 from harness.runtime.protocol import Executor
 
-__all__ = ["NAMES", "availability", "choose"]
+__all__ = ["NAMES", "availability", "choose", "refuse_virtual"]
 
 _STOCK_BLAS = "VOXTRAL_PARITY_STOCK_BLAS"
 
@@ -70,6 +70,16 @@ def choose(name: str = "auto", require: str | None = None, regime: str | None = 
     if wanted == "native":
         raise UnavailableError(f"the native executor is not available: {reason}")
     return _portable()
+
+
+def refuse_virtual(executor: Executor) -> None:
+    """Raise `UnavailableError` if `executor` runs on the GPU of a virtual machine."""
+    if executor.fingerprint.virtual:
+        raise UnavailableError(
+            f"the GPU of this machine ({executor.fingerprint.device}) is a virtual one, on which "
+            "MLX was seen to give wrong results and to abort; run on a machine of its own, or "
+            "give --allow-virtual-gpu to judge all the same"
+        )
 
 
 def _portable(regime: str | None = None) -> Executor:

@@ -100,6 +100,29 @@ def test_an_error_that_builds_up_is_seen_by_its_growth(tensor: Trial) -> None:
     assert tensor.missed(tensor.exact + rising * tensor.uniform(1.0)) == ["growth along"]
 
 
+def test_a_candidate_that_equals_eager_grows_as_eager_does(tensor: Trial) -> None:
+    """Eager is right by chance at the begin: no fault of who makes the same bits."""
+    tensor.eager[:, :32] = tensor.exact[:, :32] + 0.1 * tensor.gauss()[:, :32]
+
+    assert tensor.missed(tensor.eager) == []
+    falling = np.linspace(2.2, 0.5, 96)[None, :, None]  # while eager's rises: a fault
+    assert tensor.missed(tensor.exact + falling * tensor.uniform(1.0)) == ["growth along"]
+
+
+def test_the_errors_of_a_repeated_frame_count_once(sound: Trial) -> None:
+    """One code over and over: every frame is wrong in the same way, so its gain is chance."""
+    frames, sound.shape = 2 * RATE // 480, (1, 1, 480)
+
+    def repeated(values: np.ndarray) -> np.ndarray:
+        return np.tile(values, frames)
+
+    gain = 0.25 * sound.noise / 0.1
+    assert sound.missed(sound.made * (1 + gain)) == ["coherence with signal"]
+    one = 0.1 * sound.rng.standard_normal(sound.shape)
+    sound.exact, sound.eager = repeated(one), repeated(one + sound.gauss())
+    assert sound.missed(repeated((one + sound.gauss()) * (1 + gain))) == []
+
+
 def test_a_gain_of_a_part_of_the_rounding_is_seen_by_coherence(tensor: Trial) -> None:
     """Gain −1 % on a sound that bf16 leaves 1.9 % off; a layer scale that is rounded down."""
     gain = 0.53 * tensor.noise / 0.1

@@ -16,7 +16,15 @@ from harness.fingerprint import Fingerprint
 from harness.pte.plan import MLX_BACKEND, XNNPACK_BACKEND
 from harness.runtime.native.child import DEFAULTS, Child
 
-__all__ = ["available", "fingerprint", "missing", "switches", "why_not", "why_not_xnnpack"]
+__all__ = [
+    "available",
+    "fingerprint",
+    "missing",
+    "switches",
+    "virtual_machine",
+    "why_not",
+    "why_not_xnnpack",
+]
 
 
 # What MLX reads at start and what it does to the numbers.
@@ -80,7 +88,18 @@ def missing(registered: Sequence[str], usable: Sequence[str]) -> str | None:
 def fingerprint(usable: Sequence[str], name: str = "native") -> Fingerprint:
     """What ran: this machine, the packages, and the switches that change numbers."""
     notes, mlx = (f"backends: {', '.join(usable) or 'none'}",), MLX_BACKEND in usable
-    return Fingerprint(name, _device(), _versions(), notes + (switches() if mlx else ()))
+    return Fingerprint(
+        name,
+        _device(),
+        _versions(),
+        notes + (switches() if mlx else ()),
+        virtual=mlx and virtual_machine(),
+    )
+
+
+def virtual_machine() -> bool:
+    """Whether this is a virtual Mac, whose GPU is Apple's paravirtual device."""
+    return sys.platform == "darwin" and _sysctl("kern.hv_vmm_present") == "1"
 
 
 def switches() -> tuple[str, ...]:
@@ -110,6 +129,9 @@ def _versions() -> dict[str, str]:
 def _device() -> str:
     if sys.platform != "darwin":
         return platform.processor() or platform.machine()
-    query = ["sysctl", "-n", "machdep.cpu.brand_string"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or platform.machine()
+    return _sysctl("machdep.cpu.brand_string") or platform.machine()
+
+
+def _sysctl(name: str) -> str:
+    query = ["sysctl", "-n", name]
+    return subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()

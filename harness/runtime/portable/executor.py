@@ -20,7 +20,7 @@ from harness.pte.names import StepNames, read_names
 from harness.pte.payload import MLXGraph
 from harness.pte.plan import Plan
 from harness.pte.program import read_program
-from harness.runtime.native.machine import switches
+from harness.runtime.native.machine import switches, virtual_machine
 from harness.runtime.portable import gpu as gpu_device
 from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.canaries import run as run_canary
@@ -107,7 +107,8 @@ class PortableExecutor(Opened):
         if self._gpu:
             device = f"{gpu_device.device_name()} ({platform.system()} {platform.machine()})"
             notes = (*switches(), "MLX's own kernels only")
-            return Fingerprint("portable:gpu", device, versions, notes)
+            virtual = virtual_machine()
+            return Fingerprint("portable:gpu", device, versions, notes, virtual=virtual)
         emulates = (f"products as a GPU in {self._emulated} would form them (emulated)",)
         return Fingerprint(
             executor="portable",

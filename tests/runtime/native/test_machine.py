@@ -68,3 +68,13 @@ def test_fingerprint_quotes_the_architecture_switch(monkeypatch: pytest.MonkeyPa
 
 def test_fingerprint_without_mlx_has_no_mlx_switches() -> None:
     assert machine.fingerprint(["XnnpackBackend"]).notes == ("backends: XnnpackBackend",)
+
+
+@pytest.mark.parametrize(("answer", "virtual"), [("1", True), ("0", False), ("", False)])
+def test_a_virtual_mac_is_told(monkeypatch: pytest.MonkeyPatch, answer: str, virtual: bool) -> None:
+    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    monkeypatch.setattr(machine, "_sysctl", lambda name: answer)
+    monkeypatch.setattr(machine, "_versions", dict)
+
+    assert machine.fingerprint(["MLXBackend"]).virtual is virtual
+    assert not machine.fingerprint(["XnnpackBackend"]).virtual  # a CPU is a CPU
