@@ -24,7 +24,10 @@ HEADROOM = {"own": 2.0, "cap": 4.0, "decision": 2.0, "exact": 8.0, "local": 2.0,
 
 @dataclass(frozen=True)
 class Run:
-    """A measurement: on what day and machine, with what, on how many seeds and cases."""
+    """A measurement: on what day and machine, with what, on how many seeds and cases.
+
+    `seeds` are of random inputs, `weights` of checkpoints.
+    """
 
     date: str
     machine: str
@@ -32,6 +35,7 @@ class Run:
     checkpoints: str
     seeds: int
     cases: int
+    weights: int = 1
 
 
 @dataclass(frozen=True)

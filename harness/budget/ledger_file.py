@@ -51,10 +51,17 @@ def page(ledger: Ledger) -> str:
         lines += ["|---|---|---|---|---|---|---|---|"]
         lines += [_line(row, runs) for row in rows]
         lines.append("")
-    lines += ["## Runs", "", "| run | date | machine | executor | checkpoint | seeds | cases |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines += [
+        "## Runs",
+        "",
+        "| run | date | machine | executor | checkpoint | weights | seeds | cases |",
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|")
     for name, run in ledger.runs.items():
-        facts = (run.date, run.machine, run.executor, run.checkpoints, run.seeds, f"{run.cases:,}")
+        facts = (
+            run.date, run.machine, run.executor, run.checkpoints, run.weights, run.seeds,
+            f"{run.cases:,}",
+        )  # fmt: skip
         lines.append(f"| {runs[name]} | " + " | ".join(map(str, facts)) + " |")
     return "\n".join(lines) + "\n"
 

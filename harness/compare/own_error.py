@@ -42,6 +42,10 @@ _LEAST_BAND = 100.0
 """Hz below which there is one band: third-octave bands of a second have too few lines there."""
 
 
+_SPREAD = 4.0
+"""Standard deviations, about, that the RMS of a part's errors may be off by chance: 1/√n each for n
+errors, more of a flow's velocity, of which 36 share the rounding of one hidden state."""
+
 _SAME = 1e-9
 """Of the greatest: values of the oracle that differ by less repeat one another."""
 
@@ -244,8 +248,9 @@ def _whole(calls: Sequence[_Call], relative: float, allowed: Multiples) -> list[
     )
     loses = math.sqrt((own + relative**2 * signal) / 2)
     peak = max(_greatest(call.own) for call in calls)
-    if relative:
-        peak = max(peak, *(call.step * _greatest(call.exact) for call in calls))
+    if relative:  # at least half a unit in the last place in one element
+        least = max(call.step * _greatest(call.exact) for call in calls)
+        loses, peak = max(loses, least), max(peak, least)
     coherent = abs(common) / math.sqrt(signal) if signal else 0.0
     coherence = ratio(coherent, loses)
     elements = float(sum(call.exact.size for call in calls))
@@ -292,11 +297,9 @@ def _parts(calls: Sequence[_Call], relative: float, allowed: Multiples, name: st
     loses = np.concatenate([call.loses(relative) for call in calls])
     shares = [math.sqrt(ratio(float(e), float(most))) for e, most in zip(error, loses, strict=True)]
     worst = int(np.argmax(shares))
-    gates = [
-        Gate(
-            f"worst {name} of own", shares[worst], allowed.part, "of eager's own", f"{name} {worst}"
-        )
-    ]
+    elements = np.concatenate([call.counts for call in calls])[worst]
+    most = allowed.part * (1 + _SPREAD / math.sqrt(elements))
+    gates = [Gate(f"worst {name} of own", shares[worst], most, "of eager's own", f"{name} {worst}")]
     if len(shares) >= _LEAST_PARTS and loses.all():
         # Growth is a fault's only where it shows beside both: eager's own error is small in some
         # blocks by chance, and a candidate that equals eager grows beside the usual as eager does.

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from harness.compare.verdict import Status, Verdict, exit_code
 from harness.fingerprint import Fingerprint
 
-__all__ = ["SCHEMA", "ArtifactFacts", "CheckpointFacts", "Choice", "Reference", "Report"]
+__all__ = [
+    "SCHEMA",
+    "ArtifactFacts",
+    "BundleFacts",
+    "CheckpointFacts",
+    "Choice",
+    "Reference",
+    "Report",
+]
 
 SCHEMA = "2"
 """Version of the JSON form; a reader refuses any other. docs/report-schema.md describes it."""
@@ -64,6 +72,25 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class BundleFacts:
+    """The bundle that was run or judged.
+
+    Attributes
+    ----------
+    sha256
+        Digest of its file, in hex.
+    commit
+        Of the sources that packed it; empty where nobody said.
+    packed
+        When: UTC, ISO 8601.
+    """
+
+    sha256: str
+    commit: str
+    packed: str
+
+
+@dataclass(frozen=True)
 class Report:
     """One run.
 
@@ -79,6 +106,8 @@ class Report:
         The files judged, and what they were judged against.
     verdicts
         Every judgement, in the order made.
+    bundle
+        Which bundle; None of a run that exported and recorded by itself.
     schema
         Version of the JSON form.
     """
@@ -93,6 +122,7 @@ class Report:
     artifacts: tuple[ArtifactFacts, ...]
     reference: Reference
     verdicts: tuple[Verdict, ...]
+    bundle: BundleFacts | None = None
     schema: str = SCHEMA
 
     @property

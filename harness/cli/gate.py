@@ -1,0 +1,108 @@
+"""``voxtral-parity gate``: the last job of CI, which is green only if everything is there."""
+
+from __future__ import annotations
+
+import datetime
+import json as json_format
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import console, options
+from harness.cli.options import option
+from harness.errors import InputError
+from harness.files import check_targets
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+Commit = Annotated[str, option("--commit", "SHA", "The commit that is judged.")]
+
+
+@app.command()
+def expect(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE…", help="Packed bundles.")],
+    commit: Commit,
+    on: Annotated[
+        list[str], option("--on", "E", "Executor whose result must be there. Repeatable.")
+    ],
+    output: Annotated[Path, option("--output", "FILE", "Where to write what is expected.")],
+) -> None:
+    """Write down which results the gate must find: every BUNDLE on every executor."""
+    check_targets(output)
+    from harness.bundle import read_manifest
+    from harness.files import file_digest
+    from harness.report.gate import Expectation, Expected
+
+    results = []
+    for path in bundles:
+        manifest = read_manifest(path)
+        if manifest.commit != commit:
+            raise InputError(
+                f"{path} was packed from commit {manifest.commit or 'none'} (expected {commit}); "
+                "pack it again"
+            )
+        digest = file_digest(path)
+        results += [Expected(path.name, digest, name, manifest.methods) for name in on]
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    Expectation(commit, now.replace("+00:00", "Z"), tuple(results)).write(output)
+
+
+@app.command()
+def judge(
+    expected: Annotated[Path, typer.Argument(metavar="EXPECTED", help="What `expect` wrote.")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Directory with reports.")],
+    commit: Commit,
+    needs: Annotated[
+        str, option("--needs", "JSON", "GitHub's context `needs`: what every job ended with.")
+    ] = "{}",
+    advisory: Annotated[
+        list[str] | None, option("--advisory", "JOB", "Its end does not count. Repeatable.")
+    ] = None,
+    off: Annotated[
+        list[str] | None, option("--off", "JOB", "A job that may be skipped. Repeatable.")
+    ] = None,
+    json: options.Json = None,
+) -> None:
+    """Judge a run of CI: its jobs, and every result that EXPECTED names.
+
+    Exit code 0: everything is there and green. 1: something failed. 2: something is missing, of
+    another commit, damaged, or could not be judged.
+    """
+    check_targets(json)
+    from harness.fingerprint import Fingerprint
+    from harness.report import CheckpointFacts, Reference, Report, print_report, write_json
+    from harness.report.annotations import annotation_lines, asked_for
+    from harness.report.gate import judge_jobs, judge_results, read_expectation
+
+    started = datetime.datetime.now(datetime.UTC)
+    version = metadata.version("voxtral-parity")
+    try:
+        jobs = json_format.loads(needs)
+        verdicts = judge_jobs(jobs, advisory or (), off or ())
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"--needs is not GitHub's context of jobs: {error}") from None
+    if not results.is_dir():
+        raise InputError(f"{results} is no directory of results; did the download fail?")
+    verdicts += judge_results(read_expectation(expected), commit, results, started, version)
+    made = Report(
+        tool_version=version,
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
+        command=console.command_line(),
+        checkpoint=CheckpointFacts("", "", ""),
+        precision="",
+        executor=Fingerprint("", "", {}),
+        artifacts=(),
+        reference=Reference("the results that the packing job expects"),
+        verdicts=verdicts,
+    )
+    if json is not None:
+        write_json(made, json)
+    print_report(made, console.stdout())
+    if asked_for():
+        typer.echo("\n".join(annotation_lines(verdicts)))
+    raise typer.Exit(made.exit_code)
