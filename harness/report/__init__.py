@@ -11,6 +11,7 @@ from harness.report.console import print_report, print_verdicts, to_text
 from harness.report.jsonfile import from_json, read_json, to_json, write_json
 from harness.report.model import (
     ArtifactFacts,
+    BundleFacts,
     CheckpointFacts,
     Choice,
     Reference,
@@ -19,6 +20,7 @@ from harness.report.model import (
 
 __all__ = [
     "ArtifactFacts",
+    "BundleFacts",
     "CheckpointFacts",
     "Choice",
     "Reference",

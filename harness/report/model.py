@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from harness.compare.verdict import Status, Verdict, exit_code
 from harness.fingerprint import Fingerprint
 
-__all__ = ["SCHEMA", "ArtifactFacts", "CheckpointFacts", "Choice", "Reference", "Report"]
+__all__ = [
+    "SCHEMA",
+    "ArtifactFacts",
+    "BundleFacts",
+    "CheckpointFacts",
+    "Choice",
+    "Reference",
+    "Report",
+]
 
 SCHEMA = "2"
 """Version of the JSON form; a reader refuses any other. docs/report-schema.md describes it."""
@@ -41,6 +49,25 @@ class ArtifactFacts:
     sha256: str
     seconds: float
     origin: str
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """The bundle that was run or judged.
+
+    Attributes
+    ----------
+    sha256
+        Of the whole file, in hex.
+    commit
+        Git commit that it was packed at, in hex; empty where nobody said.
+    packed
+        When it was packed: UTC, ISO 8601.
+    """
+
+    sha256: str
+    commit: str
+    packed: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +108,8 @@ class Report:
         Every judgement, in the order made.
     schema
         Version of the JSON form.
+    bundle
+        The bundle that evidence and artifacts were read from; None if they were made.
     """
 
     tool_version: str
@@ -94,6 +123,7 @@ class Report:
     reference: Reference
     verdicts: tuple[Verdict, ...]
     schema: str = SCHEMA
+    bundle: BundleFacts | None = None
 
     @property
     def exit_code(self) -> int:
