@@ -52,6 +52,25 @@ class ArtifactFacts:
 
 
 @dataclass(frozen=True)
+class BundleFacts:
+    """The bundle that was run or judged.
+
+    Attributes
+    ----------
+    sha256
+        Of the whole file, in hex.
+    commit
+        Git commit that it was packed at, in hex; empty where nobody said.
+    packed
+        When it was packed: UTC, ISO 8601.
+    """
+
+    sha256: str
+    commit: str
+    packed: str
+
+
+@dataclass(frozen=True)
 class Choice:
     """A choice of semantics on which public implementations disagree, e.g. ``alibi``.
 
@@ -110,6 +129,8 @@ class Report:
         Which bundle; None of a run that exported and recorded by itself.
     schema
         Version of the JSON form.
+    bundle
+        The bundle that evidence and artifacts were read from; None if they were made.
     """
 
     tool_version: str
@@ -124,6 +145,7 @@ class Report:
     verdicts: tuple[Verdict, ...]
     bundle: BundleFacts | None = None
     schema: str = SCHEMA
+    bundle: BundleFacts | None = None
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.compare import Gate, Status, Verdict
 from harness.errors import InputError
-from harness.report import Report, from_json, read_json, to_json, write_json
+from harness.report import BundleFacts, Report, from_json, read_json, to_json, write_json
 
 SCHEMA_PAGE = Path(__file__).parents[2] / "docs" / "report-schema.md"
 
@@ -31,6 +31,17 @@ def test_a_report_survives_the_round_trip(red: Report) -> None:
     assert again.artifacts == red.artifacts
     assert again.verdicts[1] == red.verdicts[1]
     assert again.exit_code == 1
+
+
+def test_the_bundle_survives_the_round_trip_and_is_none_in_older_reports(green: Report) -> None:
+    packed = BundleFacts("ab" * 32, "c0ffee", "2026-08-01T12:00:00Z")
+    text = to_json(dataclasses.replace(green, bundle=packed))
+    assert strict(text)["bundle"] == dataclasses.asdict(packed)
+    assert from_json(text).bundle == packed
+
+    older = strict(text)
+    del older["bundle"]
+    assert from_json(json.dumps(older)) == green
 
 
 def test_numbers_that_are_not_finite_are_strings(green: Report) -> None:
@@ -80,6 +91,7 @@ def test_every_field_is_documented(red: Report) -> None:
         *data["executor"],
         *data["artifacts"][0],
         *data["reference"],
+        *(field.name for field in dataclasses.fields(BundleFacts)),
         *data["reference"]["choices"][0],
         *data["verdicts"][0],
         *data["verdicts"][0]["gates"][0],
