@@ -91,25 +91,6 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class BundleFacts:
-    """The bundle that was run or judged.
-
-    Attributes
-    ----------
-    sha256
-        Digest of its file, in hex.
-    commit
-        Of the sources that packed it; empty where nobody said.
-    packed
-        When: UTC, ISO 8601.
-    """
-
-    sha256: str
-    commit: str
-    packed: str
-
-
-@dataclass(frozen=True)
 class Report:
     """One run.
 
@@ -125,8 +106,6 @@ class Report:
         The files judged, and what they were judged against.
     verdicts
         Every judgement, in the order made.
-    bundle
-        Which bundle; None of a run that exported and recorded by itself.
     schema
         Version of the JSON form.
     bundle
@@ -143,7 +122,6 @@ class Report:
     artifacts: tuple[ArtifactFacts, ...]
     reference: Reference
     verdicts: tuple[Verdict, ...]
-    bundle: BundleFacts | None = None
     schema: str = SCHEMA
     bundle: BundleFacts | None = None
 
