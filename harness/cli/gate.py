@@ -85,8 +85,6 @@ def judge(
         verdicts = judge_jobs(jobs, advisory or (), off or ())
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"--needs is not GitHub's context of jobs: {error}") from None
-    if not results.is_dir():
-        raise InputError(f"{results} is no directory of results; did the download fail?")
     verdicts += judge_results(read_expectation(expected), commit, results, started, version)
     made = Report(
         tool_version=version,
