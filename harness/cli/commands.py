@@ -33,6 +33,7 @@ COMMANDS = {
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, with which versions, and what to do where it cannot.",
     "golden": "Reviewed statistics of the codec's waveform, and pins of eager's outputs.",
+    "gate": "The last job of CI: green only if every expected result is there, and green.",
     "cache": "Derived files kept for reuse: look, and clear.",
 }
 """What each does, the first line of its own help. Its module in `harness.cli` has its name, and in

@@ -86,6 +86,11 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "golden check": lambda desk: Base(),
     "golden bless": lambda desk: Base(options={"--reason": ""}),
     "golden list": lambda desk: Base(),
+    "gate expect": lambda desk: Base(
+        ["no.bundle"],
+        {"--commit": "c", "--on": "portable", "--output": str(desk.directory / "expected.json")},
+    ),
+    "gate judge": lambda desk: Base(["expected.json", "results"], {"--commit": "c"}),
     "bench kernels": lambda desk: Base(),
     "bench export": lambda desk: Base(["no-such-method"]),
     "bench links": lambda desk: Base(options={"--rounds": "1"}),
