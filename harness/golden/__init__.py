@@ -12,6 +12,16 @@ The files live at the repository's top level as
 
 from harness.golden.bless import bless
 from harness.golden.judge import judge, missing
-from harness.golden.store import Golden, GoldenKey, as_codes, default_root, read
+from harness.golden.store import Golden, GoldenKey, as_codes, default_root, is_name, read
 
-__all__ = ["Golden", "GoldenKey", "as_codes", "bless", "default_root", "judge", "missing", "read"]
+__all__ = [
+    "Golden",
+    "GoldenKey",
+    "as_codes",
+    "bless",
+    "default_root",
+    "is_name",
+    "judge",
+    "missing",
+    "read",
+]

@@ -42,6 +42,7 @@ __all__ = [
     "GoldenKey",
     "as_codes",
     "default_root",
+    "is_name",
     "list_goldens",
     "read",
     "unusable",
@@ -62,6 +63,11 @@ _FORMAT, _VERSION = "voxtral-parity golden", 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+def is_name(text: str) -> bool:
+    """Whether `text` can be a part of a golden's key."""
+    return _NAME.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, order=True)
 class GoldenKey:
     """Which golden: each part is a directory's name, the last (`regime`) a file's.
@@ -76,7 +82,7 @@ class GoldenKey:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if not isinstance(value, str) or not _NAME.fullmatch(value):
+            if not isinstance(value, str) or not is_name(value):
                 raise InputError(
                     f"golden key: {name} must be letters, digits, '.', '_' or '-', "
                     f"beginning with a letter or digit (got {brief(value)})"

@@ -11,6 +11,7 @@ from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.fingerprint import Fingerprint
 from harness.parity.artifacts import Artifacts
 from harness.parity.check import Checked, report
+from harness.parity.judges.golden import find_golden
 from harness.parity.observation import Observation
 from harness.parity.plan import resolve
 from harness.parity.request import Request
@@ -39,3 +40,12 @@ def test_a_checkpoint_without_voices_is_told_in_the_report(
 
 def test_a_checkpoint_with_its_voice_has_no_notes(tiny: Checkpoint) -> None:
     assert told_of(tiny).checkpoint.notes == ()
+
+
+def test_a_directory_of_any_name_has_no_golden(tiny: Checkpoint, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny.directory, tmp_path / "my model (v2)")
+    checkpoint = open_checkpoint(copy)
+    plan = resolve(Request(str(copy)), checkpoint)
+
+    assert plan.checkpoint.name == copy.name
+    assert find_golden(plan, Fingerprint("portable", "CPU", {})) is None
