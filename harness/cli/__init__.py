@@ -7,7 +7,6 @@ asked for (see `commands`).
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import sys
@@ -106,15 +105,17 @@ def _explain(error: BaseException) -> tuple[int, str | None]:
 
 
 def _write_failure(sentence: str, started: float) -> None:
-    """Put the failure where ``--json`` asked for a report, whichever command it was."""
-    for word, following in itertools.pairwise([*sys.argv[1:], ""]):
-        name, equals, value = word.partition("=")
-        if name == "--json":
-            from pathlib import Path
+    """Put the failure where a report was asked for, whichever command it was."""
+    flags = {word.partition("=")[0] for word in sys.argv[1:]}
+    if flags & {"--json", "--junit", "--markdown", "--report"}:
+        from importlib.metadata import version
 
-            from harness.cli.console import write_failure
+        from harness.cli.console import command_line
+        from harness.cli.faces import replace_by_failure
+        from harness.report.failure import failure
 
-            write_failure(Path(value if equals else following), sentence, started)
+        made = failure(sentence, command_line(), version("voxtral-parity"))
+        replace_by_failure(sys.argv[1:], made, started)
 
 
 def _say(sentence: str) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from harness.cli import console, options
+from harness.cli.faces import Faces
 from harness.cli.options import flag, option
 from harness.errors import one_of
-from harness.files import check_targets
 
 __all__ = ["check"]
 
@@ -56,6 +56,9 @@ def check(
     semantics: options.Semantics = "executorch",
     allow_virtual_gpu: options.VirtualGpu = False,
     json: options.Json = None,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
+    report_directory: options.ReportDirectory = None,
 ) -> None:
     """Export, run and judge methods against eager PyTorch.
 
@@ -65,7 +68,8 @@ def check(
 
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
-    check_targets(json)
+    faces = Faces(json, junit, markdown, report_directory)
+    faces.check()
     from harness.methods import select_methods
     from harness.methods.precision import parse_precision
 
@@ -83,7 +87,8 @@ def check(
     from harness.parity import Request, report
     from harness.parity import check as walk
     from harness.parity.check import open_models
-    from harness.report import print_report, write_json
+    from harness.parity.figures import figures
+    from harness.report import print_report
     from harness.synthesis import TEXT, Utterance
 
     request = Request(
@@ -117,9 +122,8 @@ def check(
         if any(verdict.status is Status.FAIL for verdict in broken):
             from harness.localize.explain import explained
 
-            checked = explained(request, checked, open_models(request), progress)
+            checked = explained(request, checked, open_models(request), progress, repros=faces.any)
     made = report(checked, started, console.command_line())
-    if json is not None:
-        write_json(made, json)
+    faces.write(made, lambda: figures(checked))
     print_report(made, console.stdout())
     raise typer.Exit(made.exit_code)

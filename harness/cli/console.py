@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
-from pathlib import Path
 
 from rich.console import Console
 
-from harness.errors import HarnessError, InputError
+from harness.errors import InputError
 from harness.memory import peak_memory
 
-__all__ = ["command_line", "progress", "raw_stdout", "stderr", "stdout", "write_failure"]
+__all__ = ["command_line", "progress", "raw_stdout", "stderr", "stdout"]
 
 LOG_WIDTH = 140
 
@@ -34,30 +31,6 @@ def progress() -> Iterator[Callable[[str], None]]:
     peak = peak_memory()
     held = "" if peak is None else f", at most {peak / 1e9:.2f} GB of memory"
     stderr(f"· took {time.monotonic() - started:.1f} s{held}")
-
-
-def write_failure(json: Path, reason: str, started: float) -> None:
-    """Write a report that says why there is no judgement, in the place of an earlier run's.
-
-    Else that file, green perhaps, would stand for this run; where it cannot be replaced, as on a
-    full disk, it is removed. What this run has written, after `started`, stays. So does whatever is
-    no JSON object: it was named by mistake.
-    """
-    from harness.report.failure import failure
-    from harness.report.jsonfile import write_json
-
-    made = failure(reason, command_line(), metadata.version("voxtral-parity"))
-    with contextlib.suppress(HarnessError, OSError, ValueError):
-        if json.is_file():
-            with json.open("rb") as file:
-                if json.stat().st_mtime >= started or file.read(1) != b"{":
-                    return
-        elif os.path.lexists(json) or str(json) == ".":
-            return
-        try:
-            write_json(made, json)
-        except HarnessError:
-            json.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import console, options
+from harness.cli.faces import Faces
 from harness.cli.options import option
 from harness.errors import InputError
 from harness.files import check_targets
@@ -66,15 +67,18 @@ def judge(
         list[str] | None, option("--off", "JOB", "A job that may be skipped. Repeatable.")
     ] = None,
     json: options.Json = None,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
 ) -> None:
     """Judge a run of CI: its jobs, and every result that EXPECTED names.
 
     Exit code 0: everything is there and green. 1: something failed. 2: something is missing, of
     another commit, damaged, or could not be judged.
     """
-    check_targets(json)
+    faces = Faces(json, junit, markdown)
+    faces.check()
     from harness.fingerprint import Fingerprint
-    from harness.report import CheckpointFacts, Reference, Report, print_report, write_json
+    from harness.report import CheckpointFacts, Reference, Report, print_report
     from harness.report.annotations import annotation_lines, asked_for
     from harness.report.gate import judge_jobs, judge_results, read_expectation
 
@@ -98,8 +102,7 @@ def judge(
         reference=Reference("the results that the packing job expects"),
         verdicts=verdicts,
     )
-    if json is not None:
-        write_json(made, json)
+    faces.write(made)
     print_report(made, console.stdout())
     if asked_for():
         typer.echo("\n".join(annotation_lines(verdicts)))

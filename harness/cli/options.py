@@ -94,6 +94,13 @@ AsrCommand = Annotated[
     str | None, option("--asr-command", "COMMAND", "With --asr command; {} is the WAV file.")
 ]
 Json = Annotated[Path | None, option("--json", "FILE", "Write what came out as JSON.")]
+Junit = Annotated[Path | None, option("--junit", "FILE", "Write JUnit XML: a test case a verdict.")]
+Markdown = Annotated[
+    Path | None, option("--markdown", "FILE", "Write Markdown, for a job summary of GitHub.")
+]
+ReportDirectory = Annotated[
+    Path | None, option("--report", "DIR", "Write a page, index.html, and report.json into DIR.")
+]
 Artifacts = Annotated[
     Path | None, option("--artifacts", "DIR", "Use the .pte files in DIR; export nothing.")
 ]

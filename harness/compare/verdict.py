@@ -82,6 +82,8 @@ class Verdict:
         How many things were compared: finite elements of a tensor, nodes of a delegate, …
     notes
         What to know or to do; whole sentences.
+    next
+        The command to type next; empty where the verdict passed, or nobody knows one.
 
     Raises
     ------
@@ -99,6 +101,7 @@ class Verdict:
     gates: tuple[Gate, ...] = ()
     elements: int = 0
     notes: tuple[str, ...] = ()
+    next: str = ""
 
     def __post_init__(self) -> None:
         if self.status is not Status.PASS:

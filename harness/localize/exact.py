@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.compare.metrics import difference
-from harness.localize.finding import Finding, Place
 from harness.localize.graph import Graph
 from harness.pte.names import StepNames
+from harness.report.finding import Finding, Place
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable.method import Entered, Location
 
@@ -92,7 +92,7 @@ class Exact:
 
     def find(
         self, calls: Sequence[Sequence[Array]], meant: Array, allowed: float
-    ) -> tuple[list[Finding], bool]:
+    ) -> tuple[list[Finding], bool, dict[int, float]]:
         """Nodes that differ from the graph's, each with those before it replaced by the graph's.
 
         Parameters
@@ -106,8 +106,9 @@ class Exact:
 
         Returns
         -------
-        findings, proved
-            And whether, with all of them replaced, the output is what is meant.
+        findings, proved, along
+            And whether, with all of them replaced, the output is what is meant; and how far each
+            step was from its node before any was.
         """
         for call in calls[:-1]:
             self.graph.call(call)
@@ -115,6 +116,7 @@ class Exact:
         found: list[Finding] = []
         replace: dict[Location, Array] = {}
         output, trace = self.run(calls, replace)
+        along = {number: error for number, _, _, _, error in self._errors(trace, nodes)}
         while difference(output, meant)[0] > allowed and len(found) < MOST:
             wrong = self._first(trace, nodes, allowed, set(replace))
             if wrong is None:
@@ -123,27 +125,34 @@ class Exact:
             found.append(self._finding(trace, where, name, value))
             replace[where] = value
             output, trace = self.run(calls, replace)
-        return found, bool(difference(output, meant)[0] <= allowed)
+        return found, bool(difference(output, meant)[0] <= allowed), along
 
     def _first(
         self, trace: Trace, nodes: Mapping[str, Any], allowed: float, known: set[Location]
     ) -> tuple[Location, str, Array] | None:
+        for _, where, name, value, error in self._errors(trace, nodes):
+            if where not in known and error > allowed:
+                return where, name, value
+        return None
+
+    def _errors(
+        self, trace: Trace, nodes: Mapping[str, Any]
+    ) -> Iterator[tuple[int, Location, str, Array, float]]:
+        """Each step that stands for a node, its node's value, and how far it is from that."""
         places = {where: i for i, where in enumerate(trace.order)}
         named = [
             (places[Location(*place)], Location(*place), output, name)
             for name, (place, output) in self.names.values.items()
             if Location(*place) in places and name in nodes
         ]
-        for _, where, output, name in sorted(named):
+        for number, where, output, name in sorted(named):
             value = _numbers(nodes[name])
             made = trace.values[where][output]
             if value is None or not isinstance(made, np.ndarray) or made.size != value.size:
                 continue
-            if where in known or output:
-                continue
-            if difference(made.reshape(value.shape), value)[0] > allowed:
-                return where, name, value
-        return None
+            if not output:
+                error, _ = difference(made.reshape(value.shape), value)
+                yield number, where, name, value, error
 
     def _finding(self, trace: Trace, where: Location, name: str, value: Array) -> Finding:
         made = trace.values[where][0].reshape(value.shape)

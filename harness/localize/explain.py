@@ -10,11 +10,12 @@ from harness.budget import COMMITTED, Budget
 from harness.compare import Status, Verdict
 from harness.errors import HarnessError
 from harness.localize.find import Line, localize_exact, localize_local
-from harness.localize.finding import Localized
+from harness.localize.repro import with_repros
 from harness.methods import METHODS, Method
 from harness.parity.check import Checked
 from harness.parity.request import Request
 from harness.reference.models import Models
+from harness.report.finding import Localized
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.select import choose
 
@@ -57,22 +58,39 @@ def explained(
     models: Models,
     progress: Progress = lambda text: None,
     budget: Budget = COMMITTED,
+    *,
+    repros: bool = False,
 ) -> Checked:
-    """The same run; verdicts on a link that broke say at which node, and whose fault it is."""
+    """The same run; verdicts on a link that broke say at which node, and whose fault it is.
+
+    Parameters
+    ----------
+    request, checked, models
+        The run.
+    progress, budget
+        As of the run.
+    repros
+        Whether each wrong operator gets a minimal script, which takes some exports.
+    """
     line = Line(checked.plan, checked.evidence, checked.artifacts, models, budget, progress)
-    verdicts = tuple(_explained(request, line, verdict) for verdict in checked.verdicts)
-    return dataclasses.replace(checked, verdicts=verdicts)
+    verdicts, findings = [], list[Localized]()
+    for verdict in checked.verdicts:
+        broken = verdict.status is Status.FAIL and verdict.kind in ("exact", "local")
+        told, found = _explained(request, line, verdict) if broken else (verdict, ())
+        verdicts.append(told)
+        findings += [with_repros(line, one) for one in found] if repros else found
+    return dataclasses.replace(checked, verdicts=tuple(verdicts), findings=tuple(findings))
 
 
-def _explained(request: Request, line: Line, verdict: Verdict) -> Verdict:
-    if verdict.status is not Status.FAIL or verdict.kind not in ("exact", "local"):
-        return verdict
+def _explained(
+    request: Request, line: Line, verdict: Verdict
+) -> tuple[Verdict, tuple[Localized, ...]]:
     method = next(method for method in METHODS if method.name == verdict.subject)
     try:
         found = localize(request, line, method, links=(verdict.kind,))
     except HarnessError as error:  # the verdict stands, whoever can say more or not
         note = f"The node could not be found: {error}"
-        return dataclasses.replace(verdict, notes=(*verdict.notes, note))
+        return dataclasses.replace(verdict, notes=(*verdict.notes, note)), ()
     notes = [line for one in found for line in (*_lines(one), one.proof)]
     metrics = dict(verdict.metrics)
     for one in found:
@@ -89,7 +107,8 @@ def _explained(request: Request, line: Line, verdict: Verdict) -> Verdict:
                 "correction": first.correction,
                 "proved by replacement": one.proved,
             }
-    return dataclasses.replace(verdict, metrics=metrics, notes=(*verdict.notes, *notes))
+    told = dataclasses.replace(verdict, metrics=metrics, notes=(*verdict.notes, *notes))
+    return told, found
 
 
 def _lines(found: Localized) -> list[str]:

@@ -15,7 +15,6 @@ from harness.compare.metrics import difference
 from harness.errors import InputError, one_of
 from harness.export.programs import PROGRAMS
 from harness.localize.exact import MOST, Exact
-from harness.localize.finding import Finding, Localized, Place
 from harness.localize.graph import Graph
 from harness.localize.modules import first_wrong_module, module_values
 from harness.methods import CODEC, Method
@@ -31,6 +30,7 @@ from harness.pte.names import StepNames, read_names
 from harness.pte.plan import DelegateCall
 from harness.pte.program import read_program
 from harness.reference.models import Models
+from harness.report.finding import Finding, Localized, Place
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable.method import Location
 from harness.runtime.protocol import Executor, StepError, Watchable
@@ -94,7 +94,7 @@ def localize_exact(line: Line, method: Method, label: str | None = None) -> Loca
         names = _names(line, method)
         search = Exact(method.entry, names, executor, line.graph(method))
         line.progress(f"comparing {method.name} node by node in float64")
-        findings, proved = search.find(calls, meant, allowed)
+        findings, proved, along = search.find(calls, meant, allowed)
         if not findings:
             modules = module_values(line.models.exact, method.name, calls)
             _, trace = search.run(calls, {})
@@ -110,7 +110,10 @@ def localize_exact(line: Line, method: Method, label: str | None = None) -> Loca
         "With the graph's float64 value in the place of each of these nodes, the program's output "
         f"{'equals' if proved else 'still differs from'} eager's in float64."
     )
-    return Localized(method.name, case, number, tuple(findings), proved, proof)
+    errors = tuple(float(f"{error:.3g}") for error in along.values())
+    return Localized(
+        method.name, case, number, tuple(findings), proved, proof, tuple(along), errors
+    )
 
 
 def localize_local(

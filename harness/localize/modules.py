@@ -11,9 +11,9 @@ import torch
 from harness.arrays import Array
 from harness.compare.metrics import difference
 from harness.localize.exact import Trace
-from harness.localize.finding import Finding, Place
 from harness.pte.names import StepNames
 from harness.reference.eager import EagerModel
+from harness.report.finding import Finding, Place
 from harness.runtime.portable.method import Location
 
 __all__ = ["first_wrong_module", "module_values"]

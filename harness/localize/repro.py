@@ -27,13 +27,13 @@ from harness.errors import HarnessError
 from harness.export.lower import lower_to_mlx
 from harness.files import replace_file
 from harness.localize.find import Line
-from harness.localize.finding import Finding, Localized
 from harness.localize.graph import Graph
-from harness.methods import Method
+from harness.methods import Method, select_methods
+from harness.report.finding import Finding, Localized
 from harness.runtime.exact import ExactExecutor
 from harness.upstream import quiet
 
-__all__ = ["Repro", "write_repros"]
+__all__ = ["Repro", "with_repros", "write_repros"]
 
 _MOST_WRITTEN = 64
 """Elements of an integer tensor that a script spells out."""
@@ -124,21 +124,38 @@ def write_repros(
     directory
         Receives ``repro_NODE.py`` and ``op_test_NODE.py``.
     """
-    nodes = [finding for one in found for finding in one.findings if finding.place.node]
-    if not nodes:
-        return
-    graph = line.graph(method)
-    graph.call(line.evidence.cases[method.name][0].case.calls[0])
-    for finding in nodes:
-        repro = _of_node(graph, finding)
-        if repro is None or not repro.fails(line.plan.without):
-            continue
-        repro = _smaller(repro, line.plan.without)
+    for repro in _repros(line, method, [f for one in found for f in one.findings]).values():
         for prefix, text in (("repro", repro.script()), ("op_test", repro.test_case())):
             path = directory / f"{prefix}_{repro.name}.py"
             with replace_file(path) as scratch:
                 scratch.write_text(text, encoding="utf-8")
             yield path
+
+
+def with_repros(line: Line, found: Localized) -> Localized:
+    """The same; each finding whose operator alone shows it has its script."""
+    (method,) = select_methods((found.method,))
+    made = _repros(line, method, found.findings)
+    findings = [
+        replace(finding, repro=made[number].script()) if number in made else finding
+        for number, finding in enumerate(found.findings)
+    ]
+    return replace(found, findings=tuple(findings))
+
+
+def _repros(line: Line, method: Method, findings: Sequence[Finding]) -> dict[int, Repro]:
+    """By the finding's number: its operator alone on a small input, where that fails too."""
+    if not any(finding.place.node for finding in findings):
+        return {}
+    line.progress(f"making minimal scripts of what is wrong in {method.name}")
+    graph = line.graph(method)
+    graph.call(line.evidence.cases[method.name][0].case.calls[0])
+    found = {}
+    for number, finding in enumerate(findings):
+        repro = _of_node(graph, finding)
+        if repro is not None and repro.fails(line.plan.without):
+            found[number] = _smaller(repro, line.plan.without)
+    return found
 
 
 def _of_node(graph: Graph, finding: Finding) -> Repro | None:

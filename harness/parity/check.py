@@ -30,6 +30,7 @@ from harness.parity.judges.pins import find_pins
 from harness.parity.judges.speech import SUBJECT
 from harness.parity.judges.values import refused
 from harness.parity.links import observe_exact
+from harness.parity.next_command import name_next
 from harness.parity.observation import Observation, Refusal, Spoken
 from harness.parity.observe import observe, say_once
 from harness.parity.plan import Plan, resolve
@@ -44,6 +45,7 @@ from harness.parity.runner import (
 )
 from harness.reference.models import Models
 from harness.report import Report
+from harness.report.finding import Localized
 from harness.runner import check_program
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.protocol import Executor
@@ -56,13 +58,14 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Checked:
-    """The five values of one run."""
+    """The five values of one run, and what was found behind its red links."""
 
     plan: Plan
     evidence: Evidence
     artifacts: Artifacts
     observation: Observation
     verdicts: tuple[Verdict, ...]
+    findings: tuple[Localized, ...] = ()
 
 
 def check(
@@ -136,7 +139,8 @@ def check(
             emulated = Checked(plan, evidence, artifacts, observation, verdicts)
             verdicts += (_flips(request.regime, emulated, first, progress),)
         verdicts += _judge_words(plan, first, transcriber)
-    return Checked(plan, evidence, artifacts, observation, facts.name_disputes(plan, verdicts))
+    verdicts = name_next(request, facts.name_disputes(plan, verdicts))
+    return Checked(plan, evidence, artifacts, observation, verdicts)
 
 
 def second_lowering(
@@ -169,6 +173,7 @@ def report(checked: Checked, started: datetime.datetime, command: str = "") -> R
         artifacts=tuple(facts.artifact_facts(file.made) for file in artifacts.files.values()),
         reference=facts.reference(plan, checked.verdicts),
         verdicts=checked.verdicts,
+        findings=checked.findings,
     )
 
 

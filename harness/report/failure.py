@@ -24,5 +24,14 @@ def failure(reason: str, command: str, tool_version: str) -> Report:
         executor=Fingerprint("", "", {}),
         artifacts=(),
         reference=Reference("none: nothing was compared with one"),
-        verdicts=(Verdict("run", "could not be judged", "execution", Status.UNJUDGED, reason),),
+        verdicts=(
+            Verdict(
+                "run",
+                "could not be judged",
+                "execution",
+                Status.UNJUDGED,
+                reason,
+                next="voxtral-parity doctor",
+            ),
+        ),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.compare.verdict import Status, Verdict, exit_code
 from harness.fingerprint import Fingerprint
+from harness.report.finding import Localized
 
 __all__ = [
     "SCHEMA",
@@ -106,6 +107,8 @@ class Report:
         The files judged, and what they were judged against.
     verdicts
         Every judgement, in the order made.
+    findings
+        The wrong nodes behind verdicts on a link that broke, one entry a method and link.
     schema
         Version of the JSON form.
     bundle
@@ -122,6 +125,7 @@ class Report:
     artifacts: tuple[ArtifactFacts, ...]
     reference: Reference
     verdicts: tuple[Verdict, ...]
+    findings: tuple[Localized, ...] = ()
     schema: str = SCHEMA
     bundle: BundleFacts | None = None
 

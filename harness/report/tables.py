@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.compare import words
 from harness.compare.verdict import Gate, Status, Verdict
 
-__all__ = ["checks_table", "gates_table", "levels_table", "values_table"]
+__all__ = ["checks_table", "gates_table", "levels_table", "used", "values_table"]
 
 _MARKS = {
     Status.PASS: ("✓", "green"),
@@ -100,7 +100,7 @@ def gates_table(verdict: Verdict) -> Table:
     made.add_column("")
     for gate in gates:
         ages = [_real(verdict, f"{gate.name}.{age}", 6) for age in ("old", "new")] if aged else []
-        numbers = (words.number(gate.value), words.number(gate.allowed), _used(gate.headroom_used))
+        numbers = (words.number(gate.value), words.number(gate.allowed), used(gate.headroom_used))
         made.add_row(
             Text(gate.name), *ages, *numbers, Text(", ".join(filter(None, (gate.unit, gate.where))))
         )
@@ -146,7 +146,7 @@ def _decibels(value: object, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else words.number(value)
 
 
-def _used(share: float) -> str:
+def used(share: float) -> str:
     """Share of an allowance in percent; where that is beyond reading, as a multiple."""
     if not math.isfinite(share):
         return words.number(share)
@@ -197,7 +197,7 @@ _COLUMNS = (
     _Column("max abs", _metric("max_abs"), width=120),
     _Column("/ scale", _metric("max_abs_scaled")),
     _Column("allowed", _allowed),
-    _Column("used", lambda v: _used(v.headroom_telling) if _gate(v) else _NONE),
+    _Column("used", lambda v: used(v.headroom_telling) if _gate(v) else _NONE),
     _Column("SNR dB", _snr),
     _Column("gain", _gain, width=96),
     _Column("worst at", _worst, width=120),

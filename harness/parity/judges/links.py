@@ -15,7 +15,7 @@ from harness.parity.evidence import Evidence
 from harness.parity.judges.values import refused
 from harness.parity.observation import CaseObservation, LocalObservation, StepObservation
 
-__all__ = ["judge_exact", "judge_local"]
+__all__ = ["judge_exact", "judge_local", "name_of"]
 
 _LISTED = 3
 """Wrong steps that a verdict names."""
@@ -85,8 +85,9 @@ def judge_local(method: Method, seen: LocalObservation, allowance: LocalAllowanc
     first = wrong[0] if wrong else seen.steps[int(np.argmax(shares))]
     metrics = _metrics(first)
     metrics |= {"steps": len(seen.steps), "calls": seen.calls, "allowance source": allowance.source}
+    metrics["shares"] = tuple(float(f"{share:.2g}") for share in shares)
     gates = [
-        Gate("worst step", max(shares), 1.0, "of its bound", _name(first)),
+        Gate("worst step", max(shares), 1.0, "of its bound", name_of(first)),
         Gate("changed when watched", len(seen.changed), 0, "calls"),
         Gate("not judged", len(seen.unjudged), 0, "steps"),
     ]
@@ -96,7 +97,7 @@ def judge_local(method: Method, seen: LocalObservation, allowance: LocalAllowanc
     if seen.changed:
         notes.append(f"While it was watched it made something else: {'; '.join(seen.changed[:3])}.")
     if wrong:
-        status, summary = Status.FAIL, f"{_name(first)} does not compute what it means"
+        status, summary = Status.FAIL, f"{name_of(first)} does not compute what it means"
     elif seen.changed:
         status, summary = Status.FAIL, "what it makes changes when it is watched"
     elif seen.unjudged:
@@ -112,7 +113,8 @@ def judge_local(method: Method, seen: LocalObservation, allowance: LocalAllowanc
     )
 
 
-def _name(seen: StepObservation) -> str:
+def name_of(seen: StepObservation) -> str:
+    """``step 12, GatherNode (im2col)``."""
     step = seen.worst
     return f"step {step.step}, {step.op}" + (f" ({step.name})" if step.name else "")
 
@@ -144,7 +146,7 @@ def _sentence(seen: StepObservation) -> str:
     assert error is not None
     place = f" in {step.module}" if step.module else ""
     at = f"[{', '.join(map(str, error.index))}]" if error.index else ""
-    text = f"{_name(seen)}{place}, {seen.case}, call {seen.call}: "
+    text = f"{name_of(seen)}{place}, {seen.case}, call {seen.call}: "
     if error.worst > 1:
         text += f"{error.made:.6g} at {at or 'its value'}, meant is {error.meant:.6g}"
         return text + (f" ± {error.allowed:.2g}." if error.allowed else ", exactly.")

@@ -29,7 +29,15 @@ from harness.parity.observation import Observation, Spoken
 from harness.parity.plan import Plan
 from harness.synthesis import N_SPECIAL_CODES, Followed
 
-__all__ = ["SUBJECT", "judge_codes", "judge_decisions", "judge_repeat", "judge_speech"]
+__all__ = [
+    "CODES",
+    "SUBJECT",
+    "followed_by",
+    "judge_codes",
+    "judge_decisions",
+    "judge_repeat",
+    "judge_speech",
+]
 
 CODES = "codes, free-running"
 
@@ -55,7 +63,7 @@ def judge_speech(
         for name in (SOUND.name, "predict_velocity")
     )
     decisions = budget.decision(plan.precision.allowance, regime)
-    followed, exact = _followed(evidence, said.first)
+    followed, exact = followed_by(evidence, said.first)
     trace, found = observation.trace, list[Verdict]()
     if trace is not None:
         found.append(judge_prompt(evidence, trace))
@@ -230,7 +238,7 @@ def judge_repeat(first: Spoken, again: Spoken) -> Verdict:
     return Verdict(SUBJECT, "said twice", "repeat", status, summary, {}, (gate,), elements)
 
 
-def _followed(evidence: Evidence, said: Spoken) -> tuple[Followed | None, Followed | None]:
+def followed_by(evidence: Evidence, said: Spoken) -> tuple[Followed | None, Followed | None]:
     """Eager along the codes that were said, with rounding and without.
 
     Its own speech says it where they are its own.

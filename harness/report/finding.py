@@ -57,6 +57,8 @@ class Finding:
         Where it is greatest, and the values around there: of the program, and of the reference.
     correction
         The known correction of the lowering that cures it; empty where there is none.
+    repro
+        A script that shows the fault with torch and executorch alone; empty where none was made.
     """
 
     place: Place
@@ -67,6 +69,14 @@ class Finding:
     made: tuple[float, ...] = ()
     meant: tuple[float, ...] = ()
     correction: str = ""
+    repro: str = ""
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        if self.correction:
+            return f"Put the correction back: leave out --without {self.correction}."
+        return _ADVICE.get(self.owner, "Compare the node with the model's line.")
 
     def sentences(self) -> list[str]:
         """It in words, one line each."""
@@ -86,6 +96,21 @@ class Finding:
         return lines
 
 
+_ADVICE = {
+    "the lowering": "The model is right, its lowering to MLX is not. Correct the handler in "
+    "harness/export/corrections.py, or write the module without this operator; the minimal script "
+    "shows the fault to upstream.",
+    "the executor or its kernel": "The program is right, what ran it is not. Run it on another "
+    "executor or another version of MLX, and report the step with its inputs' shapes.",
+    "a weight in the file": "Export again; the verdict on constants says which weight differs.",
+    "our wrapper of the module": "Compare the wrapper of this module in harness/export with the "
+    "model's own.",
+    "the export that made the file": "Export with voxtral-parity export, and compare; the file "
+    "does not say whether its graph or its lowering is wrong.",
+}
+"""By owner."""
+
+
 @dataclass(frozen=True)
 class Localized:
     """All wrong nodes of a method, in the order they run.
@@ -100,6 +125,10 @@ class Localized:
         Whether the method is right once all of them are replaced by what they mean.
     proof
         That in words.
+    steps, errors
+        Steps in the order run, and how far the value of each is from what it means, of the scale of
+        that value, before anything was repaired. Of the exact link alone: it names the first wrong
+        node where a step's own error would not.
     """
 
     method: str
@@ -108,3 +137,10 @@ class Localized:
     findings: tuple[Finding, ...]
     proved: bool
     proof: str
+    steps: tuple[int, ...] = ()
+    errors: tuple[float, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """Which link broke, ``exact`` or ``local``; empty where no node was found."""
+        return self.findings[0].link if self.findings else ""

@@ -1,0 +1,141 @@
+"""The files that a report is written to: options and writing, shared by commands that judge."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.files import check_targets
+
+if TYPE_CHECKING:
+    from harness.report import Figures, Report
+
+__all__ = ["Faces", "replace_by_failure"]
+
+INDEX, DATA = "index.html", "report.json"
+"""Names in the directory of ``--report``."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Where a report goes beside the terminal; None: nowhere.
+
+    Attributes
+    ----------
+    json, junit, markdown
+        Files.
+    directory
+        Receives ``index.html`` and ``report.json``.
+    """
+
+    json: Path | None = None
+    junit: Path | None = None
+    markdown: Path | None = None
+    directory: Path | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether it is written anywhere."""
+        return any((self.json, self.junit, self.markdown, self.directory))
+
+    def check(self) -> None:
+        """Refuse what cannot be written, before the work; see `harness.files.check_targets`.
+
+        Raises
+        ------
+        InputError
+            A target cannot be written, or ``--report`` is asked for and nothing can draw.
+        """
+        page: tuple[Path, ...] = ()
+        if self.directory is not None:
+            page = (self.directory / INDEX, self.directory / DATA)
+            from harness.report.plots import check_library
+
+            check_library()
+        check_targets(self.json, self.junit, self.markdown, *page)
+
+    def write(self, report: Report, figures: Callable[[], Figures] | None = None) -> None:
+        """Write every face that was asked for.
+
+        Parameters
+        ----------
+        report
+            What to write.
+        figures
+            Makes what the plots of the page show; None: a page without plots of arrays.
+        """
+        from harness.report.jsonfile import write_json
+        from harness.report.page import write_page
+
+        for path, write in self._writers().items():
+            write(report, path)
+        if self.directory is not None:
+            from harness.report import write_page
+
+            write_json(report, self.directory / DATA)
+            write_page(report, self.directory / INDEX, figures() if figures else None)
+
+    def _writers(self) -> Mapping[Path, Callable[[Report, Path], None]]:
+        from harness.report.jsonfile import write_json
+        from harness.report.junit import write_junit
+        from harness.report.markdown import write_markdown
+
+        pairs = (
+            (self.json, write_json), (self.junit, write_junit), (self.markdown, write_markdown),
+        )  # fmt: skip
+        return {path: write for path, write in pairs if path is not None}
+
+
+def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> None:
+    """Write a report that says why there is no judgement, in the place of an earlier run's files.
+
+    Else such a file, green perhaps, would stand for this run; where it cannot be replaced, as on a
+    full disk, it is removed. What this run has written, after `started`, stays. So does whatever
+    was no report: it was named by mistake.
+
+    Parameters
+    ----------
+    typed
+        The words after the command's name.
+    failed
+        What is written.
+    started
+        Seconds since the epoch.
+    """
+    for word, following in itertools.pairwise([*typed, ""]):
+        flag, equals, value = word.partition("=")
+        value = value if equals else following
+        for path, begin, faces in _targets(flag, Path(value)) if value else ():
+            with contextlib.suppress(HarnessError, OSError, ValueError):
+                _replace(path, begin, faces, failed, started)
+
+
+def _replace(path: Path, begin: bytes, faces: Faces, failed: Report, started: float) -> None:
+    if path.is_file():
+        with path.open("rb") as file:
+            if path.stat().st_mtime >= started or not file.read(32).startswith(begin):
+                return
+    elif os.path.lexists(path) or str(path) == ".":
+        return
+    try:
+        faces.write(failed)
+    except HarnessError:
+        path.unlink(missing_ok=True)
+
+
+def _targets(flag: str, path: Path) -> list[tuple[Path, bytes, Faces]]:
+    """The files of an option, how each begins if it is a report, and what writes it."""
+    if flag == "--report":
+        index, data = path / INDEX, path / DATA
+        return [(data, b"{", Faces(json=data)), (index, _PAGE, Faces(directory=path))]
+    begin = {"--json": b"{", "--junit": b"<?xml", "--markdown": b"## "}.get(flag)
+    return [] if begin is None else [(path, begin, Faces(**{flag.removeprefix("--"): path}))]
+
+
+_PAGE = b"<!doctype html>"
