@@ -18,7 +18,10 @@ from harness.files import check_targets
 
 __all__ = ["app"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(
+    help="The last job of CI: green only if every expected result is there, and green.",
+    no_args_is_help=True,
+)
 
 Commit = Annotated[str, option("--commit", "SHA", "The commit that is judged.")]
 
