@@ -69,6 +69,12 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Open the page of a red, a green and a half-judged run in Chromium, which must be there."""
+    run(session, "pytest", "-m", "browser", "tests/report/test_browser.py", *session.posargs)
+
+
+@nox.session(default=False)
 def mutate(session: nox.Session) -> None:
     """Put hundreds of faults into exports and executors, one at a time, and count those seen."""
     # Two workers on two cores: more threads than cores would wait for one another.

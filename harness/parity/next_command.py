@@ -56,8 +56,9 @@ def next_command(request: Request, verdict: Verdict, verdicts: Sequence[Verdict]
     if request.semantics != EXECUTORCH.name:  # what is disputed was asked for
         return _command(request, "audit", ("checkpoint", "precision"))
     if kind == "words":
-        speak = _command(request, "synth", (*_RUNNING, "text", "voice", "seed"))
-        return f"{speak} --output speech.wav"
+        said = tuple(name for name in _RUNNING if name not in ("codec-form", "without"))
+        speak = _command(request, "synth", (*said, "voice", "seed"))
+        return f"{speak} --text {shlex.quote(request.utterance.text)} --output speech.wav"
     if kind == "sqnr":
         return _command(request, f"matrix {subject}", ("checkpoint", "precision"))
     refused = kind == "execution" and verdict.status is Status.FAIL

@@ -37,6 +37,8 @@ def steps_plot(steps: Steps) -> str:
         numbers = np.array(steps.numbers)
         right = np.setdiff1d(np.arange(len(numbers)), wrong)
         axes.set_yscale("log")
+        room = 1e3 * float(shares.max(initial=10.0)) if wrong.size else 10.0
+        axes.set_ylim(_LEAST, room)
         axes.vlines(numbers[right], _LEAST, shares[right], color=QUIET, linewidth=1)
         axes.plot(numbers[right], shares[right], ".", color=MADE, markersize=4)
         axes.vlines(numbers[wrong], _LEAST, shares[wrong], color=FAULT, linewidth=2)
@@ -45,8 +47,6 @@ def steps_plot(steps: Steps) -> str:
         for rank, at in enumerate(wrong[:_NAMED]):
             first = "first wrong: " if rank == 0 else "wrong too: "
             _name(axes, numbers[at], first + steps.labels[at], numbers[-1], rank)
-        room = 1e3 * float(shares.max(initial=10.0)) if wrong.size else 10.0
-        axes.set_ylim(_LEAST, room)
         axes.set_xlim(-1, max(numbers[-1], 1) + 1)
         axes.set_ylabel("error / its bound")
         axes.set_xlabel("step, in the order run")

@@ -21,7 +21,18 @@ from harness.compare import (
 from harness.fingerprint import Fingerprint
 from harness.golden import Golden, GoldenKey, as_codes
 from harness.golden import judge as judge_golden
-from harness.report import ArtifactFacts, CheckpointFacts, Choice, Reference, Report
+from harness.report import (
+    ArtifactFacts,
+    CheckpointFacts,
+    Choice,
+    Figures,
+    Finding,
+    Localized,
+    Place,
+    Reference,
+    Report,
+)
+from harness.report.figures import Decided, Decisions, Outputs, Sound, Steps
 
 ALLOWANCE = Allowance(1e-5, 1e-5, 1e-5, "ten times what was measured on x86-64")
 MASKED = Allowance(1e-5, 1e-5, 1e-5, "ten times what was measured on x86-64", masked=True)
@@ -140,3 +151,54 @@ def green(passing: tuple[Verdict, ...]) -> Report:
 @pytest.fixture(scope="session")
 def red(troubled: tuple[Verdict, ...]) -> Report:
     return make_report(troubled)
+
+
+PLACE = Place(
+    40, "ReshapeNode", "im2col", "aten.im2col.default", "codec_decoder.decoder_blocks.0",
+    "model.py, line 974: return _conv1d_as_matmul(", ((1, 100, 42, 1), (1, 300, 40)),
+)  # fmt: skip
+FOUND = Localized(
+    "codec", "speech", 0,
+    (
+        Finding(PLACE, "exact", "the lowering", 1.6, (0, 41, 16), (0.19, 1.54), (-1.2, -1.2),
+                "adjacent-indices", "import torch\n"),
+    ),
+    True, "With the graph's value there, the output equals eager's.",
+    tuple(range(60)), tuple([1e-16] * 40 + [1.6] + [0.5] * 19),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def explained(passing: tuple[Verdict, ...]) -> Report:
+    """A red run whose first wrong node is known."""
+    command = "voxtral-parity localize codec --codec-form unfold --without adjacent-indices"
+    gate = Gate("max abs", 1.5, 1e-7, "of scale", "speech, call 0")
+    broken = Verdict(
+        "codec", "in float64", "exact", Status.FAIL, "means something else than eager",
+        {}, (gate,), 1, (FOUND.findings[0].sentences()[0], FOUND.proof), command,
+    )  # fmt: skip
+    return dataclasses.replace(make_report((*passing, broken)), findings=(FOUND,))
+
+
+@pytest.fixture(scope="session")
+def figures() -> Figures:
+    """Arrays beside a red run: a wrong step, a wrong element, a wrong sound, a tie and a fault."""
+    random = np.random.default_rng(3)
+    meant = (0.2 * random.standard_normal((1, 1, 24000))).astype(np.float32)
+    made = meant.copy()
+    made[0, 0, 777] += 0.5
+    shares = (*[0.4] * 30, 1590.0, *[0.9] * 9)
+    labels = tuple(f"step {n}, SiluNode (silu_{n})" for n in range(40))
+    flat = made.reshape(-1), meant.reshape(-1)
+    return Figures(
+        (Steps("codec", tuple(range(40)), shares, labels),),
+        (Outputs("codec", "speech", (made,), (meant,), 1e-5),),
+        (Sound("codec · speech", *flat, 24000, 12, 1e-5),),
+        Decisions(
+            519, 14,
+            (
+                Decided(3, 0, "17", 1e-5, 1e-4, "logits"),
+                Decided(5, 9, "21", 0.7, 1e-3, "levels"),
+            ),
+        ),
+    )  # fmt: skip
