@@ -10,7 +10,7 @@ from harness.arrays import Array
 from harness.fingerprint import Fingerprint
 from harness.runner.trace import Trace
 from harness.runtime.protocol import StepError
-from harness.synthesis import Chunks
+from harness.synthesis import Chunks, Followed
 
 __all__ = [
     "By",
@@ -164,6 +164,9 @@ class Observation:
         For each method, what its steps did; none where the executor does not let them be seen.
     trace
         What upstream's runner tells of the first frames; None of other executors.
+    along
+        What the executor decides along eager's own codes; None unless it chose others by itself
+        where eager is not there to follow them (`harness.bundle`).
     """
 
     executor: Fingerprint
@@ -173,3 +176,4 @@ class Observation:
     exact: Mapping[str, Mapping[str, CaseObservation]] = field(default_factory=dict)
     local: Mapping[str, LocalObservation] = field(default_factory=dict)
     trace: Trace | None = None
+    along: Followed | None = None
