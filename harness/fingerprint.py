@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["UNMEASURED", "Fingerprint", "KernelFault", "Regime"]
+__all__ = ["UNMEASURED", "Fingerprint", "KernelFault", "Regime", "installed_versions"]
 
 UNMEASURED = "unmeasured"
 """The regime of an executor whose arithmetic nobody looked at."""
@@ -77,3 +78,14 @@ class Fingerprint:
     regime: str = UNMEASURED
     measured: Regime | None = None
     virtual: bool = False
+
+
+def installed_versions(*packages: str) -> dict[str, str]:
+    """Version of each package that is installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -153,7 +153,7 @@ def _step(dtype: str, length: int, start: int) -> list[Array]:
 
 
 def _executor(path: Path) -> Any:
-    from harness.runtime.portable import PortableExecutor
+    from harness.runtime.portable.executor import PortableExecutor
 
     executor = PortableExecutor()
     executor.load(path)

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from harness.budget.budget import ANYTHING, COMMITTED, MEASURING, Allowed, Budget
+from harness.budget.budget import ANYTHING, COMMITTED, MEASURING, Allowed, Budget, budget_of
 from harness.budget.decisions import DecisionAllowance
 from harness.budget.floors import FLOOR_SOURCE, floor
 from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
@@ -27,5 +27,6 @@ __all__ = [
     "DecisionAllowance",
     "ExactAllowance",
     "LocalAllowance",
+    "budget_of",
     "floor",
 ]

@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.budget.decisions import DecisionAllowance
-from harness.budget.ledger import Ledger, committed
-from harness.budget.links import EXACT, LOCAL, ExactAllowance, LocalAllowance
+from harness.budget.ledger import Ledger, committed, parse_ledger
+from harness.budget.links import (
+    EXACT,
+    LOCAL,
+    ExactAllowance,
+    LocalAllowance,
+    exact_allowance,
+    local_allowance,
+)
 from harness.budget.regimes import EXACT as EXACT_F32
 from harness.budget.regimes import NARROW
 from harness.compare import Allowance, Multiples
+from harness.errors import InputError, in_a_sentence
 from harness.fingerprint import UNMEASURED
 
-__all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Allowed", "Budget"]
+__all__ = ["ANYTHING", "COMMITTED", "MEASURING", "Allowed", "Budget", "budget_of"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,32 @@ class Budget:
             **{name: rows[name].allowed for name in ("logits", "levels", "rms_levels")},
             source=rows["levels"].source,
         )
+
+
+def budget_of(text: str, what: str) -> Budget:
+    """The budget of a ledger's text, in the form of `ledger.json`.
+
+    Parameters
+    ----------
+    text
+        Content of the file.
+    what
+        Which file, for the message.
+
+    Raises
+    ------
+    InputError
+        It is no ledger, or lacks what the two links are judged by.
+    """
+    try:
+        ledger = parse_ledger(text)
+        return Budget(ledger, exact=exact_allowance(ledger), local=local_allowance(ledger))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else in_a_sentence(error)
+        raise InputError(
+            f"{what} is no ledger of allowances ({reason}); give a file in the form of "
+            "harness/budget/ledger.json"
+        ) from None
 
 
 COMMITTED = Budget(committed())

@@ -13,10 +13,24 @@ from functools import cache
 from pathlib import Path
 
 from harness.compare import Allowance, Multiples
+from harness.values import decode
 
-__all__ = ["FILE", "HEADROOM", "Ledger", "Row", "Run", "committed", "loose", "read_ledger"]
+__all__ = [
+    "FILE",
+    "HEADROOM",
+    "Ledger",
+    "Row",
+    "Run",
+    "committed",
+    "loose",
+    "parse_ledger",
+    "read_ledger",
+]
 
 FILE = Path(__file__).with_name("ledger.json")
+
+SCHEMA = 1
+"""Version of the file's form."""
 
 HEADROOM = {"own": 2.0, "cap": 4.0, "decision": 2.0, "exact": 8.0, "local": 2.0, "factor": 1.5}
 """The most that an allowance of each table may be over the worst measured, without a reason."""
@@ -152,11 +166,18 @@ class Ledger:
         )
 
 
+def parse_ledger(text: str) -> Ledger:
+    """The ledger in the text of a file; `ValueError`, `TypeError` or `KeyError` if it is none."""
+    told = json.loads(text)
+    if told["schema"] != SCHEMA:
+        raise ValueError(f"expected schema {SCHEMA}, got {told['schema']!r:.40}")
+    ledger: Ledger = decode({"runs": told["runs"], "rows": told["rows"]}, Ledger)
+    return ledger
+
+
 def read_ledger(path: Path = FILE) -> Ledger:
     """The ledger in a file."""
-    told = json.loads(path.read_text(encoding="utf-8"))
-    runs = {name: Run(**run) for name, run in told["runs"].items()}
-    return Ledger(runs, tuple(Row(**row) for row in told["rows"]))
+    return parse_ledger(path.read_text(encoding="utf-8"))
 
 
 @cache

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from harness.budget.ledger import FILE, HEADROOM, Ledger, Row
+from harness.budget.ledger import FILE, HEADROOM, SCHEMA, Ledger, Row
 
 __all__ = ["PAGE", "page", "write_ledger"]
 
@@ -32,7 +32,7 @@ have; a row with more than its table may have must give a reason, and a test hol
 def write_ledger(ledger: Ledger, path: Path = FILE, page_path: Path = PAGE) -> None:
     """Write both files."""
     told = {
-        "schema": 1,
+        "schema": SCHEMA,
         "runs": {name: dataclasses.asdict(run) for name, run in ledger.runs.items()},
         "rows": [_brief(row) for row in ledger.rows],
     }

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.budget.ledger import committed
+from harness.budget.ledger import Ledger, committed
 
-__all__ = ["EXACT", "LOCAL", "ExactAllowance", "LocalAllowance"]
+__all__ = [
+    "EXACT",
+    "LOCAL",
+    "ExactAllowance",
+    "LocalAllowance",
+    "exact_allowance",
+    "local_allowance",
+]
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,20 @@ class LocalAllowance:
         return max(worst, of_gain, of_bias)
 
 
-_EXACT = committed().row("exact", "max abs")
-_LOCAL = {row.check: row for row in committed().table("local")}
+def exact_allowance(ledger: Ledger) -> ExactAllowance:
+    """What a ledger allows the exact link."""
+    row = ledger.row("exact", "max abs")
+    return ExactAllowance(row.allowed, row.source)
 
-EXACT = ExactAllowance(_EXACT.allowed, _EXACT.source)
 
-LOCAL = LocalAllowance(
-    **{name: row.allowed for name, row in _LOCAL.items()}, source=_LOCAL["gain"].source
-)
+def local_allowance(ledger: Ledger) -> LocalAllowance:
+    """What a ledger allows the local link."""
+    rows = {row.check: row for row in ledger.table("local")}
+    return LocalAllowance(
+        **{name: row.allowed for name, row in rows.items()}, source=rows["gain"].source
+    )
+
+
+EXACT = exact_allowance(committed())
+
+LOCAL = local_allowance(committed())

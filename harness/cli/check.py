@@ -5,11 +5,9 @@ from __future__ import annotations
 import datetime
 from typing import Annotated
 
-import typer
-
 from harness.cli import console, options
-from harness.cli.faces import Faces
-from harness.cli.options import flag, option
+from harness.cli.faces import Faces, tell
+from harness.cli.options import flag
 from harness.errors import one_of
 
 __all__ = ["check"]
@@ -30,22 +28,12 @@ def check(
     max_seq_len: options.SeqLen = None,
     max_codec_frames: options.Frames = None,
     artifacts: options.Artifacts = None,
-    codec_form: Annotated[
-        str, option("--codec-form", "FORM", "conv, or unfold: upstream's matrix form of the codec.")
-    ] = "conv",
-    without: Annotated[
-        list[str] | None,
-        option("--without", "CORRECTION", "Put a stock lowering back; see `doctor`. Repeatable."),
-    ] = None,
-    fresh: Annotated[bool, flag("--fresh", "Make again what the cache has.")] = False,
+    codec_form: options.CodecForm = "conv",
+    without: options.Without = None,
+    fresh: options.Fresh = False,
     triangulate: Annotated[bool, flag("--triangulate", "Also run the methods on XNNPACK.")] = False,
-    speak: Annotated[
-        bool,
-        flag("--speak/--no-speak", "With all six methods, also let the executor speak by itself."),
-    ] = True,
-    local: Annotated[
-        str, option("--local", "some|all", "Calls whose every step is judged by itself.")
-    ] = "some",
+    speak: options.Speak = True,
+    local: options.Local = "some",
     text: options.Text = None,
     voice: options.Voice = None,
     seed: options.Seed = 42,
@@ -88,7 +76,6 @@ def check(
     from harness.parity import check as walk
     from harness.parity.check import open_models
     from harness.parity.figures import figures
-    from harness.report import print_report
     from harness.synthesis import TEXT, Utterance
 
     request = Request(
@@ -124,6 +111,4 @@ def check(
 
             checked = explained(request, checked, open_models(request), progress, repros=faces.any)
     made = report(checked, started, console.command_line())
-    faces.write(made, lambda: figures(checked))
-    print_report(made, console.stdout())
-    raise typer.Exit(made.exit_code)
+    tell(made, faces, lambda: figures(checked))

@@ -32,6 +32,7 @@ COMMANDS = {
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, with which versions, and what to do where it cannot.",
+    "bundle": "One file that any machine can run and judge, without eager model and checkpoint.",
     "golden": "Reviewed statistics of the codec's waveform, and pins of eager's outputs.",
     "gate": "The last job of CI: green only if every expected result is there, and green.",
     "cache": "Derived files kept for reuse: look, and clear.",

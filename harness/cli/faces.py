@@ -8,15 +8,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+import typer
+
+from harness.cli import console
 from harness.errors import HarnessError
 from harness.files import check_targets
 
 if TYPE_CHECKING:
     from harness.report import Figures, Report
 
-__all__ = ["Faces", "replace_by_failure"]
+__all__ = ["Faces", "replace_by_failure", "tell"]
 
 INDEX, DATA = "index.html", "report.json"
 """Names in the directory of ``--report``."""
@@ -90,6 +93,18 @@ class Faces:
             (self.json, write_json), (self.junit, write_junit), (self.markdown, write_markdown),
         )  # fmt: skip
         return {path: write for path, write in pairs if path is not None}
+
+
+def tell(report: Report, faces: Faces, figures: Callable[[], Figures] | None = None) -> NoReturn:
+    """Write every face, print the report, annotate in GitHub Actions, and exit with its code."""
+    from harness.report import print_report
+    from harness.report.annotations import annotation_lines, asked_for
+
+    faces.write(report, figures)
+    print_report(report, console.stdout())
+    for line in annotation_lines(report.verdicts) if asked_for() else ():
+        typer.echo(line)
+    raise typer.Exit(report.exit_code)
 
 
 def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import console, options
-from harness.cli.faces import Faces
+from harness.cli.faces import Faces, tell
 from harness.cli.options import option
 from harness.errors import InputError
 from harness.files import check_targets
@@ -37,20 +37,19 @@ def expect(
 ) -> None:
     """Write down which results the gate must find: every BUNDLE on every executor."""
     check_targets(output)
-    from harness.bundle import read_manifest
-    from harness.files import file_digest
+    from harness.bundle.contents import open_bundle
     from harness.report.gate import Expectation, Expected
 
     results = []
     for path in bundles:
-        manifest = read_manifest(path)
-        if manifest.commit != commit:
+        with open_bundle(path) as bundle:
+            facts, methods = bundle.facts, bundle.plan.methods
+        if facts.commit != commit:
             raise InputError(
-                f"{path} was packed from commit {manifest.commit or 'none'} (expected {commit}); "
+                f"{path} was packed at commit {facts.commit or 'none'} (expected {commit}); "
                 "pack it again"
             )
-        digest = file_digest(path)
-        results += [Expected(path.name, digest, name, manifest.methods) for name in on]
+        results += [Expected(path.name, facts.sha256, name, methods) for name in on]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     Expectation(commit, now.replace("+00:00", "Z"), tuple(results)).write(output)
 
@@ -81,8 +80,7 @@ def judge(
     faces = Faces(json, junit, markdown)
     faces.check()
     from harness.fingerprint import Fingerprint
-    from harness.report import CheckpointFacts, Reference, Report, print_report
-    from harness.report.annotations import annotation_lines, asked_for
+    from harness.report import CheckpointFacts, Reference, Report
     from harness.report.gate import judge_jobs, judge_results, read_expectation
 
     started = datetime.datetime.now(datetime.UTC)
@@ -105,8 +103,4 @@ def judge(
         reference=Reference("the results that the packing job expects"),
         verdicts=verdicts,
     )
-    faces.write(made)
-    print_report(made, console.stdout())
-    if asked_for():
-        typer.echo("\n".join(annotation_lines(verdicts)))
-    raise typer.Exit(made.exit_code)
+    tell(made, faces)

@@ -67,6 +67,19 @@ SeqLen = Annotated[
 Frames = Annotated[
     int | None, option("--max-codec-frames", "N", "Frames of one codec call.", min=1, max=2**16)
 ]
+CodecForm = Annotated[
+    str, option("--codec-form", "FORM", "conv, or unfold: upstream's matrix form of the codec.")
+]
+Without = Annotated[
+    list[str] | None,
+    option("--without", "CORRECTION", "Put a stock lowering back; see `doctor`. Repeatable."),
+]
+Fresh = Annotated[bool, flag("--fresh", "Make again what the cache has.")]
+Speak = Annotated[
+    bool,
+    flag("--speak/--no-speak", "With all six methods, also let the executor speak by itself."),
+]
+Local = Annotated[str, option("--local", "some|all", "Calls whose every step is judged by itself.")]
 Text = Annotated[str | None, typer.Option(help="What is said; upstream's sentence.")]
 Voice = Annotated[
     str | None, option("--voice", "V", "A voice's name, or its .pt or .bin file; neutral_female.")

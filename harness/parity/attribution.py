@@ -95,7 +95,7 @@ def attribute(
     progress
         Called with one line a step.
     """
-    from harness.runtime.portable import PortableExecutor
+    from harness.runtime.portable.executor import PortableExecutor
 
     executor = run.executor(MODEL)
     assert isinstance(executor, PortableExecutor)

@@ -12,11 +12,9 @@ from functools import partial
 from harness.asr import Transcriber
 from harness.budget import COMMITTED, Budget
 from harness.checkpoint import Checkpoint, open_checkpoint
-from harness.compare import Status, Verdict, statistics, to_pcm16
-from harness.errors import HarnessError, InputError
+from harness.compare import Verdict
+from harness.errors import InputError
 from harness.export.control import control_template
-from harness.golden import default_root
-from harness.golden.anchor import Anchor, find_anchor, judge_anchor, read_anchors
 from harness.parity import facts
 from harness.parity.artifacts import Artifacts, export, open_artifacts
 from harness.parity.attribution import attribute
@@ -43,6 +41,7 @@ from harness.parity.runner import (
     observe_runner,
     runner_fingerprint,
 )
+from harness.parity.words import judge_words, published
 from harness.reference.models import Models
 from harness.report import Report
 from harness.report.finding import Localized
@@ -138,7 +137,7 @@ def check(
         if request.regime is not None:
             emulated = Checked(plan, evidence, artifacts, observation, verdicts)
             verdicts += (_flips(request.regime, emulated, first, progress),)
-        verdicts += _judge_words(plan, first, transcriber)
+        verdicts += judge_words(plan, first, transcriber, published(plan))
     verdicts = name_next(request, facts.name_disputes(plan, verdicts))
     return Checked(plan, evidence, artifacts, observation, verdicts)
 
@@ -241,40 +240,3 @@ def _flips(regime: str, checked: Checked, emulated: Spoken, progress: Progress) 
         found = guarded(lambda: attribute(plan, evidence, run, flip, progress))
     told = (found.reason,) if isinstance(found, Refusal) else found
     return dataclasses.replace(verdict, notes=(*verdict.notes[:1], *told, *verdict.notes[1:]))
-
-
-def _judge_words(plan: Plan, said: Spoken, transcriber: Transcriber | None) -> tuple[Verdict, ...]:
-    """The words in a speech, and its figures beside the published ones."""
-    found, transcript = [], None
-    waveform = said.waveform
-    codes = waveform if waveform.dtype.kind == "i" else to_pcm16(waveform)
-    rate = plan.sizes.sampling_rate
-    if transcriber is not None:
-        try:
-            heard = transcriber.judge(
-                codes, rate, plan.utterance.text, synthetic=plan.preset is not None
-            )
-            transcript = str(heard.metrics.get("transcript", ""))
-        except HarnessError as error:  # the recogniser's fault, not the speaker's
-            case = f"words by {transcriber.engine}"
-            heard = Verdict(SUBJECT, case, "words", Status.UNJUDGED, str(error))
-        found.append(heard)
-    anchor = _published(plan)
-    if anchor is not None:
-        told = statistics(waveform, rate, said.codes.shape[1])
-        found.append(judge_anchor(anchor, told, transcript=transcript))
-    return tuple(found)
-
-
-def _published(plan: Plan) -> Anchor | None:
-    """Published figures of the plan's utterance with its checkpoint, None if there are none."""
-    try:
-        anchors = read_anchors(default_root())
-    except InputError:
-        return None  # installed without a checkout: there are no goldens
-    anchor = find_anchor(anchors, plan.params, plan.voices)
-    said = dataclasses.asdict(plan.utterance)
-    asked = ("text", "seed", "voice")
-    if anchor is None or any(anchor.request[name] != said[name] for name in asked):
-        return None
-    return anchor

@@ -22,6 +22,7 @@ from harness.parity.observation import (
 )
 from harness.parity.plan import Plan
 from harness.parity.replay import guarded, observe_case
+from harness.runtime.exact import ExactExecutor
 from harness.runtime.protocol import Executor, StepError, Watchable
 
 __all__ = ["observe_exact", "observe_local"]
@@ -40,8 +41,6 @@ def observe_exact(
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, dict[str, CaseObservation]]:
     """What the methods of `plan` mean, computed in float64 from the artifacts alone."""
-    from harness.runtime.exact import ExactExecutor  # loads MLX, whose BLAS is then settled
-
     found: dict[str, dict[str, CaseObservation]] = {}
     for name, file in artifacts.files.items():
         methods = [method for method in plan.selected if method.artifact == name]

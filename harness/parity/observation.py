@@ -11,7 +11,7 @@ from harness.fingerprint import Fingerprint
 from harness.pte.control import Control
 from harness.runner.trace import Trace
 from harness.runtime.protocol import StepError
-from harness.synthesis import Chunks
+from harness.synthesis import Chunks, Followed
 
 __all__ = [
     "By",
@@ -190,6 +190,9 @@ class Observation:
         What upstream's runner tells of the first frames; None of other executors.
     control
         Proof that the delegate ran; None of executors of other programs.
+    along
+        What the executor decides along eager's own codes; None unless it chose others by itself
+        where eager is not there to follow them (`harness.bundle`).
     """
 
     executor: Fingerprint
@@ -200,3 +203,4 @@ class Observation:
     local: Mapping[str, LocalObservation] = field(default_factory=dict)
     trace: Trace | None = None
     control: ControlObservation | None = None
+    along: Followed | None = None

@@ -3,7 +3,7 @@
 `program.fbs` describes a `.pte`, `schema.fbs` the MLX delegate's payload in it, and
 `flat_tensor.fbs` a `.ptd`. Reading the schema instead of generated bindings keeps torch out of the
 import, follows the installed wheel when its schema grows, and lets one reader check every offset
-(see `flatbuffer.py`).
+(see `flatbuffer.py`). Where the wheel is not installed, `use_schemas` gives their text.
 """
 
 from __future__ import annotations
@@ -14,10 +14,32 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.errors import UnavailableError
+from harness.errors import InputError, UnavailableError
 from harness.upstream import package_directory
 
-__all__ = ["Field", "Schema", "Type", "flat_tensor_schema", "mlx_schema", "parse", "program_schema"]
+__all__ = [
+    "SCHEMAS",
+    "Field",
+    "Schema",
+    "Type",
+    "flat_tensor_schema",
+    "mlx_schema",
+    "parse",
+    "program_schema",
+    "schema_texts",
+    "use_schemas",
+]
+
+SCHEMAS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "program": ("executorch.exir", "_serialize", ("scalar_type.fbs", "program.fbs")),
+    "flat_tensor": (
+        "executorch.extension.flat_tensor", "serialize", ("scalar_type.fbs", "flat_tensor.fbs"),
+    ),
+    "mlx": ("executorch.backends", "mlx/serialization", ("schema.fbs",)),
+}  # fmt: skip
+"""Name → package, folder in it, and the files that make up the schema."""
+
+_given: dict[str, str] = {}
 
 _SCALARS = {
     "bool": "?", "byte": "b", "ubyte": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I",
@@ -63,25 +85,54 @@ class Schema:
     enums: Mapping[str, Mapping[str, int]]
 
 
+def schema_texts() -> dict[str, str]:
+    """The text of each schema, by its name in `SCHEMAS`."""
+    return {name: _text(name) for name in SCHEMAS}
+
+
+def use_schemas(texts: Mapping[str, str]) -> None:
+    """Read `.pte` files by these schemas where the executorch wheel is not installed.
+
+    Raises
+    ------
+    InputError
+        One is missing or is no schema.
+    """
+    for name in SCHEMAS:
+        try:
+            parse(texts[name])
+        except (KeyError, AssertionError, ValueError, RecursionError):
+            raise InputError(f"there is no flatbuffer schema {name!r} that can be read") from None
+    _given.update(texts)
+
+
 @cache
 def program_schema() -> Schema:
     """Schema of a `.pte`'s program flatbuffer."""
-    folder = package_directory("executorch.exir") / "_serialize"
-    return parse(_read(folder / "scalar_type.fbs") + _read(folder / "program.fbs"))
+    return parse(_text("program"))
 
 
 @cache
 def flat_tensor_schema() -> Schema:
     """Schema of a `.ptd`."""
-    folder = package_directory("executorch.extension.flat_tensor") / "serialize"
-    return parse(_read(folder / "scalar_type.fbs") + _read(folder / "flat_tensor.fbs"))
+    return parse(_text("flat_tensor"))
 
 
 @cache
 def mlx_schema() -> Schema:
     """Schema of the MLX delegate's payload."""
-    folder = package_directory("executorch.backends") / "mlx" / "serialization"
-    return parse(_read(folder / "schema.fbs"))
+    return parse(_text("mlx"))
+
+
+def _text(name: str) -> str:
+    package, folder, files = SCHEMAS[name]
+    try:
+        directory = package_directory(package) / folder
+    except UnavailableError:
+        if name in _given:
+            return _given[name]
+        raise
+    return "".join(_read(directory / file) for file in files)
 
 
 def parse(text: str) -> Schema:

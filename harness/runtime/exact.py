@@ -8,7 +8,6 @@ walk of the plan is used as it is, over a plan whose tensors are all of float64.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.arrays import Array
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import Fingerprint, installed_versions
 from harness.float64.delegate import Float64Delegate
 from harness.float64.slots import is_float, widened
 from harness.pte.coverage import called_graphs
@@ -46,7 +45,7 @@ class ExactExecutor(Opened):
         return Fingerprint(
             executor="exact",
             device=f"cpu ({platform.system()} {platform.machine()})",
-            versions={name: importlib.metadata.version(name) for name in ("executorch", "numpy")},
+            versions=installed_versions("executorch", "numpy"),
             regime="float64",
         )
 

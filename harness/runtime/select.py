@@ -83,7 +83,7 @@ def refuse_virtual(executor: Executor) -> None:
 
 
 def _portable(regime: str | None = None) -> Executor:
-    from harness.runtime.portable import PortableExecutor
+    from harness.runtime.portable.executor import PortableExecutor
 
     return PortableExecutor(regime=regime) if regime else PortableExecutor()
 
@@ -99,7 +99,7 @@ def _faithful() -> Executor:
         else:
             os.environ[_STOCK_BLAS] = before
     require_own()
-    from harness.runtime.portable import PortableExecutor
+    from harness.runtime.portable.executor import PortableExecutor
 
     return PortableExecutor(faithful=True)
 
@@ -113,7 +113,7 @@ def _gpu() -> Executor:
         raise UnavailableError(f"the executor portable:gpu is not available: {reason}")
     for switch, value in DEFAULTS.items():  # as native's process has them; MLX reads them once
         os.environ.setdefault(switch, value)
-    from harness.runtime.portable import PortableExecutor
+    from harness.runtime.portable.executor import PortableExecutor
 
     return PortableExecutor(gpu=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from harness.parity.judges.values import refused
 from harness.parity.observation import Observation
 from harness.parity.plan import Plan
 
-__all__ = ["EXPECTED", "find_golden", "golden_key", "golden_run", "judge_golden"]
+__all__ = ["EXPECTED", "choose_golden", "find_golden", "golden_key", "golden_run", "judge_golden"]
 
 EXPECTED = ("tiny",)
 """Checkpoints whose golden in fp32 must exist; of others one counts as soon as it was blessed."""
@@ -35,7 +37,18 @@ def golden_key(plan: Plan, executor: Fingerprint) -> GoldenKey:
 
 
 def find_golden(plan: Plan, executor: Fingerprint, root: Path | None = None) -> Golden | None:
-    """The golden that a run is compared with; None if there is none.
+    """The golden that a run is compared with; None if there is none."""
+    try:
+        root = root or golden.default_root()
+    except InputError:
+        return None  # installed without a checkout: there are no goldens
+    return choose_golden(plan, executor, partial(golden.read, root))
+
+
+def choose_golden(
+    plan: Plan, executor: Fingerprint, read: Callable[[GoldenKey], Golden | None]
+) -> Golden | None:
+    """The golden that a run is compared with, of those that `read` gives by their keys.
 
     Where the executor's float32 is exact, so does the golden of exact float32 serve: what that
     leaves differs by less than the drift a golden allows.
@@ -43,14 +56,10 @@ def find_golden(plan: Plan, executor: Fingerprint, root: Path | None = None) -> 
     if not golden.is_name(plan.checkpoint.name):
         return None  # a directory that no golden can be called after
     key = golden_key(plan, executor)
-    try:
-        root = root or golden.default_root()
-    except InputError:
-        return None  # installed without a checkout: there are no goldens
-    found = golden.read(root, key)
+    found = read(key)
     if found is None and key.regime.startswith(EXACT):
         exact = GoldenKey(key.checkpoint, key.method, key.precision, EXACT)
-        found = golden.read(root, exact)
+        found = read(exact)
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.arrays import Array
-from harness.budget import MEASURING, Budget, DecisionAllowance
+from harness.budget import MEASURING, Allowed, Budget, DecisionAllowance
 from harness.compare import (
     Gate,
     Multiples,
@@ -65,6 +65,10 @@ def judge_speech(
     decisions = budget.decision(plan.precision.allowance, regime)
     followed, exact = followed_by(evidence, said.first)
     trace, found = observation.trace, list[Verdict]()
+    if followed is None and observation.along is not None:
+        found = _judge_along(plan, evidence, observation, decisions, sound)
+        repeated = judge_repeat(said.first, said.again)
+        return [*found, judge_stream(plan, said, None if sound is None else sound.cap), repeated]
     if trace is not None:
         found.append(judge_prompt(evidence, trace))
     if same_prompt(evidence, trace):
@@ -86,6 +90,49 @@ def judge_speech(
         judge_stream(plan, said, None if sound is None else sound.cap),
         judge_repeat(said.first, said.again),
     ]
+
+
+def _judge_along(
+    plan: Plan,
+    evidence: Evidence,
+    observation: Observation,
+    decisions: DecisionAllowance | None,
+    sound: Allowed | None,
+) -> list[Verdict]:
+    """Codes and sound where the executor chose other codes and eager was not there to follow.
+
+    Both went along eager's codes then: up to the first code that differs, that is what the
+    executor said by itself, and behind it each decision is compared all the same.
+    """
+    said, along = observation.speech, observation.along
+    assert said is not None
+    assert along is not None
+    alone = judge_codes(plan, evidence, said.first, None, decisions)
+    there = Spoken(along.codes, along.ended, along.waveform)
+    eager, oracle = followed_by(evidence, there)
+    if eager is None:
+        return [alone, judge_sound(plan, said.first, None, sound)]
+    codes = alone
+    if alone.status is not Status.FAIL:  # no codes that no frame holds, and no early end
+        codes = judge_codes(plan, evidence, there, along, decisions)
+        frame, book = _first_other(said.first, evidence)
+        note = (
+            f"By itself the executor says other codes from frame {frame}, codebook {book} on. "
+            "Eager is not here to follow them: both went along eager's, frame by frame."
+        )
+        codes = dataclasses.replace(codes, notes=(note, *codes.notes))
+    exact = None if oracle is None else Oracle((oracle.waveform,), own_error(evidence, SOUND))
+    waveform = judge_sound(plan, there, eager, sound, exact)
+    note = "The sound is of eager's codes: by itself the executor says others."
+    return [codes, dataclasses.replace(waveform, notes=(note, *waveform.notes))]
+
+
+def _first_other(said: Spoken, evidence: Evidence) -> tuple[int, int]:
+    """Frame and codebook of the first code that is not eager's."""
+    codes = evidence.speech.codes
+    frames = min(said.codes.shape[1], codes.shape[1])
+    differ = np.argwhere((said.codes[:, :frames] != codes[:, :frames]).T)
+    return (int(differ[0][0]), int(differ[0][1])) if len(differ) else (frames, 0)
 
 
 def judge_codes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from harness.arrays import Array
 from harness.errors import HarnessError, InputError
-from harness.fingerprint import Fingerprint, Regime
+from harness.fingerprint import Fingerprint, Regime, installed_versions
 from harness.pte.canaries import Canary, canaries, explain
 from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
@@ -103,7 +102,7 @@ class PortableExecutor(Opened):
     def fingerprint(self) -> Fingerprint:
         """Which executor this is."""
         accumulation = "MLX's CPU type" if self._faithful else "float32"
-        versions = {name: importlib.metadata.version(name) for name in ("executorch", "mlx")}
+        versions = installed_versions("executorch", "mlx")
         if self._gpu:
             device = f"{gpu_device.device_name()} ({platform.system()} {platform.machine()})"
             notes = (*switches(), "MLX's own kernels only")

@@ -1,0 +1,184 @@
+"""Run a bundle: what an executor of this machine does with it, and the same as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from harness.bundle.contents import Bundle
+from harness.bundle.manifest import packages
+from harness.errors import InputError
+from harness.parity.archive import load, save
+from harness.parity.control import observe_control
+from harness.parity.links import observe_exact
+from harness.parity.observation import Observation, Refusal
+from harness.parity.observe import limits_of, observe
+from harness.parity.replay import guarded
+from harness.parity.request import RUNNER
+from harness.runtime.pair import ArtifactPair
+from harness.runtime.select import choose, refuse_virtual
+from harness.synthesis import follow
+
+__all__ = ["BundleObservation", "observe_bundle", "read_observation", "write_observation"]
+
+Progress = Callable[[str], None]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class BundleObservation:
+    """What became of a bundle on one machine; a file of its own.
+
+    Attributes
+    ----------
+    version
+        Of the file's form.
+    bundle
+        sha256 of the bundle file, in hex.
+    observed, seconds
+        When: UTC, ISO 8601, and how long it took.
+    versions
+        Package → version on that machine.
+    observation
+        What the executor did.
+    """
+
+    version: int
+    bundle: str
+    observed: str
+    seconds: float
+    versions: dict[str, str]
+    observation: Observation
+
+
+def observe_bundle(
+    bundle: Bundle,
+    executor: str = "auto",
+    require: str | None = None,
+    progress: Progress = lambda text: None,
+    *,
+    allow_virtual_gpu: bool = False,
+) -> BundleObservation:
+    """Run a bundle's programs.
+
+    Parameters
+    ----------
+    bundle
+        It must stay open.
+    executor, require
+        As in `harness.runtime.select.choose`; of a bundle that was lowered to XNNPACK, ``auto``
+        is that.
+    progress
+        Called with one line a step.
+    allow_virtual_gpu
+        Whether the GPU of a virtual machine may run it.
+
+    Raises
+    ------
+    InputError
+        The executor runs no programs of the bundle's lowering.
+    HarnessError
+        An executor cannot be had, or cannot load a file.
+    """
+    executor = _suited(bundle, executor, require)
+    started = datetime.datetime.now(datetime.UTC)
+    plan, evidence, artifacts = bundle.plan, bundle.evidence, bundle.artifacts
+    make = partial(choose, executor, require)
+    if not allow_virtual_gpu:
+        with closing(make()) as chosen:
+            refuse_virtual(chosen)
+    with ArtifactPair(artifacts.paths, make, progress) as run:
+        seen = observe(plan, evidence, artifacts, run, progress=progress)
+        progress("measuring how exactly the executor multiplies")
+        seen = dataclasses.replace(seen, executor=run.measured)
+        seen = _along(bundle, seen, run, progress)
+    if bundle.control is not None:
+        progress("running a control")
+        seen = dataclasses.replace(seen, control=observe_control(bundle.control, make))
+    seen = dataclasses.replace(seen, exact=observe_exact(plan, evidence, artifacts, progress))
+    took = datetime.datetime.now(datetime.UTC) - started
+    return BundleObservation(
+        _VERSION,
+        bundle.facts.sha256,
+        started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        took.total_seconds(),
+        packages(),
+        seen,
+    )
+
+
+def write_observation(made: BundleObservation, path: Path) -> None:
+    """Write an observation, whole or not at all."""
+    save(path, made)
+
+
+def read_observation(path: Path, bundle: Bundle) -> BundleObservation:
+    """An observation of this very bundle.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, no observation, or one of another bundle.
+    """
+    found = load(path, BundleObservation)
+    if found.version != _VERSION:
+        raise InputError(
+            f"{path.name} is an observation of version {found.version}, and this voxtral-parity "
+            f"reads version {_VERSION}; use the voxtral-parity that wrote it, or a newer one"
+        )
+    mine = bundle.facts.sha256
+    if found.bundle != mine:
+        raise InputError(
+            f"{path.name} was observed of the bundle with sha256 {found.bundle[:12]}…, and this "
+            f"one has {mine[:12]}…; judge it with the bundle that was run"
+        )
+    return found
+
+
+def _suited(bundle: Bundle, executor: str, require: str | None) -> str:
+    """The executor's name, if it runs programs of the bundle's lowering."""
+    if executor == RUNNER:
+        raise InputError(
+            "the runner takes a checkpoint, which no bundle holds; use `check --executor runner`"
+        )
+    lowering = bundle.plan.lowering
+    asked = [name for name in (executor, require) if name not in (None, "auto")]
+    if lowering == "xnnpack":
+        executor = "xnnpack" if executor == "auto" and require is None else executor
+        wrong = [name for name in asked if name != "xnnpack"]
+    else:
+        wrong = [name for name in asked if name == "xnnpack"]
+    if wrong:
+        raise InputError(
+            f"the bundle was lowered to {lowering}, which the executor {wrong[0]} does not run; "
+            f"pack it with --backend {'mlx' if lowering == 'xnnpack' else 'xnnpack'} for that"
+        )
+    return executor
+
+
+def _along(bundle: Bundle, seen: Observation, run: ArtifactPair, progress: Progress) -> Observation:
+    """`seen`, with what the executor decides along eager's codes where it chose others."""
+    if seen.speech is None:
+        return seen
+    plan, eager, said = bundle.plan, bundle.evidence.speech, seen.speech.first
+    if np.array_equal(said.codes, eager.codes) and said.ended == eager.ended:
+        return seen
+    progress("following eager's codes")
+    limits = limits_of(plan, run)
+    forced = (eager.codes, eager.ended)
+    along = guarded(
+        lambda: follow(run, plan.config, bundle.evidence.prompt, plan.utterance, limits, forced)
+    )
+    if isinstance(along, Refusal):
+        why = f"it cannot follow eager's codes: {along.reason}"
+        refusal = Refusal(along.by, why, along.detail)
+        return dataclasses.replace(seen, speech=None, speech_refusal=refusal)
+    return dataclasses.replace(seen, along=along)
