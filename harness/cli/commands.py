@@ -28,6 +28,7 @@ COMMANDS = {
     "localize": "Name the first wrong node of a method, whose fault it is, and prove it.",
     "audit": "Measure what each disputed choice of semantics costs on a checkpoint.",
     "matrix": "Judge methods × precisions × {MLX, XNNPACK}, and triangulate each with eager.",
+    "diff": "Say what moved from one report to another, and what became worse.",
     "bench": "Time kernels, exports, the two links or speech.",
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",

@@ -20,7 +20,7 @@ from harness.fingerprint import Fingerprint
 from harness.report.model import Report
 from harness.report.tables import checks_table, gates_table, levels_table, values_table
 
-__all__ = ["print_report", "print_verdicts", "to_text"]
+__all__ = ["print_parts", "print_report", "print_verdicts", "to_text"]
 
 # By exit code: what it means, and its colour.
 _ENDINGS = (
@@ -43,13 +43,13 @@ _ASCII = str.maketrans(
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print `report` on `console` (standard output by default), as wide as it is."""
     console = console or Console()
-    _print(Group(_header(report), "", _findings(report.verdicts, console.width)), console)
+    print_parts(Group(_header(report), "", _findings(report.verdicts, console.width)), console)
 
 
 def print_verdicts(verdicts: Sequence[Verdict], console: Console | None = None) -> None:
     """Print `verdicts` alone, as `print_report` prints them below its header."""
     console = console or Console()
-    _print(_findings(verdicts, console.width), console)
+    print_parts(_findings(verdicts, console.width), console)
 
 
 def to_text(report: Report, width: int = 100) -> str:
@@ -59,7 +59,9 @@ def to_text(report: Report, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
-def _print(body: RenderableType, console: Console) -> None:
+def print_parts(body: RenderableType, console: Console | None = None) -> None:
+    """Print `body`, in plain ASCII where the console shows nothing else."""
+    console = console or Console()
     if not console.options.ascii_only:
         console.print(body)
         return

@@ -16,7 +16,7 @@ from harness.report.methods import LINKS, ending, rows
 from harness.report.model import Report
 from harness.report.trouble import failures, headline, unjudged
 
-__all__ = ["to_page", "write_page"]
+__all__ = ["document", "to_page", "write_page"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 """What the page may load: nothing but what it holds."""
@@ -41,9 +41,13 @@ def to_page(report: Report, figures: Figures | None = None) -> str:
     figures
         What its plots show; None leaves them out, and says so.
     """
-    style = resources.files("harness.report").joinpath("page.css").read_text(encoding="utf-8")
-    title = f"voxtral-parity: {ending(report.verdicts)}"
     body = "\n".join(part for part in _sections(report, figures) if part)
+    return document(f"voxtral-parity: {ending(report.verdicts)}", body)
+
+
+def document(title: str, body: Markup) -> str:
+    """A page that needs nothing else: `body` with the style of reports."""
+    style = resources.files("harness.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'

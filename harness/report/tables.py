@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.compare import words
 from harness.compare.verdict import Gate, Status, Verdict
 
-__all__ = ["checks_table", "gates_table", "levels_table", "used", "values_table"]
+__all__ = ["checks_table", "gates_table", "levels_table", "plain_table", "used", "values_table"]
 
 _MARKS = {
     Status.PASS: ("✓", "green"),
@@ -41,7 +41,7 @@ class _Column:
 def values_table(verdicts: Sequence[Verdict], width: int) -> Table | None:
     """A row for each tensor or waveform; None if there is none."""
     columns = [column for column in _COLUMNS if width >= column.width]
-    made = _table()
+    made = plain_table()
     made.add_column("", no_wrap=True)
     for column in columns:
         justify: Literal["left", "right"] = "left" if column.left else "right"
@@ -54,7 +54,7 @@ def values_table(verdicts: Sequence[Verdict], width: int) -> Table | None:
 
 def checks_table(verdicts: Sequence[Verdict]) -> Table | None:
     """A row for each judgement that is not of values; None if there is none."""
-    made = _table()
+    made = plain_table()
     for header in ("", "method", "check", "finding"):
         made.add_column(header, overflow="fold", no_wrap=header == "")
     for verdict in verdicts:
@@ -68,7 +68,7 @@ def levels_table(verdicts: Sequence[Verdict]) -> Table | None:
 
     The reference has rows of its own only where it reads differently.
     """
-    made = _table()
+    made = plain_table()
     made.add_column("waveform", overflow="fold")
     made.add_column("signal", no_wrap=True)
     for header in ("peak", "dBFS", "clipped", "run", "RMS", "DC"):
@@ -93,7 +93,7 @@ def gates_table(verdict: Verdict) -> Table:
     """The gates that failed, with old and new where the verdict knows them."""
     gates = verdict.failed_gates
     aged = any(f"{gate.name}.old" in verdict.metrics for gate in gates)
-    made = _table()
+    made = plain_table()
     made.add_column("gate", overflow="fold")
     for header in (("old", "new", "moved") if aged else ("value",)) + ("allowed", "used"):
         made.add_column(header, justify="right", no_wrap=True)
@@ -119,7 +119,8 @@ def _level_cells(verdict: Verdict, prefix: str) -> list[str]:
     ]
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """A table with no lines but that below its headers."""
     return Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -76,6 +76,7 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "synth": lambda desk: Base(options={**_SPEECH}),
     "inspect": lambda desk: Base([str(desk.world.artifacts / "codec_decoder.pte")]),
     "localize": lambda desk: Base(["token_embedding"]),
+    "diff": lambda desk: Base(["no-such-report", "no-such-report"]),
     "audit": lambda desk: Base(options={"--text": " "}),
     "matrix": lambda desk: Base(["token_embedding"], {"--precision": "fp32"}),
     "conformance": lambda desk: Base(["no-such-case"]),

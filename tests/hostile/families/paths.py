@@ -13,7 +13,9 @@ from tests.hostile.commands import Parameter, parameters
 
 __all__ = ["cases"]
 
-_OUTPUTS = {"--json", "--output", "--codes", "--output-dir", "--report"}
+_OUTPUTS = {
+    "--json", "--output", "--codes", "--output-dir", "--report", "--junit", "--markdown", "--html",
+}  # fmt: skip
 
 
 def cases() -> Iterator[Case]:
@@ -232,4 +234,6 @@ _WRITABLE = {
 }
 """Targets where writing, or refusing to write, are both right."""
 
-_ALSO_WRITABLE = {("--output-dir", "directory"), ("--output-dir", "empty text")}
+_ALSO_WRITABLE = {
+    (flag, kind) for flag in ("--output-dir", "--report") for kind in ("directory", "empty text")
+}

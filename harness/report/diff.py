@@ -1,0 +1,193 @@
+"""Two reports side by side: what moved, what became worse, and what changed around it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.compare.verdict import Gate, Status, Verdict
+from harness.report.model import Report
+
+__all__ = ["LEAST", "Difference", "Move", "Pair", "Setting", "compare"]
+
+LEAST = 0.01
+"""Share of an allowance by which a gate must move to be told."""
+
+_RANK = {Status.PASS: 0, Status.UNJUDGED: 1, Status.FAIL: 2}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something around the verdicts that is another in each run; empty where it is not there."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """One gate in both runs, in shares of what the earlier one allows."""
+
+    before: Gate
+    after: Gate
+
+    @property
+    def share(self) -> float:
+        """What the later run would use of the earlier one's allowance."""
+        return dataclasses.replace(self.after, allowed=self.before.allowed).headroom_used
+
+    @property
+    def by(self) -> float:
+        """How much more it uses; a share that is infinite twice did not move."""
+        old, new = self.before.headroom_used, self.share
+        return 0.0 if old == new else new - old
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """By which moves are sorted: NaN first, then what grew most, what shrank most last."""
+        return self.by == self.by, -self.by
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One verdict in both runs; None where a run does not have it."""
+
+    before: Verdict | None
+    after: Verdict | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The later of the two."""
+        found = self.after or self.before
+        assert found is not None
+        return found
+
+    @property
+    def worse(self) -> bool:
+        """Passed and does not, or is gone; was unjudged and failed; or is new and failed."""
+        if self.before is None:
+            return self.verdict.status is Status.FAIL
+        if self.after is None:
+            return self.before.status is Status.PASS
+        return _RANK[self.after.status] > _RANK[self.before.status]
+
+    @property
+    def better(self) -> bool:
+        """Is in both runs, and nearer to a pass."""
+        if self.before is None or self.after is None:
+            return False
+        return _RANK[self.after.status] < _RANK[self.before.status]
+
+    @cached_property
+    def moves(self) -> tuple[Move, ...]:
+        """Gates of both that moved, the one that grew most first."""
+        if self.before is None or self.after is None:
+            return ()
+        old = {gate.name: gate for gate in self.before.gates}
+        moves = (Move(old[gate.name], gate) for gate in self.after.gates if gate.name in old)
+        found = [move for move in moves if not abs(move.by) < LEAST]
+        return tuple(sorted(found, key=lambda move: move.rank))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs.
+
+    Attributes
+    ----------
+    before, after
+        The reports.
+    pairs
+        Every verdict of both, those of the later run first, in their order.
+    settings
+        What else changed: versions, regime, artifacts, checkpoint, …
+    """
+
+    before: Report
+    after: Report
+    pairs: tuple[Pair, ...]
+    settings: tuple[Setting, ...]
+
+    @property
+    def worse(self) -> tuple[Pair, ...]:
+        """Verdicts that became worse."""
+        return tuple(pair for pair in self.pairs if pair.worse)
+
+    @property
+    def better(self) -> tuple[Pair, ...]:
+        """Verdicts that became better."""
+        return tuple(pair for pair in self.pairs if pair.better)
+
+    @property
+    def new(self) -> tuple[Pair, ...]:
+        """Verdicts that the earlier run does not have."""
+        return tuple(pair for pair in self.pairs if pair.before is None)
+
+    @property
+    def gone(self) -> tuple[Pair, ...]:
+        """Verdicts that the later run does not have."""
+        return tuple(pair for pair in self.pairs if pair.after is None)
+
+    @property
+    def moved(self) -> tuple[Pair, ...]:
+        """Verdicts whose gates moved by `LEAST` or more, the one that grew most first."""
+        found = [pair for pair in self.pairs if pair.moves]
+        return tuple(sorted(found, key=lambda pair: pair.moves[0].rank))
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a verdict became worse, else 0."""
+        return int(bool(self.worse))
+
+
+def compare(before: Report, after: Report) -> Difference:
+    """What changed from one run to another."""
+    old, new = _named(before.verdicts), _named(after.verdicts)
+    pairs = [Pair(old.get(name), verdict) for name, verdict in new.items()]
+    pairs += [Pair(verdict, None) for name, verdict in old.items() if name not in new]
+    first, second = dict(_settings(before)), dict(_settings(after))
+    settings = [
+        Setting(name, first.get(name, ""), second.get(name, ""))
+        for name in dict.fromkeys((*first, *second))
+        if first.get(name, "") != second.get(name, "")
+    ]
+    return Difference(before, after, tuple(pairs), tuple(settings))
+
+
+def _named(verdicts: Sequence[Verdict]) -> Mapping[tuple[str, str, int], Verdict]:
+    """By subject, case, and number among those of one name; the kind may change."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = {}
+    for verdict in verdicts:
+        name = (verdict.subject, verdict.case)
+        found[(*name, seen[name])] = verdict
+        seen[name] += 1
+    return found
+
+
+def _settings(report: Report) -> Iterator[tuple[str, str]]:
+    """Everything that a verdict may depend on, in words."""
+    executor, checkpoint = report.executor, report.checkpoint
+    yield "voxtral-parity", report.tool_version
+    yield "checkpoint", checkpoint.name
+    yield "weights (sha256)", checkpoint.digest[:16]
+    yield "precision", report.precision
+    yield "executor", executor.executor
+    yield "device", executor.device
+    yield "regime", executor.regime
+    if executor.measured is not None:
+        for product, kind in executor.measured.products.items():
+            yield f"products, {product}", kind
+    for name, version in executor.versions.items():
+        yield f"version of {name}", version
+    if executor.notes:
+        yield "notes of the executor", "; ".join(executor.notes)
+    for artifact in report.artifacts:
+        yield f"{artifact.name} (sha256)", f"{artifact.sha256[:16]}, {artifact.bytes:,} bytes"
+    yield "reference", report.reference.description
+    for choice in report.reference.choices:
+        yield f"choice, {choice.name}", choice.value
