@@ -28,7 +28,7 @@ ORDER = """
     runtime runner
     asr golden report
     parity
-    localize
+    localize bundle
     bench conformance
     e2e cli
 """
