@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures.exports",
     "fixtures.mutants",
     "fixtures.programs",
+    "fixtures.rooms",
     "fixtures.runner",
 ]
 

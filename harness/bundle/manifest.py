@@ -71,15 +71,12 @@ class Origin:
         When: UTC, ISO 8601.
     commit
         Git commit that it was packed at, in hex; empty where nobody said.
-    command
-        What was typed.
     versions
         Package → version of whatever took part, voxtral-parity included.
     """
 
     packed: str
     commit: str
-    command: str
     versions: Mapping[str, str]
 
 

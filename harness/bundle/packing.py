@@ -72,7 +72,7 @@ def prepare(request: Request, progress: Progress = lambda text: None) -> Packed:
     return Packed(plan, _needed(plan, evidence), artifacts, references)
 
 
-def pack(packed: Packed, path: Path, *, commit: str, command: str, ledger: Path = FILE) -> str:
+def pack(packed: Packed, path: Path, *, commit: str, ledger: Path = FILE) -> str:
     """Write a bundle, whole or not at all; its sha256 in hex.
 
     Parameters
@@ -81,13 +81,13 @@ def pack(packed: Packed, path: Path, *, commit: str, command: str, ledger: Path 
         What goes into it.
     path
         The file.
-    commit, command
+    commit
         See `Origin`.
     ledger
         The allowances to keep.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    origin = Origin(now.replace("+00:00", "Z"), commit, command, packages())
+    origin = Origin(now.replace("+00:00", "Z"), commit, packages())
     with tempfile.TemporaryDirectory(prefix="voxtral-bundle-") as name:
         scratch = Path(name)
         members: dict[str, Path] = {LEDGER: ledger, SCHEMAS: scratch / SCHEMAS}

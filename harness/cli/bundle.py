@@ -122,7 +122,7 @@ def bundle_pack(
             progress(f"writing {bpte}")
             write_bundled_programs(packed.plan, packed.evidence, packed.artifacts, bpte)
         progress(f"packing {file}")
-        digest = pack(packed, file, commit=named, command=console.command_line())
+        digest = pack(packed, file, commit=named)
     console.stdout().print(
         f"{file}: {file.stat().st_size:,} bytes, sha256 {digest}", markup=False, soft_wrap=True
     )
