@@ -17,10 +17,20 @@ from typing import Any
 import torch
 
 from harness.errors import one_of
+from harness.export.defaults import (
+    adds_in_another_type,
+    cumsum,
+    lacks_eps,
+    rms_norm,
+    told_layouts,
+)
 from harness.export.emitting import emit
+from harness.export.fusing import lossless_casts, true_norms
 from harness.export.index_put import accumulate_at
 from harness.export.integer_division import divides_integers, floor_divide
+from harness.export.integer_scalars import NODES, clamp, mixes, with_scalar
 from harness.export.negative_padding import crop_and_pad, crops
+from harness.export.ordering import argsort, descends, sort, takes_least, topk
 
 __all__ = ["CORRECTIONS", "Correction", "applied", "check_names"]
 
@@ -223,5 +233,52 @@ CORRECTIONS: tuple[Correction, ...] = (
         "padding by a negative width, which crops, lowers fully and then cannot run "
         "(F.fold with padding)",
         (partial(_handled, _ATEN.constant_pad_nd.default, crop_and_pad, crops),),
+    ),
+    Correction(
+        "descending",
+        "sort and argsort with descending=True sort up, and topk with largest=False takes the "
+        "greatest",
+        (
+            partial(_handled, _ATEN.sort.default, sort, descends),
+            partial(_handled, _ATEN.argsort.default, argsort, descends),
+            partial(_handled, _ATEN.topk.default, topk, takes_least),
+        ),
+    ),
+    Correction(
+        "lossy-casts",
+        "of two casts the first is dropped even where it changes values, as in "
+        "x.to(int64).to(float32) or a round trip through bfloat16",
+        (lossless_casts,),
+    ),
+    Correction(
+        "false-norms",
+        "w * (x * rsqrt(y.pow(2).mean(dim) + eps)) becomes an RMS norm of x over its last axis, "
+        "whatever y and dim are",
+        (true_norms,),
+    ),
+    Correction(
+        "norm-eps",
+        "an RMS norm whose eps is None takes 1e-5, where torch takes the eps of the input's type",
+        (partial(_handled, _ATEN.rms_norm.default, rms_norm, lacks_eps),),
+    ),
+    Correction(
+        "integer-scalars",
+        "beside an integer tensor a float scalar is cast to an integer: i < 2.5 is i < 2, and "
+        "i ** 0.5 is i ** 0",
+        (
+            *(partial(_handled, target, with_scalar, mixes) for target in NODES),
+            partial(_handled, _ATEN.clamp.default, clamp, mixes),
+        ),
+    ),
+    Correction(
+        "cumsum-type",
+        "cumsum ignores its dtype, and adds 16-bit numbers up in 16 bits",
+        (partial(_handled, _ATEN.cumsum.default, cumsum, adds_in_another_type),),
+    ),
+    Correction(
+        "shared-weight",
+        "one weight of a convolution and of a transposed one is laid out once, for whichever "
+        "comes first",
+        (told_layouts,),
     ),
 )

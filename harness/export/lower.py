@@ -21,16 +21,19 @@ def lower_to_mlx(
     path: Path,
     *,
     without: Collection[str] = (),
+    passes: bool = False,
 ) -> None:
     """Lower `programs` to the MLX delegate and write them to `path`, whole or not at all.
 
     `programs` and constant methods (`metadata`) are by name. The names of instructions go beside
     the file (see `node_names`). `without` are the corrections to leave out, which puts upstream's
-    stock lowering back.
+    stock lowering back. `passes` runs upstream's default passes first, as the exporters of other
+    models do; Voxtral's own does not.
     """
     enable_mlx_exporter()
     with quiet():
         from executorch.backends.mlx import MLXPartitioner
+        from executorch.backends.mlx.passes import get_default_passes
         from executorch.exir import (
             EdgeCompileConfig,
             ExecutorchBackendConfig,
@@ -41,6 +44,7 @@ def lower_to_mlx(
         with applied(without), recording() as names:
             edge = to_edge_transform_and_lower(
                 dict(programs),
+                transform_passes=get_default_passes() if passes else None,
                 partitioner={name: [MLXPartitioner()] for name in programs},
                 compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
                 constant_methods=dict(metadata),

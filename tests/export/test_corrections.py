@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -64,6 +65,13 @@ class Minimal:
     function: Callable[..., torch.Tensor]
     inputs: tuple[torch.Tensor, ...]
     wrong: Differing | Refused | LeftOutside
+    passes: bool = False
+    """Whether the bug is in one of the passes that exporters of other models run."""
+
+
+def of_passes(*given: Any) -> Minimal:
+    """A bug of one of the passes."""
+    return Minimal(*given, passes=True)
 
 
 def grid(*shape: int) -> torch.Tensor:
@@ -186,6 +194,62 @@ WRONG = [
     Minimal("negative-padding", folded_with_crop, (grid(1, 8, 4),), Refused(PAD_WIDTHS)),
 ]
 
+BF16 = torch.tensor([1.0, 2.0**-9, 2.0**-9, 3.0], dtype=torch.bfloat16)
+MIXED = torch.tensor([[3.0, 1.0, 2.0, 1.0], [0.5, 4.0, 0.25, 4.0]])
+COUNTS = torch.tensor([0, 1, 2, 3, 9])
+
+
+def squared_mean(x: torch.Tensor, y: torch.Tensor, dim: tuple[int, ...]) -> torch.Tensor:
+    return W8 * (x * torch.rsqrt(y.pow(2).mean(dim, keepdim=True) + 1e-6))
+
+
+def both_convolutions(x: torch.Tensor) -> torch.Tensor:
+    return F.conv1d(x, SQUARE) + F.conv_transpose1d(x, SQUARE)
+
+
+W8 = torch.arange(1.0, 9.0)
+SQUARE = grid(3, 3, 1)
+NORMED = grid(2, 4, 8).sub(20).div(8)
+
+WRONG += [
+    Minimal("descending", lambda x: x.sort(descending=True).values, (MIXED,), Differing(8)),
+    Minimal("descending", lambda x: x.sort(dim=0, descending=True).indices, (MIXED,), Differing(8)),
+    Minimal("descending", lambda x: torch.argsort(x, -1, True), (MIXED,), Differing(8)),
+    Minimal("descending", lambda x: x.topk(2, largest=False).values, (MIXED,), Differing(4)),
+    Minimal("descending", lambda x: x[:, :3].topk(2, -1, False).indices, (MIXED,), Differing(2)),
+    of_passes(
+        "lossy-casts",
+        lambda x: x.to(torch.int64).to(torch.float32),
+        (MIXED,),
+        Differing(2),
+        passes=True,
+    ),
+    Minimal("lossy-casts", lambda n: n.bool().float(), (COUNTS,), Differing(3)),
+    of_passes(
+        "lossy-casts",
+        lambda x: x.bfloat16().float(),
+        (grid(4).mul(1.001),),
+        Differing(3),
+        passes=True,
+    ),
+    Minimal("false-norms", lambda x: squared_mean(x, x, (1,)), (NORMED,), Differing(63)),
+    of_passes("false-norms", lambda x: squared_mean(x, x, (1, 2)), (NORMED,), Differing(63)),
+    Minimal(
+        "false-norms",
+        lambda x, y: squared_mean(x, y, (-1,)),
+        (NORMED, NORMED + 1),
+        Differing(64),
+        passes=True,
+    ),
+    Minimal("norm-eps", lambda x: F.rms_norm(x, (8,)), (NORMED / 1024,), Differing(63)),
+    Minimal("integer-scalars", lambda n: n < 2.5, (COUNTS,), Differing(1)),
+    Minimal("integer-scalars", lambda n: n == 2.5, (COUNTS,), Differing(1)),
+    Minimal("integer-scalars", lambda n: n**0.5, (COUNTS,), Differing(4)),
+    Minimal("integer-scalars", lambda n: n.clamp(min=0.5, max=2.5), (COUNTS,), Differing(3)),
+    Minimal("cumsum-type", lambda x: x.cumsum(-1, dtype=torch.float32), (BF16,), Differing(3)),
+    Minimal("shared-weight", both_convolutions, (grid(1, 3, 4),), Differing(12)),
+]
+
 RIGHT = [
     ("front", lambda x, i, j: x[i, j], (grid(3, 4, 5), I2, J2)),
     ("separated", lambda x, i, j: x[i, :, j], (grid(3, 4, 5), I2, J2)),
@@ -193,6 +257,18 @@ RIGHT = [
     ("one index, higher rank", lambda x, i: x[i], (grid(4), IDS)),
     ("1-D on 1-D", lambda x, i: x[i], (grid(4), I2)),
     ("copy of a narrower type", copied_into_wider_type, (grid(2, 4).to(torch.bfloat16),)),
+    ("sorted up", lambda x: x.sort().values, (MIXED,)),
+    ("the greatest", lambda x: x.topk(2).values, (MIXED,)),
+    ("a wider type and back", lambda x: x.float().bfloat16().float(), (BF16,)),
+    ("integers compared", lambda n: n < 2, (COUNTS,)),
+    ("integer bounds", lambda n: n.clamp(1, 2), (COUNTS,)),
+    ("an RMS norm", lambda x: squared_mean(x, x, (-1,)), (NORMED,)),
+    ("added up in its own type", lambda x: x.cumsum(-1), (MIXED,)),
+    (
+        "one weight twice in one layout",
+        lambda x: F.conv1d(F.conv1d(x, SQUARE), SQUARE),
+        (grid(1, 3, 4),),
+    ),
     (
         "three adjacent",
         lambda x, i, j: x[:, i, j, i],
@@ -201,11 +277,11 @@ RIGHT = [
 ]
 
 
-def lowered(tmp_path, function, inputs, without=()) -> Path:
+def lowered(tmp_path, function, inputs, without=(), passes=False) -> Path:
     enable_mlx_exporter()
     program = torch.export.export(Of(function).eval(), inputs)
     path = tmp_path / "minimal.pte"
-    lower_to_mlx({"forward": program}, {}, path, without=without)
+    lower_to_mlx({"forward": program}, {}, path, without=without, passes=passes)
     return path
 
 
@@ -226,7 +302,7 @@ def as_numpy(x: torch.Tensor) -> np.ndarray:
 def test_corrected_equals_eager(case: Minimal, tmp_path) -> None:
     expected = case.function(*case.inputs).numpy()
 
-    path = lowered(tmp_path, case.function, case.inputs)
+    path = lowered(tmp_path, case.function, case.inputs, passes=case.passes)
     output = run(path, case.inputs)
 
     (method,) = delegation(path)
@@ -239,7 +315,7 @@ def test_corrected_equals_eager(case: Minimal, tmp_path) -> None:
 def test_stock_is_still_wrong(case: Minimal, tmp_path) -> None:
     expected = case.function(*case.inputs).numpy()
 
-    path = lowered(tmp_path, case.function, case.inputs, without=(case.correction,))
+    path = lowered(tmp_path, case.function, case.inputs, (case.correction,), case.passes)
 
     if isinstance(case.wrong, LeftOutside):
         (method,) = delegation(path)
