@@ -38,8 +38,8 @@ TIME_LIMIT = 20
 """Seconds a mutant may take; the whole files take a fifth of one."""
 MEMORY_LIMIT = 2 << 30
 """Bytes of address space that judging may take beyond what importing took."""
-ODD = (None, True, -1, 0, 1, 7, 2**31, 2**63, 1e308, -0.5, "inf", "nan", "", "x", "model.pte", [], {},
-       [[]], ["a0", "float32"], ["a1", "int64"])  # fmt: skip
+ODD = (None, True, -1, 0, 1, 7, 2**31, 2**63, 1e308, -0.5, "inf", "nan", "", "x", "model.pte", [],
+       {}, [[]], ["a0", "float32"], ["a1", "int64"])  # fmt: skip
 NUMBERS = (0, 1, 2, 127, 255, 256, 65535, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 
 

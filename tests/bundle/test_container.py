@@ -144,9 +144,7 @@ def test_a_manifest_that_claims_gigabytes_is_refused_before_it_is_read(
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
-def test_what_another_program_zipped_is_no_bundle(
-    method: int, small: Path, tmp_path: Path
-) -> None:
+def test_what_another_program_zipped_is_no_bundle(method: int, small: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.zip"
     with zipfile.ZipFile(small) as old, zipfile.ZipFile(path, "w", method) as new:
         for name in old.namelist():
