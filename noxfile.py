@@ -159,8 +159,9 @@ def killtest(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
-    """Damage real `.pte` files thousands of times (`-- --times 300`); none may crash or hang."""
+    """Damage `.pte` files and bundles thousands of times (`-- --times 300`); none may crash."""
     run(session, "python", "tests/runtime/portable/fuzz_pte.py", *session.posargs)
+    run(session, "python", "tests/bundle/fuzz_bundle.py", *session.posargs)
 
 
 @nox.session(default=False)

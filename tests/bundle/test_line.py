@@ -33,10 +33,6 @@ from harness.parity.observation import Observation
 from harness.report import read_json
 
 
-def verdicts_of(path: Path) -> Any:
-    return json.loads(path.read_text())["verdicts"]
-
-
 def judged(bundle: Bundle, observation: Observation, **options: Any) -> dict[str, Verdict]:
     made = BundleObservation(1, bundle.facts.sha256, "", 0.0, {}, observation)
     found = judge_bundle(bundle, made, **options).verdicts
@@ -77,20 +73,16 @@ def test_numpy_alone_judges_the_same(
 
 
 def test_mlx_and_numpy_alone_run_a_bundle_that_numpy_alone_judges(
-    v1: Path, mlx_room: Room, numpy_room: Room, tmp_path: Path
+    whole: Path, mlx_room: Room, numpy_room: Room, tmp_path: Path
 ) -> None:
     assert mlx_room.lacks("torch", "executorch", "scipy", "mistral_common", "filelock")
     seen, report = tmp_path / "seen", tmp_path / "report.json"
-    done = mlx_room.typed("bundle", "run", str(v1), "--observe-only", str(seen))
+    done = mlx_room.typed("bundle", "run", str(whole), "--observe-only", str(seen))
     assert done.returncode == 0, done.stderr
-    done = mlx_room.typed("bundle", "run", str(v1), "--json", str(report))
-    assert done.returncode == 0, done.stderr
-    assert {"exact", "local"} <= {verdict["kind"] for verdict in verdicts_of(report)}
-
-    judgement = tmp_path / "judgement.json"
-    done = numpy_room.typed("bundle", "judge", str(v1), str(seen), "--json", str(judgement))
-    assert done.returncode == 0, done.stderr
-    assert verdicts_of(judgement) == verdicts_of(report)
+    done = numpy_room.typed("bundle", "judge", str(whole), str(seen), "--json", str(report))
+    assert done.returncode == 0, done.stdout[-3000:]
+    kinds = {verdict.kind for verdict in read_json(report).verdicts}
+    assert {"exact", "local", "codes", "waveform"} <= kinds
 
 
 def test_the_exact_link_needs_no_mlx(v1: Path, numpy_room: Room) -> None:

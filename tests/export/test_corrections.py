@@ -222,7 +222,6 @@ WRONG += [
         lambda x: x.to(torch.int64).to(torch.float32),
         (MIXED,),
         Differing(2),
-        passes=True,
     ),
     Minimal("lossy-casts", lambda n: n.bool().float(), (COUNTS,), Differing(3)),
     of_passes(
@@ -230,7 +229,6 @@ WRONG += [
         lambda x: x.bfloat16().float(),
         (grid(4).mul(1.001),),
         Differing(3),
-        passes=True,
     ),
     Minimal("false-norms", lambda x: squared_mean(x, x, (1,)), (NORMED,), Differing(63)),
     of_passes("false-norms", lambda x: squared_mean(x, x, (1, 2)), (NORMED,), Differing(63)),
@@ -239,7 +237,6 @@ WRONG += [
         lambda x, y: squared_mean(x, y, (-1,)),
         (NORMED, NORMED + 1),
         Differing(64),
-        passes=True,
     ),
     Minimal("norm-eps", lambda x: F.rms_norm(x, (8,)), (NORMED / 1024,), Differing(63)),
     Minimal("integer-scalars", lambda n: n < 2.5, (COUNTS,), Differing(1)),

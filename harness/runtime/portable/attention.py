@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.errors import ExecutionError
 from harness.pte.payload import Node
-from harness.runtime.portable.blas import mx
+from harness.runtime.portable.blas import mx, product
 from harness.runtime.portable.exponentials import MANY, softmax
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, warn_oddity
 from harness.runtime.portable.tensors import mlx_dtype
@@ -101,7 +101,7 @@ def attend(q: Any, k: Any, v: Any, scale: float, mask: Any, band: Band | None = 
         k, v = (mx.repeat(t, heads // k.shape[1], axis=1) for t in (k, v))
     largest = mx.max(mx.abs(q)) * mx.max(mx.abs(k)) * (scale * q.shape[-1]) + mx.max(mx.abs(v))
     if band is None:
-        scores = (q * scale) @ mx.swapaxes(k, -1, -2)
+        scores = product(q * scale, mx.swapaxes(k, -1, -2))
         scores = scores if mask is None else scores + added(mask, queries, keys)
     else:
         pad = -queries % _BLOCK
@@ -111,11 +111,11 @@ def attend(q: Any, k: Any, v: Any, scale: float, mask: Any, band: Band | None = 
             mx.stack([t[:, :, begin : begin + band.width] for begin in band.begins], axis=2)
             for t in (k, v)
         )
-        scores = (q * scale) @ mx.swapaxes(k, -1, -2) + band.mask
+        scores = product(q * scale, mx.swapaxes(k, -1, -2)) + band.mask
     mx.eval(scores, largest)
     if not largest.item() < _LARGEST:  # NaN is not
         return None
-    out = softmax(scores) @ v
+    out = product(softmax(scores), v)
     if band is not None:
         out = out.reshape(*out.shape[:2], -1, out.shape[-1])[:, :, :queries]
     return out.astype(dtype)

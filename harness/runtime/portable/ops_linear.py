@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import ExecutionError
 from harness.pte.payload import Node, Vid
-from harness.runtime.portable.blas import mx
+from harness.runtime.portable.blas import MULTIPLIES, mx, product
 from harness.runtime.portable.ops_index import checked_indices
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.tensors import mlx_dtype
@@ -31,14 +31,14 @@ def _addmm(n: Node, s: Slots) -> Any:
         if weight is None and a.size > _MOST_ROWS_PACKED * a.shape[-1]:
             weight = b.astype(mx.float32)
         if weight is not None:
-            return _sum(n, *_float32(a, weight, bias)).astype(narrow)
-    return _sum(n, a, b, bias)
+            return _sum(n, s, *_float32(a, weight, bias)).astype(narrow)
+    return _sum(n, s, a, b, bias)
 
 
-def _sum(n: Node, a: Any, b: Any, bias: Any) -> Any:
+def _sum(n: Node, s: Slots, a: Any, b: Any, bias: Any) -> Any:
     if bias is None:
         # Upstream applies alpha only together with a bias.
-        return mx.matmul(a, b)
+        return mx.matmul(a, b) if s.fp32_weights is None else product(a, b)
     return mx.addmm(bias, a, b, alpha=n.alpha, beta=n.beta)
 
 
@@ -89,7 +89,7 @@ def _quantized_matmul(n: Node, s: Slots) -> Any:
 
     weight = None if s.fp32_weights is None else s.fp32_weights.get(n, kept)
     if weight is not None:
-        result = x @ weight
+        result = product(x, weight)
     elif x.size > _MOST_ROWS_PACKED * x.shape[-1]:
         result = x @ dense()
     else:
@@ -171,6 +171,30 @@ def _conv(
     return op
 
 
+_conv1d = _conv(mx.conv1d, "")
+
+
+def _conv1d_by_product(n: Node, s: Slots) -> Any:
+    """One product of every window with the filters, where that is not MLX's own BLAS.
+
+    Shapes: x (batch, length, c_in), w (c_out, taps, c_in).
+    """
+    x, w = s.tensor(n.x), s.tensor(n.w)
+    usual = x.ndim == w.ndim == 3 and x.shape[2] == w.shape[2] and x.dtype == w.dtype
+    usual = usual and n.groups == n.dilation == 1 <= n.stride and n.padding >= 0
+    length = x.shape[1] + 2 * n.padding if usual else 0
+    if not MULTIPLIES or s.fp32_weights is None or not usual or length < w.shape[1]:
+        return _conv1d(n, s)
+    x, w, dtype = *_float32(x, w), x.dtype
+    x = mx.pad(x, [(0, 0), (n.padding, n.padding), (0, 0)])
+    count = (length - w.shape[1]) // n.stride + 1
+    ends = [tap + (count - 1) * n.stride + 1 for tap in range(w.shape[1])]
+    taps = [x[:, tap : end : n.stride] for tap, end in enumerate(ends)]
+    windows = mx.concatenate(taps, axis=2)
+    flat = w.reshape(w.shape[0], -1)
+    return product(windows, mx.swapaxes(flat, 0, 1)).astype(dtype)
+
+
 _conv_transpose1d = _conv(mx.conv_transpose1d, "", transposed=True)
 
 
@@ -187,7 +211,8 @@ def _conv_transpose1d_by_product(n: Node, s: Slots) -> Any:
     batch, length, c_in = x.shape
     c_out, taps, _ = w.shape
     blocks = -(-taps // n.stride)  # a step's taps cover this many strides of the output
-    made = _float32(x)[0] @ mx.swapaxes(_float32(w)[0].reshape(c_out * taps, c_in), 0, 1)
+    flat = mx.swapaxes(_float32(w)[0].reshape(c_out * taps, c_in), 0, 1)
+    made = product(_float32(x)[0], flat)
     made = mx.swapaxes(made.reshape(batch, length, c_out, taps), 2, 3)
     made = mx.pad(made, [(0, 0), (0, 0), (0, blocks * n.stride - taps), (0, 0)])
     made = made.reshape(batch, length, blocks, n.stride * c_out)
@@ -225,7 +250,7 @@ def _rope(n: Node, s: Slots) -> Any:
 
 OPS: dict[str, Callable[[Node, Slots], Any]] = {
     "AddmmNode": _addmm,
-    "Conv1DNode": _conv(mx.conv1d, ""),
+    "Conv1DNode": _conv1d_by_product,
     "Conv2DNode": _conv(mx.conv2d, "hw"),
     "Conv3DNode": _conv(mx.conv3d, "dhw"),
     "ConvTranspose1DNode": _conv_transpose1d_by_product,

@@ -1,0 +1,104 @@
+"""``voxtral-parity bundle`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fixtures.command_line import typed
+from harness.bundle import bundle_digest, read_manifest
+from harness.report import read_json
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_pack_run_and_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, seen = tmp_path / "a.bundle", tmp_path / "a.observation"
+    run, judgement = tmp_path / "run.json", tmp_path / "judgement.json"
+    calls, bpte = tmp_path / "calls", tmp_path / "bpte"
+    monkeypatch.setenv("GITHUB_SHA", COMMIT)
+    pack = ("semantic_head", str(file), "--golden-dir", str(calls), "--bpte", str(bpte))
+    assert typed(monkeypatch, "bundle", "pack", *pack) == 0
+    assert bundle_digest(file) in capsys.readouterr().out
+    assert read_manifest(file).origin.commit == COMMIT
+    assert (calls / "index.json").is_file()
+    assert (bpte / "model.bpte").is_file()
+
+    options = ("--executor", "portable")
+    assert typed(monkeypatch, "bundle", "run", str(file), *options, "--json", str(run)) == 0
+    observe = (*options, "--observe-only", str(seen))
+    assert typed(monkeypatch, "bundle", "run", str(file), *observe) == 0
+    judge = (str(file), str(seen), "--json", str(judgement))
+    assert typed(monkeypatch, "bundle", "judge", *judge) == 0
+
+    told = json.loads(run.read_text())["bundle"]
+    assert told["sha256"] == bundle_digest(file)
+    assert told["commit"] == COMMIT
+    assert read_json(run).verdicts == read_json(judgement).verdicts
+    assert read_json(judgement).bundle == read_json(run).bundle
+
+
+def test_a_commit_on_the_command_line_goes_before_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.bundle"
+    monkeypatch.setenv("GITHUB_SHA", COMMIT)
+    assert typed(monkeypatch, "bundle", "pack", "codec", str(file), "--commit", "abcdef0") == 0
+    assert read_manifest(file).origin.commit == "abcdef0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("pack", "a.bundle", "codec"), "method must be one of"),
+        (("pack", "codec", "a.bundle", "--commit", "main"), "a commit must be"),
+        (("pack", "codec", "a.bundle", "--backend", "cuda"), "backend must be one of"),
+        (("run", "missing.bundle"), "missing.bundle cannot be read"),
+        (("judge", "missing.bundle", "x"), "missing.bundle cannot be read"),
+        (("run", "junk.bundle"), "is no bundle"),
+        (("judge", "{v1}", "junk.bundle"), "holds no BundleObservation"),
+        (("judge", "{v1}", "missing"), "holds no BundleObservation"),
+        (("judge", "{v1}", "."), "there is no output in"),
+        (("judge", "{v1}", "{seen}", "--budget", "junk.bundle"), "is no ledger"),
+        (("run", "{v1}", "--executor", "xnnpack"), "was lowered to mlx"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...],
+    sentence: str,
+    v1: Path,
+    v1_observation: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "junk.bundle").write_text("junk")
+    report = tmp_path / "report.json"
+    report.write_text('{"yesterday": true}')
+    words = [word.format(v1=v1, seen=v1_observation) for word in arguments]
+    json_too = () if words[0] == "pack" else ("--json", str(report))
+    assert typed(monkeypatch, "bundle", *words, *json_too) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("· ")]
+    assert len(lines) == 1
+    assert sentence in lines[0]
+    if json_too:
+        assert read_json(report).exit_code == 2
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"junk.bundle", "report.json"}
+
+
+def test_a_committed_bundle_is_run_and_judged(
+    v1: Path, v1_observation: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    judge = ("bundle", "judge", str(v1), str(v1_observation), "--json", str(report))
+    assert typed(monkeypatch, *judge) == 0
+    assert read_json(report).counts["pass"] == 19
+    run = ("bundle", "run", str(v1), "--executor", "portable", "--json", str(report))
+    assert typed(monkeypatch, *run) == 0
+    assert read_json(report).counts["pass"] == 19
