@@ -269,7 +269,20 @@ def _repaired(
         + ("no other step is wrong" if wrong is None else "more steps are wrong")
         + f", and the output is {'within' if proved else 'outside of'} the method's allowance."
     )
+    findings = [_traced(line, method, finding) for finding in findings]
     return Localized(method.name, item.case.label, number, tuple(findings), proved, proof)
+
+
+def _traced(line: Line, method: Method, finding: Finding) -> Finding:
+    """A step with the operator and the line of the model that it was lowered from."""
+    graph, node = line.graph(method), finding.place.node
+    if node not in graph.nodes:
+        return finding
+    known = graph.describe(node)
+    place = dataclasses.replace(
+        finding.place, target=known.target, source=known.source, shapes=known.shapes
+    )
+    return dataclasses.replace(finding, place=place)
 
 
 def _of_step(line: Line, step: StepError) -> Finding:

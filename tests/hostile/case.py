@@ -252,7 +252,7 @@ def _files(desk: Desk, before: set[Path]) -> Iterator[str]:
         text = _read(path)
         if text is None or text == YESTERDAY:
             continue
-        if path.suffix == ".json":
+        if path.suffix == ".json" and not text.startswith(_OTHER_FORMS):
             yield from _strict_json(path.name, text)
         if path.suffix == ".wav":
             yield from _whole_wav(path)
@@ -288,6 +288,10 @@ def _read(path: Path) -> str | None:
         return path.read_text(errors="replace")
     except OSError:
         return None
+
+
+_OTHER_FORMS = ("<?xml", "<!doctype", "## ")
+"""How forms of a report begin that are no JSON, whatever the file is called."""
 
 
 def _strict_json(name: str, text: str) -> Iterator[str]:

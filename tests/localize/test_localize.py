@@ -130,7 +130,10 @@ def test_a_wrong_kernel_is_named_and_proved(
     assert {finding.place.op for finding in found.findings} == {kind}
     assert len(found.findings) == 2
     assert found.proved
-    assert found.findings[0].place.module.startswith("flow_head.layers.0")
+    first = found.findings[0].place
+    assert first.module.startswith("flow_head.layers.0")
+    assert first.target.startswith("aten.")
+    assert first.source.startswith("model.py, line ")
 
 
 def test_both_links_of_a_right_export_are_green(parity: Parity) -> None:
