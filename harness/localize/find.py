@@ -94,7 +94,7 @@ def localize_exact(line: Line, method: Method, label: str | None = None) -> Loca
         names = _names(line, method)
         search = Exact(method.entry, names, executor, line.graph(method))
         line.progress(f"comparing {method.name} node by node in float64")
-        findings, proved = search.find(calls, meant, allowed)
+        findings, proved = search.find(calls, lambda made: difference(made[0], meant)[0], allowed)
         if not findings:
             modules = module_values(line.models.exact, method.name, calls)
             _, trace = search.run(calls, {})

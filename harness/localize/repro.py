@@ -21,15 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from harness.arrays import from_torch
+from harness.arrays import Array, from_torch
 from harness.compare.metrics import difference
 from harness.errors import HarnessError
 from harness.export.lower import lower_to_mlx
 from harness.files import replace_file
-from harness.localize.find import Line
-from harness.localize.finding import Finding, Localized
-from harness.localize.graph import Graph
-from harness.methods import Method
+from harness.localize.finding import Finding
+from harness.localize.graph import Graph, computing
 from harness.runtime.exact import ExactExecutor
 from harness.upstream import quiet
 
@@ -113,27 +111,34 @@ class Repro:
 
 
 def write_repros(
-    line: Line, method: Method, found: Sequence[Localized], directory: Path
+    graph: Graph,
+    call: Sequence[Array],
+    findings: Sequence[Finding],
+    without: Sequence[str],
+    directory: Path,
 ) -> Iterator[Path]:
     """Write a script and a test case for each wrong node that an operator alone shows.
 
     Parameters
     ----------
-    line, method, found
+    graph, call
+        What was exported, and inputs of it.
+    findings
         What was localised.
+    without
+        Corrections of the lowering that were left out.
     directory
         Receives ``repro_NODE.py`` and ``op_test_NODE.py``.
     """
-    nodes = [finding for one in found for finding in one.findings if finding.place.node]
+    nodes = [finding for finding in findings if finding.place.node]
     if not nodes:
         return
-    graph = line.graph(method)
-    graph.call(line.evidence.cases[method.name][0].case.calls[0])
+    graph.call(call)
     for finding in nodes:
         repro = _of_node(graph, finding)
-        if repro is None or not repro.fails(line.plan.without):
+        if repro is None or not repro.fails(without):
             continue
-        repro = _smaller(repro, line.plan.without)
+        repro = _smaller(repro, without)
         for prefix, text in (("repro", repro.script()), ("op_test", repro.test_case())):
             path = directory / f"{prefix}_{repro.name}.py"
             with replace_file(path) as scratch:
@@ -143,8 +148,11 @@ def write_repros(
 
 def _of_node(graph: Graph, finding: Finding) -> Repro | None:
     """The node's operator on inputs like its own; None for what is no operator."""
-    node = graph.nodes.get(finding.place.node)
-    if node is None or not hasattr(node.target, "_schema"):
+    found = graph.nodes.get(finding.place.node)
+    if found is None:
+        return None
+    node, result = computing(found)
+    if not hasattr(node.target, "_schema"):
         return None
     inputs: list[str] = []
 
@@ -165,6 +173,8 @@ def _of_node(graph: Graph, finding: Finding) -> Repro | None:
     if not 0 < len(inputs) <= len("abcdefgh"):
         return None
     call = f"torch.ops.{node.target}({', '.join(arguments)})"
+    if result is not None:
+        call += f"[{result}]"
     return Repro(node.name, call, tuple(inputs))
 
 

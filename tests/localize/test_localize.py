@@ -49,9 +49,9 @@ def test_both_wrong_lowerings_of_the_unfold_form_are_named(parity: Parity, tmp_p
     assert {finding.correction for finding in found.findings} == {"adjacent-indices"}
     assert "unfold" in found.findings[0].place.source or "matmul" in found.findings[0].place.source
     assert found.proved
-    written = {
-        path.name: path.read_text() for path in write_repros(where, codec, [found], tmp_path)
-    }
+    call = parity.evidence.cases["codec"][0].case.calls[0]
+    repros = write_repros(where.graph(codec), call, found.findings, where.plan.without, tmp_path)
+    written = {path.name: path.read_text() for path in repros}
     assert set(written) == {
         "repro_im2col.py", "op_test_im2col.py", "repro_im2col_1.py", "op_test_im2col_1.py",
     }  # fmt: skip
@@ -137,7 +137,9 @@ def test_both_links_of_a_right_export_are_green(parity: Parity) -> None:
     plan = dataclasses.replace(parity.plan, speaks=False)
     exact = observe_exact(plan, parity.evidence, parity.artifacts)
     for method in plan.selected:
-        verdict = judge_exact(method, parity.evidence, exact[method.name], COMMITTED.exact)
+        verdict = judge_exact(
+            method, parity.evidence.exact[method.name], exact[method.name], COMMITTED.exact
+        )
         assert verdict.status is Status.PASS
         executor: Any = parity.executor(method.artifact)
         items = parity.evidence.cases[method.name]
