@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from harness.anymodel.lowering import lower
+from harness.anymodel.lowering import ENTRY, lower
 from harness.anymodel.observing import entry_of, replayed
 from harness.anymodel.recording import CaseRecord, Recorded, masked
 from harness.anymodel.tracing import Traced
@@ -17,13 +17,13 @@ from harness.arrays import Array
 from harness.budget import COMMITTED, Budget
 from harness.compare import Status, Verdict
 from harness.compare.metrics import difference
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError
 from harness.localize.exact import MOST, Exact
+from harness.localize.find import aligned, read_steps
 from harness.localize.finding import Finding, Localized, Place
 from harness.localize.graph import Graph
 from harness.localize.repro import write_repros
-from harness.pte.names import StepNames, read_names
-from harness.pte.program import read_program
+from harness.pte.names import StepNames
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.protocol import Executor, StepError, Watchable
 
@@ -63,8 +63,14 @@ class Search:
         except HarnessError as error:  # the verdict stands, whoever can say more or not
             note = f"The node could not be found: {error}"
             return dataclasses.replace(verdict, notes=(*verdict.notes, note))
-        if one is None or not one.findings:
+        if one is None:
             return verdict
+        if not one.findings:
+            notes = (*verdict.notes, one.proof)
+            if self.traced.model.pte is None:
+                return dataclasses.replace(verdict, notes=notes)
+            metrics = {**verdict.metrics, "owner": "the export that made the file"}
+            return dataclasses.replace(verdict, metrics=metrics, notes=notes)
         self.found.append(one)
         first = one.findings[0]
         place = first.place
@@ -97,13 +103,17 @@ class Search:
 
     @cached_property
     def names(self) -> StepNames:
-        """What the export says of the program's steps; nothing where it left no names."""
-        with closing(read_program(self.path)) as program:
-            try:
-                names = read_names(program)
-            except InputError:
-                return StepNames()
-            return next(iter(names.values()), StepNames())
+        """What the export says of the program's steps; for a file of others, our own export's."""
+        with closing(ExactExecutor()) as executor:
+            executor.load(self.path)
+            entry = entry_of(executor)
+        names, steps = read_steps(self.path, entry)
+        if names.values:
+            return names
+        made = lower(self.traced, self.without)
+        if made.failures:
+            return names
+        return aligned(*read_steps(made.path, ENTRY), steps)
 
     def exact(self) -> Localized | None:
         """The nodes at which the program stops meaning what the graph means."""

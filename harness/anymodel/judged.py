@@ -26,6 +26,7 @@ from harness.parity.judges.values import unlowered
 from harness.pte.facts import read_facts
 from harness.report import CheckpointFacts, Choice, Reference, Report
 from harness.runtime.select import choose
+from harness.upstream import quiet
 
 __all__ = ["Judged", "Options", "judge_model"]
 
@@ -102,6 +103,11 @@ def judge_model(
     HarnessError
         Nothing can be judged: bad input, or a component that this machine does not have.
     """
+    with quiet():
+        return _judge_model(model, options, progress, command)
+
+
+def _judge_model(model: Model, options: Options, progress: Progress, command: str) -> Judged:
     started = datetime.datetime.now(datetime.UTC)
     check_names(options.without)
     make = partial(choose, options.executor, options.require)
@@ -170,4 +176,5 @@ def _report(
 
 def write_repros(judged: Judged, directory: Path) -> list[Path]:
     """Write the repros of a red run; none where nothing was localised."""
-    return [] if judged.search is None else judged.search.repros(directory)
+    with quiet():
+        return [] if judged.search is None else judged.search.repros(directory)

@@ -132,6 +132,7 @@ def _export(model: Model, flat: Flat, call: Call, inputs: tuple[Tensor, ...]) ->
                 _with_own_buffers(flat), inputs, dynamic_shapes=shapes, strict=False
             )
     except Exception as error:
+        _require_callable(model, flat, inputs)
         raise InputError(
             f"torch.export cannot trace {model.title}: {in_a_sentence(error)}"
         ) from error
@@ -140,6 +141,15 @@ def _export(model: Model, flat: Flat, call: Call, inputs: tuple[Tensor, ...]) ->
             stack = node.meta["nn_module_stack"].items()
             node.meta["nn_module_stack"] = {k: (_inner(path), kind) for k, (path, kind) in stack}
     return program
+
+
+def _require_callable(model: Model, flat: Flat, inputs: tuple[Tensor, ...]) -> None:
+    """Raise if the module itself does not take the example call."""
+    try:
+        with torch.no_grad():
+            _with_own_buffers(flat)(*(tensor.clone() for tensor in inputs))
+    except Exception as error:
+        raise InputError(f"{model.title} itself fails: {in_a_sentence(error)}") from error
 
 
 def _inner(path: str) -> str:
