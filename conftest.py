@@ -4,6 +4,8 @@ from harness.memory import keep_freed_memory
 from harness.threads import wait_asleep
 
 pytest_plugins = [
+    "harness.plugin.hooks",
+    "pytester",
     "fixtures.checkpoints",
     "fixtures.exports",
     "fixtures.mutants",

@@ -202,7 +202,8 @@ def package_directory(name: str) -> Path:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep upstream's chatter off the user's screen: optional kernels, deprecations."""
-    level = logging.root.manager.disable
+    level, trace = logging.root.manager.disable, logging.getLogger("torch.__trace")
+    traced, trace.disabled = trace.disabled, True  # it is read by tools alone, and has no level
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -210,3 +211,4 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+        trace.disabled = traced

@@ -29,7 +29,9 @@ ORDER = """
     asr golden report
     parity
     localize bundle
+    anymodel
     bench conformance
+    plugin
     e2e cli
 """
 """From low to high; each may import what stands before it, on its own line too."""

@@ -25,6 +25,7 @@ COMMANDS = {
     "synth": "Speak, as upstream's runner does, on any executor.",
     "inspect": "Say what is in a .pte: delegates, coverage, weights, quantisation, metadata, "
     "steps.",
+    "model": "Judge any torch module that ExecuTorch lowers to MLX.",
     "localize": "Name the first wrong node of a method, whose fault it is, and prove it.",
     "audit": "Measure what each disputed choice of semantics costs on a checkpoint.",
     "matrix": "Judge methods × precisions × {MLX, XNNPACK}, and triangulate each with eager.",

@@ -88,6 +88,8 @@ def localize(
     if repro is not None:
         from harness.localize.repro import write_repros
 
-        for path in write_repros(line, chosen, found, repro):
+        findings = [finding for one in found for finding in one.findings]
+        call = evidence.cases[method][0].case.calls[0]
+        for path in write_repros(line.graph(chosen), call, findings, plan.without, repro):
             out.print(f"  wrote {path.name}", markup=False, highlight=False)
     raise typer.Exit(1)

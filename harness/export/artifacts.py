@@ -32,6 +32,7 @@ __all__ = [
     "export_artifact",
     "given_artifact",
     "given_path",
+    "is_refusal",
 ]
 
 STACK = ("torch", "executorch", "torchao", "flatbuffers", "numpy", "safetensors", "ml_dtypes")
@@ -274,7 +275,7 @@ def _export(directory: Path, inputs: ExportInputs, model: Any) -> None:
         try:
             lower(chosen)
         except Exception as error:
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 raise
             return error
         return None
@@ -309,7 +310,7 @@ def _about(entry: Path) -> dict[str, Any] | None:
     return about if whole else None
 
 
-def _is_refusal(error: BaseException) -> bool:
+def is_refusal(error: BaseException) -> bool:
     """Whether torch or ExecuTorch refused to lower a method, which is the export's fault.
 
     No memory, no disk, a missing component, our own `HarnessError` and a plain mistake in our

@@ -31,8 +31,9 @@ from harness.export.integer_division import divides_integers, floor_divide
 from harness.export.integer_scalars import NODES, clamp, mixes, with_scalar
 from harness.export.negative_padding import crop_and_pad, crops
 from harness.export.ordering import argsort, descends, sort, takes_least, topk
+from harness.upstream import enable_mlx_exporter, quiet
 
-__all__ = ["CORRECTIONS", "Correction", "applied", "check_names"]
+__all__ = ["CORRECTIONS", "Correction", "applied", "check_names", "corrected", "corrections"]
 
 
 _ATEN = torch.ops.aten
@@ -66,6 +67,35 @@ def applied(without: Collection[str] = ()) -> Iterator[None]:
             for installed in correction.installed if correction.name not in without else ():
                 stack.enter_context(installed())
         yield
+
+
+@contextmanager
+def corrected(without: Collection[str] = ()) -> Iterator[None]:
+    """Let anybody's export lower to MLX with the bugs of the stock lowering mended.
+
+    Put the call of ``to_edge_transform_and_lower`` into the block::
+
+        with corrected():
+            edge = to_edge_transform_and_lower(program, partitioner=[MLXPartitioner()])
+
+    It can be nested; what is stock comes back behind the block. Where the installed executorch
+    lacks the MLX exporter's generated modules, as on Linux, they are made first.
+
+    Parameters
+    ----------
+    without
+        Names of corrections to leave out; `corrections` lists them.
+    """
+    enable_mlx_exporter()
+    with quiet():
+        from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
+    with applied(without):
+        yield
+
+
+def corrections() -> dict[str, str]:
+    """Each correction by its name, with what the stock lowering does wrong."""
+    return {correction.name: correction.wrong for correction in CORRECTIONS}
 
 
 def check_names(names: Collection[str]) -> None:

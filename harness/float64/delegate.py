@@ -81,7 +81,7 @@ class Float64Delegate:
     def results(self, made: list[Any], declared: Sequence[Value], buffers: list[Any]) -> list[Any]:
         """What `run` made: integers of the declared types, floating point in float64."""
         return [
-            np.ascontiguousarray(value, SCALAR_TYPES[want.scalar_type].numpy)
+            np.array(value, SCALAR_TYPES[want.scalar_type].numpy, order="C")
             if isinstance(want, TensorValue)
             else value
             for value, want in zip(made, declared, strict=True)

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.compare import words
-from harness.compare.sound import BAND_EDGES_HZ, ENVELOPE_SECONDS
+from harness.compare.sound import BAND_EDGES_HZ, ENVELOPE_SECONDS, WaveformStatistics
 from harness.compare.verdict import Gate, Metric, Status, Verdict
 from harness.errors import InputError
 from harness.golden.store import Golden, GoldenKey
 
-__all__ = ["DRIFT", "Change", "Drift", "changes", "check_precision", "judge", "missing"]
+__all__ = [
+    "DRIFT",
+    "Change",
+    "Drift",
+    "changes",
+    "check_precision",
+    "judge",
+    "missing",
+    "moved",
+]
 
 
 @dataclass(frozen=True)
@@ -131,21 +140,28 @@ def check_precision(precision: str) -> None:
 def changes(golden: Golden, run: Golden) -> list[Change]:
     """Every statistic of `golden` beside the same of `run`, in order of `DRIFT`."""
     check_precision(golden.key.precision)
+    return moved(golden.statistics, run.statistics, DRIFT[golden.key.precision])
+
+
+def moved(
+    old: WaveformStatistics, new: WaveformStatistics, drifts: Mapping[str, Drift]
+) -> list[Change]:
+    """Every statistic of `old` beside the same of `new`, in order of `drifts`."""
     found = []
-    for name, drift in DRIFT[golden.key.precision].items():
-        olds = np.atleast_1d(getattr(golden.statistics, name)).astype(np.float64)
-        news = np.atleast_1d(getattr(run.statistics, name)).astype(np.float64)
+    for name, drift in drifts.items():
+        olds = np.atleast_1d(getattr(old, name)).astype(np.float64)
+        news = np.atleast_1d(getattr(new, name)).astype(np.float64)
         if olds.size != news.size:
             where = "in number of windows"
             gate = Gate(name, abs(olds.size - news.size), 0, "windows", where)
             found.append(Change(olds.size, news.size, gate))
             continue
-        moved = np.abs(news - olds)
+        gaps = np.abs(news - olds)
         if drift.relative:
-            moved = np.where(moved == 0, 0.0, moved / np.maximum(np.abs(olds), 1e-300))
-        worst = int(np.argmax(moved))  # NaN counts as the greatest
+            gaps = np.where(gaps == 0, 0.0, gaps / np.maximum(np.abs(olds), 1e-300))
+        worst = int(np.argmax(gaps))  # NaN counts as the greatest
         where = _LISTS[name](worst) if name in _LISTS else ""
-        gate = Gate(name, float(moved[worst]), drift.allowed, drift.unit, where)
+        gate = Gate(name, float(gaps[worst]), drift.allowed, drift.unit, where)
         found.append(Change(float(olds[worst]), float(news[worst]), gate))
     return found
 

@@ -67,8 +67,8 @@ class Exact:
 
     def run(
         self, calls: Sequence[Sequence[Array]], replace: Mapping[Location, Array]
-    ) -> tuple[Array, Trace]:
-        """The last of some calls, made from a fresh state: its output and its steps.
+    ) -> tuple[list[Array], Trace]:
+        """The last of some calls, made from a fresh state: its outputs and its steps.
 
         `replace` puts other values in the place of what steps make, in the last call alone.
         """
@@ -87,11 +87,13 @@ class Exact:
             trace.order.append(where)
             return made if where in replace else None
 
-        (output,) = self.executor.call(self.entry, calls[-1], observer=observe)
-        return output, trace
+        return self.executor.call(self.entry, calls[-1], observer=observe), trace
 
     def find(
-        self, calls: Sequence[Sequence[Array]], meant: Array, allowed: float
+        self,
+        calls: Sequence[Sequence[Array]],
+        apart: Callable[[Sequence[Array]], float],
+        allowed: float,
     ) -> tuple[list[Finding], bool, dict[int, float]]:
         """Nodes that differ from the graph's, each with those before it replaced by the graph's.
 
@@ -99,15 +101,15 @@ class Exact:
         ----------
         calls
             The call that went wrong, behind those that its state comes from.
-        meant
-            What eager makes of it.
+        apart
+            How far outputs of it are from what eager makes, of their scale.
         allowed
             Difference of the scale that is none.
 
         Returns
         -------
         findings, proved, along
-            And whether, with all of them replaced, the output is what is meant; and how far each
+            And whether, with all of them replaced, the outputs are what is meant; and how far each
             step was from its node before any was.
         """
         for call in calls[:-1]:
@@ -115,17 +117,17 @@ class Exact:
         nodes = self.graph.call(calls[-1])
         found: list[Finding] = []
         replace: dict[Location, Array] = {}
-        output, trace = self.run(calls, replace)
+        outputs, trace = self.run(calls, replace)
         along = {number: error for number, _, _, _, error in self._errors(trace, nodes)}
-        while difference(output, meant)[0] > allowed and len(found) < MOST:
+        while apart(outputs) > allowed and len(found) < MOST:
             wrong = self._first(trace, nodes, allowed, set(replace))
             if wrong is None:
                 break
             where, name, value = wrong
             found.append(self._finding(trace, where, name, value))
             replace[where] = value
-            output, trace = self.run(calls, replace)
-        return found, bool(difference(output, meant)[0] <= allowed), along
+            outputs, trace = self.run(calls, replace)
+        return found, bool(apart(outputs) <= allowed), along
 
     def _first(
         self, trace: Trace, nodes: Mapping[str, Any], allowed: float, known: set[Location]

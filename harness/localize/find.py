@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Any
 
 from harness.arrays import Array
@@ -36,7 +37,7 @@ from harness.runtime.portable.method import Location
 from harness.runtime.protocol import Executor, StepError, Watchable
 from harness.upstream import quiet
 
-__all__ = ["Line", "localize_exact", "localize_local"]
+__all__ = ["Line", "aligned", "localize_exact", "localize_local", "read_steps"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,9 @@ def localize_exact(line: Line, method: Method, label: str | None = None) -> Loca
         names = _names(line, method)
         search = Exact(method.entry, names, executor, line.graph(method))
         line.progress(f"comparing {method.name} node by node in float64")
-        findings, proved, along = search.find(calls, meant, allowed)
+        findings, proved, along = search.find(
+            calls, lambda made: difference(made[0], meant)[0], allowed
+        )
         if not findings:
             modules = module_values(line.models.exact, method.name, calls)
             _, trace = search.run(calls, {})
@@ -160,23 +163,23 @@ def _first_wrong(
 
 def _names(line: Line, method: Method) -> StepNames:
     """Names of a method's steps; in a file of others, those of our own export's like steps."""
-    names, steps = _read(line.artifacts, method)
+    names, steps = read_steps(line.artifacts.paths[method.artifact], method.entry)
     if names.values and not line.plan.given:
         return names
     line.progress("exporting again, for the names of a right program's steps")
     own = export(dataclasses.replace(line.plan, given=False), line.models)
-    others = _aligned(*_read(own, method), steps)
+    others = aligned(*read_steps(own.paths[method.artifact], method.entry), steps)
     return others if len(others.values) >= len(names.values) / 2 else names
 
 
-def _read(artifacts: Artifacts, method: Method) -> tuple[StepNames, list[tuple[Location, str]]]:
+def read_steps(path: Path, entry: str) -> tuple[StepNames, list[tuple[Location, str]]]:
     """A method's names, and its steps in the order run with their node types."""
-    with closing(read_program(artifacts.paths[method.artifact])) as program:
+    with closing(read_program(path)) as program:
         try:
-            names = read_names(program).get(method.entry, StepNames())
+            names = read_names(program).get(entry, StepNames())
         except InputError:
             names = StepNames()
-        plan = program.plans[method.entry]
+        plan = program.plans[entry]
         graphs = called_graphs(program, plan)
     steps = [
         (Location(position, graphs[call.delegate].main, index), type(node).__name__)
@@ -187,7 +190,7 @@ def _read(artifacts: Artifacts, method: Method) -> tuple[StepNames, list[tuple[L
     return names, steps
 
 
-def _aligned(
+def aligned(
     names: StepNames,
     own: list[tuple[Location, str]],
     others: list[tuple[Location, str]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,10 +14,10 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
-from harness.arrays import Array, to_torch
+from harness.arrays import Array, from_torch, to_torch
 from harness.reference.oracle import dequantized
 
-__all__ = ["Graph", "GraphNode"]
+__all__ = ["IN_FLOAT64", "Graph", "GraphNode", "computing", "wide_type", "widened"]
 
 _NARROW = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -54,18 +55,33 @@ class Graph:
 
     def call(self, inputs: Sequence[Array]) -> dict[str, Any]:
         """The value of each node that computes, by its name, in order."""
-        self._interpreter.values = {}
-        with torch.no_grad():
-            self._interpreter.run(*(_widened(to_torch(value.copy())) for value in inputs))
+        self._run([widened(to_torch(value.copy())) for value in inputs])
         return self._interpreter.values
+
+    def outputs(self, inputs: Sequence[Array], changed: Sequence[int] = ()) -> tuple[Array, ...]:
+        """What the inputs of these numbers are after a call, then the tensors that it returns."""
+        tensors = [widened(to_torch(value.copy())) for value in inputs]
+        made = torch.utils._pytree.tree_leaves(self._run(tensors))
+        found = (*(tensors[i] for i in changed), *(m for m in made if isinstance(m, Tensor)))
+        return tuple(from_torch(tensor.detach()).copy() for tensor in found)
+
+    def _run(self, tensors: Sequence[Tensor]) -> Any:
+        self._interpreter.values = {}
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            with torch.no_grad():
+                return self._interpreter.run(*tensors)
+        finally:
+            torch.set_default_dtype(usual)
 
     def value(self, node: Node) -> Any:
         """What any node, an input or a weight too, was in the last call."""
         return self._interpreter.env[node]
 
     def describe(self, name: str) -> GraphNode:
-        """What is known of a node."""
-        node = self.nodes[name]
+        """What is known of a node; of one result of several, what is known of what makes it."""
+        node = computing(self.nodes[name])[0]
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         arguments = [a.meta.get("val") for a in node.all_input_nodes]
         shapes = (_shape(value) for value in (*arguments, node.meta.get("val")))
@@ -78,6 +94,14 @@ class Graph:
         )
 
 
+def computing(node: Node) -> tuple[Node, int | None]:
+    """The node that makes a value, and which of its results that is, if it has several."""
+    if node.target is operator.getitem and isinstance(node.args[0], Node):
+        number: Any = node.args[1]
+        return node.args[0], number
+    return node, None
+
+
 class _Widened(Interpreter):
     """Runs a graph with every tensor of floating point in float64."""
 
@@ -87,6 +111,7 @@ class _Widened(Interpreter):
         self._attributes: dict[str, Any] = {}
 
     def run_node(self, n: Node) -> Any:
+        self._node = n
         made = super().run_node(n)
         if n.op == "call_function":
             # What a later node overwrites must stay as it was made.
@@ -95,22 +120,28 @@ class _Widened(Interpreter):
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         if target not in self._attributes:
-            self._attributes[target] = _widened(super().get_attr(target, args, kwargs))
+            self._attributes[target] = widened(super().get_attr(target, args, kwargs))
         return self._attributes[target]
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        function = _IN_FLOAT64.get(str(target), target)
-        args, kwargs = torch.utils._pytree.tree_map(_wide_type, (args, dict(kwargs)))
+        function = IN_FLOAT64.get(str(target), target)
+        args, kwargs = torch.utils._pytree.tree_map(wide_type, (args, dict(kwargs)))
+        if str(target) == "aten.rms_norm.default" and (*args, None, None)[3] is None:
+            # By default a norm takes the spacing of its input's own type.
+            kwargs["eps"] = torch.finfo(self._node.meta["val"].dtype).eps
+            args = args[:3]
         # The parts of a quantised weight are taken out by operators of their own.
-        return _widened(super().call_function(function, args, kwargs))
+        return widened(super().call_function(function, args, kwargs))
 
 
-def _widened(value: Any) -> Any:
+def widened(value: Any) -> Any:
+    """A tensor of floating point in float64, but for the parts of a quantised one; others as is."""
     narrow = isinstance(value, Tensor) and value.dtype in _NARROW and not hasattr(value, "qdata")
     return value.double() if narrow else value
 
 
-def _wide_type(value: Any) -> Any:
+def wide_type(value: Any) -> Any:
+    """float64 in the place of a type of floating point; other values as they are."""
     return torch.float64 if value in _NARROW and isinstance(value, torch.dtype) else value
 
 
@@ -159,7 +190,7 @@ def _dequantize(
     return dequantized(values, scale, zero)
 
 
-_IN_FLOAT64: Mapping[str, Callable[..., Any]] = {
+IN_FLOAT64: Mapping[str, Callable[..., Any]] = {
     "mlx.rope.default": _rope,
     "mlx.custom_sdpa.default": _sdpa,
     "torchao.dequantize_affine.default": _dequantize,

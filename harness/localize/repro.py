@@ -21,14 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from harness.arrays import from_torch
+from harness.arrays import Array, from_torch
 from harness.compare.metrics import difference
 from harness.errors import HarnessError
 from harness.export.lower import lower_to_mlx
 from harness.files import replace_file
 from harness.localize.find import Line
-from harness.localize.graph import Graph
-from harness.methods import Method, select_methods
+from harness.localize.graph import Graph, computing
+from harness.methods import select_methods
 from harness.report.finding import Finding, Localized
 from harness.runtime.exact import ExactExecutor
 from harness.upstream import quiet
@@ -113,18 +113,26 @@ class Repro:
 
 
 def write_repros(
-    line: Line, method: Method, found: Sequence[Localized], directory: Path
+    graph: Graph,
+    call: Sequence[Array],
+    findings: Sequence[Finding],
+    without: Sequence[str],
+    directory: Path,
 ) -> Iterator[Path]:
     """Write a script and a test case for each wrong node that an operator alone shows.
 
     Parameters
     ----------
-    line, method, found
+    graph, call
+        What was exported, and inputs of it.
+    findings
         What was localised.
+    without
+        Corrections of the lowering that were left out.
     directory
         Receives ``repro_NODE.py`` and ``op_test_NODE.py``.
     """
-    for repro in _repros(line, method, [f for one in found for f in one.findings]).values():
+    for repro in _repros(graph, call, findings, without).values():
         for prefix, text in (("repro", repro.script()), ("op_test", repro.test_case())):
             path = directory / f"{prefix}_{repro.name}.py"
             with replace_file(path) as scratch:
@@ -135,7 +143,9 @@ def write_repros(
 def with_repros(line: Line, found: Localized) -> Localized:
     """The same; each finding whose operator alone shows it has its script."""
     (method,) = select_methods((found.method,))
-    made = _repros(line, method, found.findings)
+    line.progress(f"making minimal scripts of what is wrong in {method.name}")
+    call = line.evidence.cases[method.name][0].case.calls[0]
+    made = _repros(line.graph(method), call, found.findings, line.plan.without)
     findings = [
         replace(finding, repro=made[number].script()) if number in made else finding
         for number, finding in enumerate(found.findings)
@@ -143,25 +153,28 @@ def with_repros(line: Line, found: Localized) -> Localized:
     return replace(found, findings=tuple(findings))
 
 
-def _repros(line: Line, method: Method, findings: Sequence[Finding]) -> dict[int, Repro]:
+def _repros(
+    graph: Graph, call: Sequence[Array], findings: Sequence[Finding], without: Sequence[str]
+) -> dict[int, Repro]:
     """By the finding's number: its operator alone on a small input, where that fails too."""
     if not any(finding.place.node for finding in findings):
         return {}
-    line.progress(f"making minimal scripts of what is wrong in {method.name}")
-    graph = line.graph(method)
-    graph.call(line.evidence.cases[method.name][0].case.calls[0])
+    graph.call(call)
     found = {}
     for number, finding in enumerate(findings):
         repro = _of_node(graph, finding)
-        if repro is not None and repro.fails(line.plan.without):
-            found[number] = _smaller(repro, line.plan.without)
+        if repro is not None and repro.fails(without):
+            found[number] = _smaller(repro, without)
     return found
 
 
 def _of_node(graph: Graph, finding: Finding) -> Repro | None:
     """The node's operator on inputs like its own; None for what is no operator."""
-    node = graph.nodes.get(finding.place.node)
-    if node is None or not hasattr(node.target, "_schema"):
+    found = graph.nodes.get(finding.place.node)
+    if found is None:
+        return None
+    node, result = computing(found)
+    if not hasattr(node.target, "_schema"):
         return None
     inputs: list[str] = []
 
@@ -182,6 +195,8 @@ def _of_node(graph: Graph, finding: Finding) -> Repro | None:
     if not 0 < len(inputs) <= len("abcdefgh"):
         return None
     call = f"torch.ops.{node.target}({', '.join(arguments)})"
+    if result is not None:
+        call += f"[{result}]"
     return Repro(node.name, call, tuple(inputs))
 
 

@@ -111,7 +111,8 @@ def judge_method(
         found.append(judge_quantization(method, expected, facts))
     if plan.lowering == "mlx":
         exact = observation.exact.get(method.name, {})
-        found.append(judge_exact(method, evidence, exact, budget.exact))
+        meant = evidence.exact.get(method.name, {})
+        found.append(judge_exact(method, meant, exact, budget.exact))
     if plan.only_speaks:
         return found
     seen = observation.local.get(method.name)

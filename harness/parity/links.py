@@ -25,7 +25,7 @@ from harness.parity.replay import guarded, observe_case
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.protocol import Executor, StepError, Watchable
 
-__all__ = ["observe_exact", "observe_local"]
+__all__ = ["Watched", "observe_exact", "observe_local"]
 
 _EXACT_CALLS, _EXACT_EDGE_CALLS = 14, 2
 """Calls that run in float64: of the speech one frame's flow steps, with and without condition."""
@@ -109,26 +109,51 @@ def _watch(
     executor: Watchable,
     outputs: Mapping[str, CaseObservation],
 ) -> LocalObservation:
-    worst: dict[int, StepObservation] = {}
-    unjudged: dict[str, None] = {}
-    changed, calls = [], 0
+    seen = Watched()
     for case in cases:
         for state in case.state_names:
             executor.reset(state)
         alone = outputs.get(case.label, CaseObservation()).outputs
         for number, (state, call) in enumerate(case.in_states()):
-            (made,), steps = executor.watch(method.entry, call, state=state)
-            calls += 1
-            if number < len(alone) and not _same(made, alone[number]):
-                changed.append(f"{case.label}, call {number}")
-            for step in steps:
-                if step.error is None:
-                    unjudged[f"step {step.step}, {step.op}"] = None
-                else:
-                    _keep(worst, StepObservation(step, case.label, number, 1))
-    return LocalObservation(
-        tuple(worst[step] for step in sorted(worst)), tuple(unjudged), calls, tuple(changed)
-    )
+            made, steps = executor.watch(method.entry, call, state=state)
+            before = alone[number : number + 1]
+            seen.add(case.label, number, steps, zip(made, before, strict=False))
+    return seen.found()
+
+
+class Watched:
+    """What was seen of the calls that an executor was watched in."""
+
+    def __init__(self) -> None:
+        self._worst: dict[int, StepObservation] = {}
+        self._unjudged: dict[str, None] = {}
+        self._changed: list[str] = []
+        self._calls = 0
+
+    def add(
+        self,
+        label: str,
+        number: int,
+        steps: Iterable[StepError],
+        outputs: Iterable[tuple[Array, Array]],
+    ) -> None:
+        """Take the steps of call `number` of a case.
+
+        `outputs` has what the call made, each beside what it makes while nobody watches.
+        """
+        self._calls += 1
+        if not all(_same(*pair) for pair in outputs):
+            self._changed.append(f"{label}, call {number}")
+        for step in steps:
+            if step.error is None:
+                self._unjudged[f"step {step.step}, {step.op}"] = None
+            else:
+                _keep(self._worst, StepObservation(step, label, number, 1))
+
+    def found(self) -> LocalObservation:
+        """All of it."""
+        steps = tuple(self._worst[step] for step in sorted(self._worst))
+        return LocalObservation(steps, tuple(self._unjudged), self._calls, tuple(self._changed))
 
 
 def _keep(worst: dict[int, StepObservation], seen: StepObservation) -> None:

@@ -28,7 +28,7 @@ from harness.memory import give_back_freed_memory
 from harness.methods.precision import Precision
 from harness.upstream import parts, quiet
 
-__all__ = ["Layer", "layers_to_quantize", "quantize_in_place"]
+__all__ = ["Layer", "layers_to_quantize", "quantize_in_place", "quantized_weight"]
 
 _FILE = "layer.safetensors"
 
@@ -173,7 +173,7 @@ def _maker() -> str:
     return digest_of(json.dumps(facts, sort_keys=True).encode())
 
 
-def _quantize(module: Any, layer: Layer) -> torch.Tensor:
+def quantized_weight(module: Any, layer: Layer) -> torch.Tensor:
     """The layer's quantised weight, by upstream's own function; `module` keeps its own."""
     from executorch.extension.llm.export.quantize import quantize_model_
 
@@ -193,7 +193,7 @@ def _quantize(module: Any, layer: Layer) -> torch.Tensor:
 
 def _make(module: Any, layer: Layer, say: Callable[[], None], scratch: Path) -> None:
     say()
-    weight = _quantize(module, layer)
+    weight = quantized_weight(module, layer)
     save_file({name: getattr(weight, name).contiguous() for name in TENSORS}, scratch / _FILE)
     del weight
     give_back_freed_memory()

@@ -92,14 +92,14 @@ def test_the_command_writes_every_time_and_fails_beyond_the_limit(
     ]
 
 
-def test_stock_has_none_of_the_corrections(parity: Parity, tmp_path: Path) -> None:
+def test_stock_has_none_of_the_corrections(tiny_line: Parity, tmp_path: Path) -> None:
     (method,) = select_methods(["semantic_head"])
     path = tmp_path / "stock.pte"
 
-    lower_stock(method, parity.model, parity.sizes, path)
+    lower_stock(method, tiny_line.model, tiny_line.sizes, path)
 
     executor = PortableExecutor()
     executor.load(path)
-    (spoken, *_) = parity.evidence.cases[method.name]
+    (spoken, *_) = tiny_line.evidence.cases[method.name]
     with pytest.raises(ExecutionError):
         executor.call("semantic_head", spoken.case.calls[0])

@@ -23,8 +23,8 @@ def test_a_target_is_met_up_to_itself(
     assert Row("codec", "1 ms", ratio, target).met is met
 
 
-def test_loading_is_measured_in_another_process(parity: Parity) -> None:
-    path = parity.artifact("model.pte").path
+def test_loading_is_measured_in_another_process(tiny_line: Parity) -> None:
+    path = tiny_line.artifact("model.pte").path
     found = measure_loading(path)
     assert found.gigabytes == path.stat().st_size / 1e9
     assert 0 < found.seconds < 60
@@ -35,9 +35,9 @@ def test_a_process_that_cannot_load_is_the_machines_failure(tmp_path: Path) -> N
         measure_loading(tmp_path / "none.pte")
 
 
-def test_memory_is_seen_to_grow_though_the_caller_is_larger(parity: Parity) -> None:
+def test_memory_is_seen_to_grow_though_the_caller_is_larger(tiny_line: Parity) -> None:
     large = np.ones(400_000_000, np.uint8)  # more than the child ever holds
-    path = parity.artifact("model.pte").path
+    path = tiny_line.artifact("model.pte").path
     found = measure_loading(path)
     assert large[-1] == 1
     # MLX holds a copy of every weight, and a weight is nearly all that the file has.

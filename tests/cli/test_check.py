@@ -14,9 +14,9 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_the_main_job_of_one_method_is_green(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, tiny_line: Line
 ) -> None:
-    parity.artifact("model.pte")
+    tiny_line.artifact("model.pte")
     report = tmp_path / "report.json"
 
     code = typed(monkeypatch, "check", "token_embedding", "--executor", "portable",
@@ -68,9 +68,9 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 
 def test_another_text_is_evidence_and_no_golden(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, tiny_line: Line
 ) -> None:
-    parity.artifact("model.pte")
+    tiny_line.artifact("model.pte")
     report = tmp_path / "report.json"
     said = ("--text", "Hi.", "--executor", "portable", "--json", str(report))
 
@@ -180,9 +180,9 @@ def test_export_writes_both_files(
 
 
 def test_given_artifacts_are_judged_as_they_are(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, tiny_line: Line
 ) -> None:
-    path = parity.artifact("model.pte").path
+    path = tiny_line.artifact("model.pte").path
     (tmp_path / "model.pte").write_bytes(path.read_bytes()[:-4096])
 
     code = typed(monkeypatch, "check", "token_embedding", "--artifacts", str(tmp_path))

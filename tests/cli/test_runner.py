@@ -176,7 +176,7 @@ def test_what_does_not_end_well_is_not_judged(
 
 
 def test_it_speaks_and_its_files_are_kept(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, runner: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, runner: Path, tiny_line: Line
 ) -> None:
     wav, codes = tmp_path / "out.wav", tmp_path / "codes.txt"
 
@@ -188,19 +188,19 @@ def test_it_speaks_and_its_files_are_kept(
 
     assert code == 0
     assert read_wav(wav)[0].shape == (8 * 1920,)
-    assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+    assert np.array_equal(read_codes(codes), tiny_line.speech.codes[:, :8])
     err = capfd.readouterr().err
     assert "8 frames (0.64 s of audio, no END_AUDIO) in" in err
     assert "the runner's second load of model.pte, " in err
 
 
 def test_it_speaks_with_files_that_somebody_else_exported(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path, tiny_line: Line
 ) -> None:
     given, report = tmp_path / "given", tmp_path / "report.json"
     given.mkdir()
     for name in ("model.pte", "codec_decoder.pte"):
-        shutil.copyfile(parity.artifact(name).path, given / name)
+        shutil.copyfile(tiny_line.artifact(name).path, given / name)
     program = ("--executor", "runner", "--runner-path", str(runner), "--artifacts", str(given))
 
     assert typed(monkeypatch, "check", *program, "--json", str(report)) == 0

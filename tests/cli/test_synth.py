@@ -28,7 +28,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_speech_is_a_wav_file_and_its_codes(
-    monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path, artifacts: None, parity: Line
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Capture,
+    tmp_path: Path,
+    artifacts: None,
+    tiny_line: Line,
 ) -> None:
     wav, codes = tmp_path / "out.wav", tmp_path / "codes.txt"
 
@@ -38,24 +42,24 @@ def test_speech_is_a_wav_file_and_its_codes(
     assert code == 0
     samples, rate = read_wav(wav)
     assert (rate, len(samples)) == (24000, 8 * 1920)
-    assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+    assert np.array_equal(read_codes(codes), tiny_line.speech.codes[:, :8])
     assert out.startswith(f"{wav}  30,764 bytes  ")
     assert "8 frames (0.64 s of audio, no END_AUDIO) in " in err
     assert "RTF" in err
 
 
 def test_eager_speaks_the_same_codes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_line: Line
 ) -> None:
     codes = tmp_path / "codes.txt"
     arguments = ["--output", str(tmp_path / "out.wav"), "--codes", str(codes)]
 
     assert run(monkeypatch, *HELLO, "--executor", "eager", *arguments) == 0
-    assert np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+    assert np.array_equal(read_codes(codes), tiny_line.speech.codes[:, :8])
 
 
 def test_eager_follows_another_implementation(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_line: Line
 ) -> None:
     codes, json_file = tmp_path / "codes.txt", tmp_path / "s.json"
     files = ["--output", str(tmp_path / "o.wav"), "--codes", str(codes), "--json", str(json_file)]
@@ -65,7 +69,7 @@ def test_eager_follows_another_implementation(
 
     subject = json.loads(json_file.read_text())["subject"]
     assert (subject["seed_step"], subject["rounding"]) == (False, "half-even")
-    assert not np.array_equal(read_codes(codes), parity.speech.codes[:, :8])
+    assert not np.array_equal(read_codes(codes), tiny_line.speech.codes[:, :8])
 
 
 def test_only_eager_follows_another_implementation(

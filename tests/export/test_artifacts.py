@@ -27,28 +27,28 @@ def constants(path: Path) -> dict[str, int]:
 
 
 @pytest.fixture
-def upstream_metadata(monkeypatch: pytest.MonkeyPatch, parity: Line) -> Any:
+def upstream_metadata(monkeypatch: pytest.MonkeyPatch, tiny_line: Line) -> Any:
     """Upstream's own metadata, from its exporter with the tracing left out."""
     from executorch.examples.models.voxtral_tts import export_voxtral_tts as upstream
 
     monkeypatch.setattr(upstream, "export", lambda *args, **options: None)
-    model = parity.model
-    monkeypatch.setattr(model, "config_path", parity.checkpoint.directory, raising=False)
+    model = tiny_line.model
+    monkeypatch.setattr(model, "config_path", tiny_line.checkpoint.directory, raising=False)
     return upstream
 
 
-def test_model_metadata_are_upstreams(parity: Line, upstream_metadata: Any) -> None:
-    _, expected = upstream_metadata.export_model(parity.model, parity.sizes.max_seq_len)
+def test_model_metadata_are_upstreams(tiny_line: Line, upstream_metadata: Any) -> None:
+    _, expected = upstream_metadata.export_model(tiny_line.model, tiny_line.sizes.max_seq_len)
 
-    assert constants(parity.artifact("model.pte").path) == expected
+    assert constants(tiny_line.artifact("model.pte").path) == expected
 
 
-def test_codec_metadata_are_upstreams(parity: Line, upstream_metadata: Any) -> None:
+def test_codec_metadata_are_upstreams(tiny_line: Line, upstream_metadata: Any) -> None:
     _, expected = upstream_metadata.export_codec_decoder(
-        parity.model, max_codec_frames=parity.sizes.max_codec_frames
+        tiny_line.model, max_codec_frames=tiny_line.sizes.max_codec_frames
     )
 
-    assert constants(parity.artifact("codec_decoder.pte").path) == expected
+    assert constants(tiny_line.artifact("codec_decoder.pte").path) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,12 @@ def test_codec_metadata_are_upstreams(parity: Line, upstream_metadata: Any) -> N
         ("codec_decoder.pte", {"forward"}),
     ],
 )
-def test_executorchs_own_runtime_opens_them(artifact: str, methods: set[str], parity: Line) -> None:
+def test_executorchs_own_runtime_opens_them(
+    artifact: str, methods: set[str], tiny_line: Line
+) -> None:
     from executorch.runtime import Runtime
 
-    path = parity.artifact(artifact).path
+    path = tiny_line.artifact(artifact).path
     program = Runtime.get().load_program(path)
 
     assert program.method_names == methods | set(constants(path))
@@ -79,9 +81,9 @@ def test_executorchs_own_runtime_opens_them(artifact: str, methods: set[str], pa
 class Exporting:
     """Exports one small method of a stand-in model into a cache of its own."""
 
-    def __init__(self, parity: Line, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    def __init__(self, tiny_line: Line, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
         monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(cache))
-        self.parity, self.loaded = parity, 0
+        self.parity, self.loaded = tiny_line, 0
         (head,) = (m for m in artifacts.METHODS if m.name == "semantic_head")
         (embed,) = (m for m in artifacts.METHODS if m.name == "token_embedding")
         monkeypatch.setattr(artifacts, "METHODS", (embed, head))
@@ -99,8 +101,8 @@ class Exporting:
 
 
 @pytest.fixture
-def exporting(parity: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exporting:
-    return Exporting(parity, monkeypatch, tmp_path / "cache")
+def exporting(tiny_line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exporting:
+    return Exporting(tiny_line, monkeypatch, tmp_path / "cache")
 
 
 def test_the_same_export_is_made_once_and_has_the_same_bytes(exporting: Exporting) -> None:
@@ -205,6 +207,6 @@ def test_a_given_artifact_must_exist(tmp_path: Path) -> None:
         given_artifact(tmp_path, "model.pte")
 
 
-def test_a_given_artifact_is_told_as_given(parity: Line) -> None:
-    directory = parity.artifact("model.pte").path.parent
+def test_a_given_artifact_is_told_as_given(tiny_line: Line) -> None:
+    directory = tiny_line.artifact("model.pte").path.parent
     assert given_artifact(directory, "model.pte").origin == "given"

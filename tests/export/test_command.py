@@ -127,11 +127,11 @@ def test_mlx_files_are_those_that_check_judges() -> None:
 
 
 def test_one_target_in_bf16_for_a_streaming_runner(
-    tiny: Checkpoint, parity: Line, tmp_path: Path
+    tiny: Checkpoint, tiny_line: Line, tmp_path: Path
 ) -> None:
     write_artifacts(
         tiny,
-        parity.sizes,
+        tiny_line.sizes,
         parse_flags(dtype="bf16", target="model", streaming=True),
         tmp_path,
         voice=tiny.voice_file("neutral_female"),
@@ -157,7 +157,7 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
     target: str,
     names: list[str],
     tiny: Checkpoint,
-    parity: Line,
+    tiny_line: Line,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -174,7 +174,7 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
 
     write_artifacts(
         tiny,
-        parity.sizes,
+        tiny_line.sizes,
         parse_flags(target=target),
         output,
         voice=tiny.voice_file("neutral_female"),
@@ -185,7 +185,7 @@ def test_a_target_writes_its_file_and_asks_for_no_other(
 
 
 def test_nothing_is_written_unless_all_methods_can_be_lowered(
-    tiny: Checkpoint, parity: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, tiny_line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fake(inputs: ExportInputs, *_: object, **__: object) -> Artifact:
         name = inputs.name
@@ -197,7 +197,7 @@ def test_nothing_is_written_unless_all_methods_can_be_lowered(
     voice = tiny.voice_file("neutral_female")
 
     with pytest.raises(ExecutionError, match=r"codec cannot be lowered to mlx: .*no kernel"):
-        write_artifacts(tiny, parity.sizes, parse_flags(), tmp_path / "output", voice=voice)
+        write_artifacts(tiny, tiny_line.sizes, parse_flags(), tmp_path / "output", voice=voice)
 
     assert not list((tmp_path / "output").iterdir())
 

@@ -107,12 +107,14 @@ def test_metadata_values_are_upstreams(both: tuple[NativeExecutor, NativeExecuto
 
 
 @pytest.mark.slow
-def test_outputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor], parity: Line) -> None:
+def test_outputs_are_upstreams(
+    both: tuple[NativeExecutor, NativeExecutor], tiny_line: Line
+) -> None:
     theirs, mine = both
-    for method in parity.plan.selected:
+    for method in tiny_line.plan.selected:
         if method.entry not in theirs.methods():
             continue
-        (spoken, *_) = parity.evidence.cases[method.name]
+        (spoken, *_) = tiny_line.evidence.cases[method.name]
         for call in spoken.case.calls[:2]:
             (want,), (got,) = theirs.call(method.entry, call), mine.call(method.entry, call)
             assert got.dtype == want.dtype
@@ -121,9 +123,9 @@ def test_outputs_are_upstreams(both: tuple[NativeExecutor, NativeExecutor], pari
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_the_mlx_pair_declares_the_same(name: str, parity: Line, upstream: Path) -> None:
+def test_the_mlx_pair_declares_the_same(name: str, tiny_line: Line, upstream: Path) -> None:
     """Dtypes and sizes from the files themselves: no runtime here runs MLX."""
-    assert _declared(parity.artifact(name).path) == _declared(upstream / name)
+    assert _declared(tiny_line.artifact(name).path) == _declared(upstream / name)
 
 
 def _declared(path: Path) -> dict[str, list[object]]:

@@ -16,11 +16,11 @@ from harness.runtime.portable import PortableExecutor
 from harness.upstream import quiet
 
 
-def test_every_method_of_an_artifact_has_names(parity: Line) -> None:
-    path = parity.artifact("model.pte").path
+def test_every_method_of_an_artifact_has_names(tiny_line: Line) -> None:
+    path = tiny_line.artifact("model.pte").path
     content = json.loads(names_file(path).read_text())
     assert content["schema"] == 2
-    assert content["sha256"] == parity.artifact("model.pte").sha256
+    assert content["sha256"] == tiny_line.artifact("model.pte").sha256
     assert set(content["methods"]) == {
         "token_embedding",
         "audio_token_embedding",
@@ -30,8 +30,8 @@ def test_every_method_of_an_artifact_has_names(parity: Line) -> None:
     }
 
 
-def test_every_instruction_says_what_it_is_for(parity: Line) -> None:
-    contents = read_contents(parity.artifact("codec_decoder.pte").path)
+def test_every_instruction_says_what_it_is_for(tiny_line: Line) -> None:
+    contents = read_contents(tiny_line.artifact("codec_decoder.pte").path)
     assert contents.intact is True
     (codec,) = contents.methods
     chains = codec.delegates[0].chains
@@ -41,11 +41,11 @@ def test_every_instruction_says_what_it_is_for(parity: Line) -> None:
     assert {node.module for node in named if node.module} > {"codec_decoder"}
 
 
-def test_the_values_of_a_real_method_are_eagers_own(parity: Line, tiny_model: Any) -> None:
+def test_the_values_of_a_real_method_are_eagers_own(tiny_line: Line, tiny_model: Any) -> None:
     with quiet():
-        program = PROGRAMS["predict_velocity"](tiny_model, parity.sizes)
+        program = PROGRAMS["predict_velocity"](tiny_model, tiny_line.sizes)
     executor = PortableExecutor()
-    executor.load(parity.artifact("model.pte").path)
+    executor.load(tiny_line.artifact("model.pte").path)
     draw = np.random.default_rng(3)
     x_t, hidden = (
         draw.standard_normal(spec.shape).astype(np.float32)

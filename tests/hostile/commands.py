@@ -75,6 +75,7 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "export": lambda desk: Base(options={"--output-dir": str(desk.directory / "out")}),
     "synth": lambda desk: Base(options={**_SPEECH}),
     "inspect": lambda desk: Base([str(desk.world.artifacts / "codec_decoder.pte")]),
+    "model": lambda desk: Base(["math:sqrt"]),
     "localize": lambda desk: Base(["token_embedding"]),
     "diff": lambda desk: Base(["no-such-report", "no-such-report"]),
     "audit": lambda desk: Base(options={"--text": " "}),

@@ -29,29 +29,31 @@ from harness.runtime.portable.blas import mx
 UNFOLD = {"codec_form": "unfold", "without": ("adjacent-indices",)}
 
 
-def line(parity: Parity, artifacts: Artifacts | None = None, **options: Any) -> Line:
-    plan = dataclasses.replace(parity.plan, **options)
-    made = artifacts or export(plan, parity.models)
-    return Line(plan, parity.evidence, made, parity.models, COMMITTED)
+def line(tiny_line: Parity, artifacts: Artifacts | None = None, **options: Any) -> Line:
+    plan = dataclasses.replace(tiny_line.plan, **options)
+    made = artifacts or export(plan, tiny_line.models)
+    return Line(plan, tiny_line.evidence, made, tiny_line.models, COMMITTED)
 
 
-def test_a_right_export_has_no_wrong_node(parity: Parity) -> None:
+def test_a_right_export_has_no_wrong_node(tiny_line: Parity) -> None:
     (method,) = select_methods(["semantic_head"])
-    assert localize(Request(), line(parity), method) == ()
+    assert localize(Request(), line(tiny_line), method) == ()
 
 
-def test_both_wrong_lowerings_of_the_unfold_form_are_named(parity: Parity, tmp_path: Path) -> None:
+def test_both_wrong_lowerings_of_the_unfold_form_are_named(
+    tiny_line: Parity, tmp_path: Path
+) -> None:
     (codec,) = select_methods(["codec"])
-    where = line(parity, **UNFOLD)
+    where = line(tiny_line, **UNFOLD)
     (found,) = localize(Request(), where, codec, links=("exact",))
     assert [finding.place.target for finding in found.findings] == ["aten.im2col.default"] * 2
     assert {finding.owner for finding in found.findings} == {"the lowering"}
     assert {finding.correction for finding in found.findings} == {"adjacent-indices"}
     assert "unfold" in found.findings[0].place.source or "matmul" in found.findings[0].place.source
     assert found.proved
-    written = {
-        path.name: path.read_text() for path in write_repros(where, codec, [found], tmp_path)
-    }
+    call = tiny_line.evidence.cases["codec"][0].case.calls[0]
+    repros = write_repros(where.graph(codec), call, found.findings, where.plan.without, tmp_path)
+    written = {path.name: path.read_text() for path in repros}
     assert set(written) == {
         "repro_im2col.py", "op_test_im2col.py", "repro_im2col_1.py", "op_test_im2col_1.py",
     }  # fmt: skip
@@ -89,7 +91,7 @@ def _exit_code(script: Path) -> int:
 
 
 def test_a_fault_of_our_wrapper_is_given_to_the_wrapper(
-    parity: Parity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny_line: Parity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The feed-forward half of a layer halved: the graph and the program agree, eager does not."""
     forward = modules._DecoderLayer.forward
@@ -98,35 +100,35 @@ def test_a_fault_of_our_wrapper_is_given_to_the_wrapper(
         return forward(self, x, start) * 1.001
 
     monkeypatch.setattr(modules._DecoderLayer, "forward", wrong)
-    found = _exported_anew(parity, "text_decoder", tmp_path)
+    found = _exported_anew(tiny_line, "text_decoder", tmp_path)
     assert [finding.owner for finding in found.findings] == ["our wrapper of the module"]
     assert found.findings[0].place.module.endswith("layers.0")
 
 
-def _exported_anew(parity: Parity, name: str, folder: Path) -> Any:
+def _exported_anew(tiny_line: Parity, name: str, folder: Path) -> Any:
     from harness.export.lower import lower_to_mlx
     from harness.export.programs import PROGRAMS
 
     (method,) = select_methods([name])
     path = folder / method.artifact
-    program = PROGRAMS[name](parity.model, parity.sizes)
+    program = PROGRAMS[name](tiny_line.model, tiny_line.sizes)
     lower_to_mlx({method.entry: program}, {}, path)
-    files = dict(parity.artifacts.files)
+    files = dict(tiny_line.artifacts.files)
     made = dataclasses.replace(files[method.artifact].made, path=path)
     files[method.artifact] = dataclasses.replace(files[method.artifact], made=made)
-    where = line(parity, Artifacts(files))
+    where = line(tiny_line, Artifacts(files))
     (found,) = localize(Request(), where, method, links=("exact",))
     return found
 
 
 @pytest.mark.parametrize("kind", ["SiluNode", "SoftmaxNode"])
 def test_a_wrong_kernel_is_named_and_proved(
-    parity: Parity, monkeypatch: pytest.MonkeyPatch, kind: str
+    tiny_line: Parity, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     (method,) = select_methods(["predict_velocity"])
     right = interpreter.OPS[kind]
     monkeypatch.setitem(interpreter.OPS, kind, lambda n, s: right(n, s) * mx.array(1.001))
-    (found,) = localize(Request(), line(parity), method, links=("local",))
+    (found,) = localize(Request(), line(tiny_line), method, links=("local",))
     assert {finding.place.op for finding in found.findings} == {kind}
     assert len(found.findings) == 2
     assert found.proved
@@ -136,22 +138,24 @@ def test_a_wrong_kernel_is_named_and_proved(
     assert first.source.startswith("model.py, line ")
 
 
-def test_both_links_of_a_right_export_are_green(parity: Parity) -> None:
-    plan = dataclasses.replace(parity.plan, speaks=False)
-    exact = observe_exact(plan, parity.evidence, parity.artifacts)
+def test_both_links_of_a_right_export_are_green(tiny_line: Parity) -> None:
+    plan = dataclasses.replace(tiny_line.plan, speaks=False)
+    exact = observe_exact(plan, tiny_line.evidence, tiny_line.artifacts)
     for method in plan.selected:
-        verdict = judge_exact(method, parity.evidence, exact[method.name], COMMITTED.exact)
+        verdict = judge_exact(
+            method, tiny_line.evidence.exact[method.name], exact[method.name], COMMITTED.exact
+        )
         assert verdict.status is Status.PASS
-        executor: Any = parity.executor(method.artifact)
-        items = parity.evidence.cases[method.name]
+        executor: Any = tiny_line.executor(method.artifact)
+        items = tiny_line.evidence.cases[method.name]
         seen = observe_local(plan, method, items, executor, {})
         assert judge_local(method, seen, COMMITTED.local).status is Status.PASS
 
 
 def test_a_stale_kv_cache_is_seen_at_the_step_that_writes_it(
-    parity: Parity, monkeypatch: pytest.MonkeyPatch
+    tiny_line: Parity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (method,) = select_methods(["text_decoder"])
     monkeypatch.setitem(interpreter.OPS, "SliceUpdateNode", lambda n, s: s.tensor(n.dst))
-    (found,) = localize(Request(), line(parity), method, links=("local",))
+    (found,) = localize(Request(), line(tiny_line), method, links=("local",))
     assert found.findings[0].place.op == "SliceUpdateNode"

@@ -27,9 +27,9 @@ def graphs(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", [MODEL, CODEC])
 def test_a_file_that_is_written_again_says_the_same(
-    name: str, parity: Line, tmp_path: Path
+    name: str, tiny_line: Line, tmp_path: Path
 ) -> None:
-    path = parity.artifact(name).path
+    path = tiny_line.artifact(name).path
     pte = opened(path)
     for entry, graph in pte.graphs.items():
         pte = pte.with_graph(entry, graph)
@@ -42,8 +42,8 @@ def test_a_file_that_is_written_again_says_the_same(
     assert all(part.startswith("delegate 0 of") for part in changed)  # laid out otherwise
 
 
-def test_one_node_is_changed_and_nothing_else(parity: Line, tmp_path: Path) -> None:
-    path = parity.artifact(MODEL).path
+def test_one_node_is_changed_and_nothing_else(tiny_line: Line, tmp_path: Path) -> None:
+    path = tiny_line.artifact(MODEL).path
     pte = opened(path)
     graph = pte.graphs["text_decoder"]
     place = next(i for i, n in enumerate(graph.nodes) if type(n).__name__ == "RMSNormNode")
@@ -60,8 +60,8 @@ def test_one_node_is_changed_and_nothing_else(parity: Line, tmp_path: Path) -> N
     assert other.chains[other.main][place].eps == 0.5
 
 
-def test_metadata_and_weights_are_changed(parity: Line, tmp_path: Path) -> None:
-    pte = opened(parity.artifact(MODEL).path).with_metadata("empty_audio_code", 5)
+def test_metadata_and_weights_are_changed(tiny_line: Line, tmp_path: Path) -> None:
+    pte = opened(tiny_line.artifact(MODEL).path).with_metadata("empty_audio_code", 5)
     key = pte.graphs["text_decoder"].constant(0)
     assert key is not None
     wrong = bytes(len(pte.weight(key)))

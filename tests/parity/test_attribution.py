@@ -21,22 +21,22 @@ NUMBER = r"(-?[\d.]+(?:e-?\d+)?)"
 
 
 @pytest.fixture
-def run(parity: Any) -> Any:
-    paths = parity.artifacts.paths
+def run(tiny_line: Any) -> Any:
+    paths = tiny_line.artifacts.paths
     with ArtifactPair(paths, partial(choose, "portable", None, "bf16-accumulate")) as pair:
         yield pair
 
 
 @pytest.fixture
-def acoustic(parity: Any) -> Flip:
-    codes = parity.evidence.speech.codes
+def acoustic(tiny_line: Any) -> Flip:
+    codes = tiny_line.evidence.speech.codes
     return Flip(0, 9, codes, int(codes[9, 0]), int(codes[9, 0]) - 1)
 
 
-def test_what_is_not_emulated_is_as_it_was_without(run: Any, parity: Any) -> None:
+def test_what_is_not_emulated_is_as_it_was_without(run: Any, tiny_line: Any) -> None:
     executor, plain = run.executor(MODEL), choose("portable")
-    plain.load(parity.artifacts.paths[MODEL])
-    call = parity.evidence.cases["semantic_head"][0].case.calls[0]
+    plain.load(tiny_line.artifacts.paths[MODEL])
+    call = tiny_line.evidence.cases["semantic_head"][0].case.calls[0]
     executor.emulate(())
     (nothing,) = executor.call("semantic_head", call)
     executor.emulate(None)
@@ -51,9 +51,9 @@ def test_what_is_not_emulated_is_as_it_was_without(run: Any, parity: Any) -> Non
 
 
 def test_methods_and_products_are_named_with_what_they_move(
-    run: Any, parity: Any, acoustic: Flip
+    run: Any, tiny_line: Any, acoustic: Flip
 ) -> None:
-    methods, products = attribute(parity.plan, parity.evidence, run, acoustic)
+    methods, products = attribute(tiny_line.plan, tiny_line.evidence, run, acoustic)
 
     found = re.search(
         rf"by {NUMBER} levels: predict_velocity's by {NUMBER}, semantic_head's by 0, "
@@ -66,24 +66,24 @@ def test_methods_and_products_are_named_with_what_they_move(
     assert re.search(f"products, alone: {named}", products)
 
 
-def test_a_semantic_decision_is_moved_by_its_logits(run: Any, parity: Any) -> None:
-    codes = parity.evidence.speech.codes
+def test_a_semantic_decision_is_moved_by_its_logits(run: Any, tiny_line: Any) -> None:
+    codes = tiny_line.evidence.speech.codes
     flip = Flip(1, 0, codes, int(codes[0, 1]), int(codes[0, 0]))
-    methods, _ = attribute(parity.plan, parity.evidence, run, flip)
+    methods, _ = attribute(tiny_line.plan, tiny_line.evidence, run, flip)
     assert re.search(rf"by {NUMBER} logits", methods)
     assert "predict_velocity's by 0," in methods  # it comes after the semantic code
     assert "semantic_head's by 0," not in methods
 
 
 def test_products_of_a_large_model_are_not_tried_one_by_one(
-    run: Any, parity: Any, acoustic: Flip, monkeypatch: pytest.MonkeyPatch
+    run: Any, tiny_line: Any, acoustic: Flip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attribution, "_SECONDS", 0.0)
-    _, products = attribute(parity.plan, parity.evidence, run, acoustic)
+    _, products = attribute(tiny_line.plan, tiny_line.evidence, run, acoustic)
     assert re.fullmatch(r"The \d+ products of \w+ were not tried one by one\.", products)
 
 
-def test_a_wrong_product_is_named_first(run: Any, parity: Any, acoustic: Flip) -> None:
+def test_a_wrong_product_is_named_first(run: Any, tiny_line: Any, acoustic: Flip) -> None:
     executor = run.executor(MODEL)
     products = executor.products()
     names = [(p, said) for p, said in products.items() if p[0] == "text_decoder"]
@@ -96,5 +96,5 @@ def test_a_wrong_product_is_named_first(run: Any, parity: Any, acoustic: Flip) -
     method = executor.prepare("text_decoder")
     call = method.plan.instructions[wrong[1].instruction]
     wrong_node = method.delegates[call.delegate].graph.chains[wrong[1].chain][wrong[1].node]
-    _, named = attribute(parity.plan, parity.evidence, run, acoustic)
+    _, named = attribute(tiny_line.plan, tiny_line.evidence, run, acoustic)
     assert named.partition("alone: ")[2].startswith(products[wrong])

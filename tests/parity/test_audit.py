@@ -22,18 +22,18 @@ def cost(line: Line, semantics: Semantics) -> Cost:
     return _Trial(line.plan, line.models, line.evidence, semantics).cost("choice", "value")
 
 
-def test_the_references_own_choices_cost_nothing(parity: Line) -> None:
-    found = cost(parity, EXECUTORCH)
+def test_the_references_own_choices_cost_nothing(tiny_line: Line) -> None:
+    found = cost(tiny_line, EXECUTORCH)
     assert {(one.max_abs, one.rms) for one in found.differences} == {(0.0, 0.0)}
-    assert len(found.differences) == len(parity.evidence.cases["codec"])
+    assert len(found.differences) == len(tiny_line.evidence.cases["codec"])
     assert (found.otherwise, found.first_frame) == (0, None)
-    assert found.decisions == parity.speech.codes.size + 1
+    assert found.decisions == tiny_line.speech.codes.size + 1
     assert math.isinf(found.snr_db)
     assert math.isinf(found.free_snr_db)
 
 
-def test_a_choice_of_the_codec_is_heard_and_leaves_the_codes(parity: Line) -> None:
-    found = cost(parity, dataclasses.replace(EXECUTORCH, alibi=0))
+def test_a_choice_of_the_codec_is_heard_and_leaves_the_codes(tiny_line: Line) -> None:
+    found = cost(tiny_line, dataclasses.replace(EXECUTORCH, alibi=0))
     assert found.who == ("vLLM-Omni",)
     assert max(one.max_abs for one in found.differences) > 0.1
     assert 5 < found.snr_db < 20
@@ -41,8 +41,8 @@ def test_a_choice_of_the_codec_is_heard_and_leaves_the_codes(parity: Line) -> No
     assert (found.otherwise, found.first_frame) == (0, None)
 
 
-def test_a_choice_of_the_loop_leaves_the_codec_and_changes_the_codes(parity: Line) -> None:
-    found = cost(parity, dataclasses.replace(EXECUTORCH, seed_step=False))
+def test_a_choice_of_the_loop_leaves_the_codec_and_changes_the_codes(tiny_line: Line) -> None:
+    found = cost(tiny_line, dataclasses.replace(EXECUTORCH, seed_step=False))
     assert found.who == ("vLLM-Omni", "mlx-audio")
     assert max(one.max_abs for one in found.differences) == 0
     assert math.isinf(found.snr_db)
@@ -52,7 +52,7 @@ def test_a_choice_of_the_loop_leaves_the_codec_and_changes_the_codes(parity: Lin
 
 
 def test_a_code_that_a_tie_decides_is_counted(
-    parity: Line, monkeypatch: pytest.MonkeyPatch
+    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A value of the speech is put halfway: rounding to even then decides otherwise, once."""
     halfway = iter([True])
@@ -61,12 +61,12 @@ def test_a_code_that_a_tie_decides_is_counted(
     def with_a_tie(x: np.ndarray, levels: int) -> np.ndarray:
         made = scaled(x, levels)
         if next(halfway, False):
-            code = parity.speech.codes[1, 0] - frames.N_SPECIAL_CODES
+            code = tiny_line.speech.codes[1, 0] - frames.N_SPECIAL_CODES
             made[0] = code + (0.5 if code % 2 else -0.5)  # to even, that is not this code
         return made
 
     monkeypatch.setattr(frames, "scaled_levels", with_a_tie)
-    assert cost(parity, dataclasses.replace(EXECUTORCH, rounding="half-even")).otherwise == 1
+    assert cost(tiny_line, dataclasses.replace(EXECUTORCH, rounding="half-even")).otherwise == 1
 
 
 def test_every_switched_choice_is_tried_alone_and_every_implementation_whole() -> None:

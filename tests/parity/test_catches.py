@@ -92,10 +92,10 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_damaged_output_fails(method: Method, damage: str, parity: Line) -> None:
-    executor = Damaged(parity.executor(method.artifact), DAMAGES[damage])
+def test_damaged_output_fails(method: Method, damage: str, tiny_line: Line) -> None:
+    executor = Damaged(tiny_line.executor(method.artifact), DAMAGES[damage])
 
-    verdict = parity.judged_on(executor, method.name)
+    verdict = tiny_line.judged_on(executor, method.name)
 
     assert verdict.status is Status.FAIL
     assert verdict.subject == method.name
@@ -103,88 +103,88 @@ def test_damaged_output_fails(method: Method, damage: str, parity: Line) -> None
 
 @pytest.mark.parametrize("name", ["text_decoder", "semantic_head", "predict_velocity"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_one_damaged_call_among_many_fails(name: str, damage: str, parity: Line) -> None:
-    assert len(parity.case(name)[1].case.calls) > 10
-    executor = Damaged(parity.executor(MODEL), DAMAGES[damage], at=7, only=True)
+def test_one_damaged_call_among_many_fails(name: str, damage: str, tiny_line: Line) -> None:
+    assert len(tiny_line.case(name)[1].case.calls) > 10
+    executor = Damaged(tiny_line.executor(MODEL), DAMAGES[damage], at=7, only=True)
 
-    assert parity.judged_on(executor, name).status is Status.FAIL
-
-
-def test_a_shifted_cache_position_fails(parity: Line) -> None:
-    shifted = Damaged(parity.executor(MODEL), inputs=lambda x: [x[0], x[1] + 1], at=1)
-
-    assert parity.judged_on(shifted, "text_decoder").status is Status.FAIL
+    assert tiny_line.judged_on(executor, name).status is Status.FAIL
 
 
-def steps_on(executor: Damaged, parity: Line) -> Verdict:
+def test_a_shifted_cache_position_fails(tiny_line: Line) -> None:
+    shifted = Damaged(tiny_line.executor(MODEL), inputs=lambda x: [x[0], x[1] + 1], at=1)
+
+    assert tiny_line.judged_on(shifted, "text_decoder").status is Status.FAIL
+
+
+def steps_on(executor: Damaged, tiny_line: Line) -> Verdict:
     """The verdict on one prefill against single steps, the steps made on `executor`."""
-    method, item = parity.case("text_decoder", STEPS)
+    method, item = tiny_line.case("text_decoder", STEPS)
     observed = {
-        SPEECH: parity.observed_on(
-            parity.executor(MODEL), method, parity.case(method.name)[1].case
+        SPEECH: tiny_line.observed_on(
+            tiny_line.executor(MODEL), method, tiny_line.case(method.name)[1].case
         ),
-        STEPS: parity.observed_on(executor, method, item.case),
+        STEPS: tiny_line.observed_on(executor, method, item.case),
     }
-    verdicts = judge_values(parity.plan, method, parity.evidence, observed, COMMITTED)
+    verdicts = judge_values(tiny_line.plan, method, tiny_line.evidence, observed, COMMITTED)
     return next(verdict for verdict in verdicts if verdict.case == STEPS)
 
 
-def test_a_state_that_forgets_fails(parity: Line) -> None:
-    executor = parity.executor(MODEL)
+def test_a_state_that_forgets_fails(tiny_line: Line) -> None:
+    executor = tiny_line.executor(MODEL)
 
     def forget(inputs: Sequence[Array]) -> Sequence[Array]:
         executor.reset()
         return inputs
 
-    assert steps_on(Damaged(executor), parity).status is Status.PASS
-    assert steps_on(Damaged(executor, inputs=forget, at=1), parity).status is Status.FAIL
+    assert steps_on(Damaged(executor), tiny_line).status is Status.PASS
+    assert steps_on(Damaged(executor, inputs=forget, at=1), tiny_line).status is Status.FAIL
 
 
-def test_one_cache_for_two_states_fails(parity: Line) -> None:
-    executor = OneState(parity.executor(MODEL))
+def test_one_cache_for_two_states_fails(tiny_line: Line) -> None:
+    executor = OneState(tiny_line.executor(MODEL))
 
-    assert parity.judged_on(executor, "text_decoder").status is Status.PASS
-    verdict = parity.judged_on(executor, "text_decoder", "two states by turns")
+    assert tiny_line.judged_on(executor, "text_decoder").status is Status.PASS
+    verdict = tiny_line.judged_on(executor, "text_decoder", "two states by turns")
     assert verdict.status is Status.FAIL
 
 
 @pytest.mark.parametrize("position", [76, 100, 126])
-def test_a_fault_at_a_late_single_step_fails(position: int, parity: Line) -> None:
+def test_a_fault_at_a_late_single_step_fails(position: int, tiny_line: Line) -> None:
     """No speech of tiny reaches these positions; a wrong cache slot shows only where it is used."""
 
     def late(inputs: Sequence[Array]) -> Sequence[Array]:
         here = len(inputs[1]) == 1 and int(inputs[1][0]) == position
         return [inputs[0] * np.float32(1.001), inputs[1]] if here else inputs
 
-    damaged = Damaged(parity.executor(MODEL), inputs=late)
+    damaged = Damaged(tiny_line.executor(MODEL), inputs=late)
     label = next(
         item.case.label
-        for item in parity.evidence.cases["text_decoder"]
+        for item in tiny_line.evidence.cases["text_decoder"]
         if "single steps" in item.case.label and item.case.label != STEPS
     )
 
-    assert parity.judged_on(damaged, "text_decoder").status is Status.PASS
-    assert parity.judged_on(damaged, "text_decoder", label).status is Status.FAIL
+    assert tiny_line.judged_on(damaged, "text_decoder").status is Status.PASS
+    assert tiny_line.judged_on(damaged, "text_decoder", label).status is Status.FAIL
 
 
-def test_the_wrong_knot_fails(parity: Line) -> None:
+def test_the_wrong_knot_fails(tiny_line: Line) -> None:
     wrong = Damaged(
-        parity.executor(MODEL), inputs=lambda x: [x[0], x[1] + 1, x[2]], at=5, only=True
+        tiny_line.executor(MODEL), inputs=lambda x: [x[0], x[1] + 1, x[2]], at=5, only=True
     )
 
-    assert parity.judged_on(wrong, "predict_velocity").status is Status.FAIL
+    assert tiny_line.judged_on(wrong, "predict_velocity").status is Status.FAIL
 
 
-def refusing(parity: Line, error: Exception) -> Verdict:
+def refusing(tiny_line: Line, error: Exception) -> Verdict:
     def refuse(inputs: Sequence[Array]) -> Sequence[Array]:
         raise error
 
-    executor = Damaged(parity.executor(MODEL), inputs=refuse)
-    return parity.judged_on(executor, "semantic_head")
+    executor = Damaged(tiny_line.executor(MODEL), inputs=refuse)
+    return tiny_line.judged_on(executor, "semantic_head")
 
 
-def test_a_program_that_refuses_to_run_fails_with_its_reason(parity: Line) -> None:
-    verdict = refusing(parity, ExecutionError("axis 1 is out of bounds"))
+def test_a_program_that_refuses_to_run_fails_with_its_reason(tiny_line: Line) -> None:
+    verdict = refusing(tiny_line, ExecutionError("axis 1 is out of bounds"))
 
     assert verdict.status is Status.FAIL
     assert verdict.summary == "lowered, but does not run: axis 1 is out of bounds"
@@ -201,40 +201,44 @@ def test_a_program_that_refuses_to_run_fails_with_its_reason(parity: Line) -> No
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_the_program_did_not_refuse_is_unjudged(error: Exception, parity: Line) -> None:
-    verdict = refusing(parity, error)
+def test_what_the_program_did_not_refuse_is_unjudged(error: Exception, tiny_line: Line) -> None:
+    verdict = refusing(tiny_line, error)
 
     assert verdict.status is Status.UNJUDGED
     assert exit_code([verdict]) == 2
     assert str(error) in verdict.summary
 
 
-def test_a_case_that_was_not_run_is_unjudged(parity: Line) -> None:
+def test_a_case_that_was_not_run_is_unjudged(tiny_line: Line) -> None:
     (head,) = select_methods(["semantic_head"])
 
-    verdicts = judge_values(parity.plan, head, parity.evidence, {}, COMMITTED)
+    verdicts = judge_values(tiny_line.plan, head, tiny_line.evidence, {}, COMMITTED)
 
-    assert len(verdicts) == len(parity.evidence.cases["semantic_head"])
+    assert len(verdicts) == len(tiny_line.evidence.cases["semantic_head"])
     assert {verdict.status for verdict in verdicts} == {Status.UNJUDGED}
 
 
-def test_a_precision_without_an_allowance_is_unjudged(parity: Line) -> None:
+def test_a_precision_without_an_allowance_is_unjudged(tiny_line: Line) -> None:
     (head,) = select_methods(["semantic_head"])
     nothing = dataclasses.replace(COMMITTED, ledger=Ledger({}, ()))
 
     verdicts = judge_values(
-        parity.plan, head, parity.evidence, parity.observation.cases["semantic_head"], nothing
+        tiny_line.plan,
+        head,
+        tiny_line.evidence,
+        tiny_line.observation.cases["semantic_head"],
+        nothing,
     )
 
     assert {verdict.status for verdict in verdicts} == {Status.UNJUDGED}
 
 
-def test_a_weight_changed_after_export_fails(parity: Line, tmp_path: Path) -> None:
+def test_a_weight_changed_after_export_fails(tiny_line: Line, tmp_path: Path) -> None:
     """Flip the exponent's low bit of one weight of the flow head, in a copy of the file."""
     from harness.runtime.portable import PortableExecutor
 
-    original = parity.artifact(MODEL).path.read_bytes()
-    weight = parity.model.flow_head.layers["0"].attention.wo.weight
+    original = tiny_line.artifact(MODEL).path.read_bytes()
+    weight = tiny_line.model.flow_head.layers["0"].attention.wo.weight
     needle = weight[3, :16].numpy().tobytes()
     at = original.index(needle) + 3  # the top byte of a little-endian float32
     damaged = tmp_path / "model.pte"
@@ -242,5 +246,5 @@ def test_a_weight_changed_after_export_fails(parity: Line, tmp_path: Path) -> No
     executor = PortableExecutor()
     executor.load(damaged)
 
-    assert parity.judged_on(executor, "predict_velocity").status is Status.FAIL
-    assert parity.judged_on(executor, "text_decoder").status is Status.PASS
+    assert tiny_line.judged_on(executor, "predict_velocity").status is Status.FAIL
+    assert tiny_line.judged_on(executor, "text_decoder").status is Status.PASS

@@ -18,10 +18,10 @@ FILES = ("model.pte", "codec_decoder.pte")
 
 
 @pytest.fixture
-def given(tmp_path: Path, parity: Line) -> Path:
+def given(tmp_path: Path, tiny_line: Line) -> Path:
     """A directory with the two files, as somebody else would give them."""
     for name in FILES:
-        shutil.copyfile(parity.artifact(name).path, tmp_path / name)
+        shutil.copyfile(tiny_line.artifact(name).path, tmp_path / name)
     return tmp_path
 
 

@@ -16,24 +16,24 @@ def passed(subject: str, kind: str) -> Verdict:
     return Verdict(subject, "case", kind, Status.PASS, "", elements=1)
 
 
-def test_a_file_changed_after_export_fails(parity: Line) -> None:
-    file = parity.artifacts.files["model.pte"]
+def test_a_file_changed_after_export_fails(tiny_line: Line) -> None:
+    file = tiny_line.artifacts.files["model.pte"]
     changed = dataclasses.replace(file, sha256="0" * 64)
-    artifacts = Artifacts({**parity.artifacts.files, "model.pte": changed})
+    artifacts = Artifacts({**tiny_line.artifacts.files, "model.pte": changed})
 
     def integrity(artifacts: Artifacts) -> list[Verdict]:
-        verdicts = judge(parity.plan, parity.evidence, artifacts, parity.observation)
+        verdicts = judge(tiny_line.plan, tiny_line.evidence, artifacts, tiny_line.observation)
         return [verdict for verdict in verdicts if verdict.case == "integrity"]
 
-    assert integrity(parity.artifacts) == []
+    assert integrity(tiny_line.artifacts) == []
     (verdict,) = integrity(artifacts)
     assert (verdict.subject, verdict.status) == ("model.pte", Status.FAIL)
     assert "changed after its export" in verdict.summary
 
 
-def test_choices_are_those_of_what_was_compared(parity: Line) -> None:
+def test_choices_are_those_of_what_was_compared(tiny_line: Line) -> None:
     def names(*verdicts: Verdict) -> list[str]:
-        return [choice.name for choice in reference(parity.plan, verdicts).choices]
+        return [choice.name for choice in reference(tiny_line.plan, verdicts).choices]
 
     assert names(passed("token_embedding", "tensor")) == []
     assert names(passed("codec", "waveform")) == [
@@ -45,8 +45,8 @@ def test_choices_are_those_of_what_was_compared(parity: Line) -> None:
     assert "seed step" in names(passed("speech", "codes"))
 
 
-def test_a_reference_that_follows_another_implementation_says_so(parity: Line) -> None:
-    plan = dataclasses.replace(parity.plan, semantics=SEMANTICS["voxtral-tts.c"])
+def test_a_reference_that_follows_another_implementation_says_so(tiny_line: Line) -> None:
+    plan = dataclasses.replace(tiny_line.plan, semantics=SEMANTICS["voxtral-tts.c"])
     told = reference(plan, [passed("codec", "waveform")])
     assert told.description.endswith(", made to follow voxtral-tts.c")
     window = next(choice for choice in told.choices if choice.name == "codec attention window")
@@ -56,23 +56,23 @@ def test_a_reference_that_follows_another_implementation_says_so(parity: Line) -
     )
 
 
-def test_a_reference_that_nothing_was_compared_with_is_not_named(parity: Line) -> None:
+def test_a_reference_that_nothing_was_compared_with_is_not_named(tiny_line: Line) -> None:
     unjudged = Verdict("speech", "codes", "codes", Status.UNJUDGED, "")
-    told = reference(parity.plan, [unjudged, passed("speech", "repeat")])
+    told = reference(tiny_line.plan, [unjudged, passed("speech", "repeat")])
     assert told.description == "none: nothing was compared with one"
     assert told.choices == ()
 
 
-def test_an_unusual_export_is_said(parity: Line) -> None:
-    plan = dataclasses.replace(parity.plan, codec_form="unfold", without=("index-rank",))
+def test_an_unusual_export_is_said(tiny_line: Line) -> None:
+    plan = dataclasses.replace(tiny_line.plan, codec_form="unfold", without=("index-rank",))
     assert [(choice.name, choice.value) for choice in reference(plan, []).choices] == [
         ("codec form", "unfold"),
         ("stock lowering put back", "index-rank"),
     ]
 
 
-def test_a_red_trace_is_named_too(parity: Line) -> None:
-    plan = dataclasses.replace(parity.plan, semantics=SEMANTICS["mlx-audio"])
+def test_a_red_trace_is_named_too(tiny_line: Line) -> None:
+    plan = dataclasses.replace(tiny_line.plan, semantics=SEMANTICS["mlx-audio"])
     red = Verdict("text_decoder", "trace: prefill hidden", "tensor", Status.FAIL, "")
     other = Verdict("text_decoder", "speech", "tensor", Status.FAIL, "")
     traced, untouched = name_disputes(plan, [red, other])

@@ -47,9 +47,9 @@ def at(shape: Any, place: Any, value: float) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def judged(parity: Line) -> Any:
+def judged(tiny_line: Line) -> Any:
     def judge(spoken: Spoken, eager: Followed | None, allowance: Any = ALLOWED) -> Verdict:
-        return judge_codes(parity.plan, parity.evidence, spoken, eager, allowance)
+        return judge_codes(tiny_line.plan, tiny_line.evidence, spoken, eager, allowance)
 
     return judge
 
@@ -137,12 +137,12 @@ def test_other_margins_in_the_second_speech_fail() -> None:
 @pytest.mark.parametrize(
     ("by", "status"), [(By.PROGRAM, Status.FAIL), (By.HARNESS, Status.UNJUDGED)]
 )
-def test_who_refused_to_speak_decides(parity: Line, by: By, status: Status) -> None:
+def test_who_refused_to_speak_decides(tiny_line: Line, by: By, status: Status) -> None:
     from harness.budget import COMMITTED
 
-    evidence: Evidence = parity.evidence
-    silent = Observation(parity.run.fingerprint, {}, None, Refusal(by, "no audio"))
-    (verdict,) = judge_speech(parity.plan, evidence, silent, COMMITTED)
+    evidence: Evidence = tiny_line.evidence
+    silent = Observation(tiny_line.run.fingerprint, {}, None, Refusal(by, "no audio"))
+    (verdict,) = judge_speech(tiny_line.plan, evidence, silent, COMMITTED)
     assert verdict.status is status
 
 
@@ -157,7 +157,7 @@ def with_oracle(evidence: Evidence, spoken: Spoken, error: float) -> Evidence:
 @pytest.mark.parametrize("error", [1e-4, 0.1], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("which", ["semantic", "acoustic"])
 def test_a_decision_beyond_what_eager_itself_loses_is_a_fault(
-    parity: Line, judged: Any, which: str, error: float
+    tiny_line: Line, judged: Any, which: str, error: float
 ) -> None:
     """Within what decisions may move at all, and far beyond what this eager's do."""
     from harness.budget import COMMITTED
@@ -166,7 +166,7 @@ def test_a_decision_beyond_what_eager_itself_loses_is_a_fault(
     assert allowed is not None
     assert allowed.own is not None
     spoken = said()
-    evidence = with_oracle(parity.evidence, spoken, error)
+    evidence = with_oracle(tiny_line.evidence, spoken, error)
     wide = dataclasses.replace(ALLOWED, logits=10.0, levels=10.0, rms_levels=10.0)
     before = judged(spoken, followed(spoken), wide)
 

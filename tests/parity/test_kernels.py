@@ -16,13 +16,13 @@ FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
 NARROW_FAULT = dataclasses.replace(FAULT, dtype="bfloat16")
 
 
-def measured(parity, *faults: KernelFault):
+def measured(tiny_line, *faults: KernelFault):
     regime = Regime(EXACT, {}, 132, faults)
-    return dataclasses.replace(parity.observation.executor, measured=regime)
+    return dataclasses.replace(tiny_line.observation.executor, measured=regime)
 
 
-def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(parity) -> None:
-    (verdict,) = judge_kernels(parity.plan, measured(parity, FAULT, FAULT))
+def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(tiny_line) -> None:
+    (verdict,) = judge_kernels(tiny_line.plan, measured(tiny_line, FAULT, FAULT))
     assert (verdict.subject, verdict.kind, verdict.status) == (
         "machine", "regime", Status.UNJUDGED,
     )  # fmt: skip
@@ -32,8 +32,8 @@ def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(parity) -> None:
 
 
 @pytest.mark.parametrize("faults", [(), (NARROW_FAULT,)])
-def test_no_fault_and_one_of_a_type_that_is_not_used_say_nothing(parity, faults) -> None:
-    assert judge_kernels(parity.plan, measured(parity, *faults)) == []
+def test_no_fault_and_one_of_a_type_that_is_not_used_say_nothing(tiny_line, faults) -> None:
+    assert judge_kernels(tiny_line.plan, measured(tiny_line, *faults)) == []
 
 
 def test_what_fails_beside_a_fault_is_unjudged_but_not_what_a_file_says() -> None:
@@ -43,10 +43,10 @@ def test_what_fails_beside_a_fault_is_unjudged_but_not_what_a_file_says() -> Non
     assert statuses == [Status.UNJUDGED, Status.UNJUDGED, Status.FAIL]
 
 
-def test_a_whole_run_on_wrong_kernels_exits_with_2(parity) -> None:
+def test_a_whole_run_on_wrong_kernels_exits_with_2(tiny_line) -> None:
     observation = dataclasses.replace(
-        parity.observation, executor=measured(parity, FAULT), cases={}
+        tiny_line.observation, executor=measured(tiny_line, FAULT), cases={}
     )
-    verdicts = judge(parity.plan, parity.evidence, parity.artifacts, observation)
+    verdicts = judge(tiny_line.plan, tiny_line.evidence, tiny_line.artifacts, observation)
     assert verdicts[0].subject == "machine"
     assert exit_code(verdicts) == 2

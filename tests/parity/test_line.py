@@ -56,10 +56,10 @@ for verdict in judge(**values, golden=golden):
 
 
 @pytest.fixture(scope="module")
-def files(parity: Line, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tiny_line: Line, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("line")
     for name in KINDS:
-        save(root / f"{name}.safetensors", getattr(parity, name))
+        save(root / f"{name}.safetensors", getattr(tiny_line, name))
     return root
 
 
@@ -83,13 +83,13 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", ["evidence", "observation"])
-def test_a_value_comes_back_as_it_was(name: str, files: Path, parity: Line) -> None:
-    assert same(getattr(parity, name), load(files / f"{name}.safetensors", KINDS[name]))
+def test_a_value_comes_back_as_it_was(name: str, files: Path, tiny_line: Line) -> None:
+    assert same(getattr(tiny_line, name), load(files / f"{name}.safetensors", KINDS[name]))
 
 
-def test_another_process_judges_the_same_without_torch_or_mlx(files: Path, parity: Line) -> None:
-    values = {name: getattr(parity, name) for name in KINDS}
-    golden = find_golden(parity.plan, parity.observation.executor)
+def test_another_process_judges_the_same_without_torch_or_mlx(files: Path, tiny_line: Line) -> None:
+    values = {name: getattr(tiny_line, name) for name in KINDS}
+    golden = find_golden(tiny_line.plan, tiny_line.observation.executor)
     here = [repr(verdict) for verdict in judge(**values, golden=golden)]
 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -143,13 +143,13 @@ def test_a_damaged_file_is_one_sentence(damage: str, tmp_path: Path, files: Path
         load(path, kind)
 
 
-def test_another_budget_judges_the_same_observation(parity: Line) -> None:
+def test_another_budget_judges_the_same_observation(tiny_line: Line) -> None:
     from harness.budget import COMMITTED
     from harness.budget.ledger import Ledger
     from harness.compare import Allowance
 
     exact = Allowance(0, 0, 0, source="this test")
     strict = dataclasses.replace(COMMITTED, ledger=Ledger({}, ()), otherwise=exact)
-    values = {name: getattr(parity, name) for name in KINDS}
+    values = {name: getattr(tiny_line, name) for name in KINDS}
     failed = {v.subject for v in judge(**values, budget=strict) if v.status is Status.FAIL}
     assert {"text_decoder", "predict_velocity", "codec"} <= failed

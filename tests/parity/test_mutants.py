@@ -23,14 +23,14 @@ from harness.runtime.portable import PortableExecutor
 Patch = pytest.MonkeyPatch
 
 
-def judged(name: str, parity: Line, path: Path, **options: object) -> Verdict:
+def judged(name: str, tiny_line: Line, path: Path, **options: object) -> Verdict:
     """Export one method as the code now stands, and judge it on the recorded speech."""
     (method,) = select_methods([name])
-    program = PROGRAMS[name](parity.model, parity.sizes, **options)
+    program = PROGRAMS[name](tiny_line.model, tiny_line.sizes, **options)
     lower_to_mlx({method.entry: program}, {}, path)
     executor = PortableExecutor()
     executor.load(path)
-    return parity.judged_on(executor, name)
+    return tiny_line.judged_on(executor, name)
 
 
 def split_half_rope(patch: Patch) -> None:
@@ -136,12 +136,12 @@ MUTANTS = [
 
 @pytest.mark.parametrize(("name", "mutate"), MUTANTS)
 def test_mutant_is_caught(
-    name: str, mutate: Callable[[Patch], None], parity: Line, monkeypatch: Patch, tmp_path: Path
+    name: str, mutate: Callable[[Patch], None], tiny_line: Line, monkeypatch: Patch, tmp_path: Path
 ) -> None:
-    assert parity.evidence  # eager first, unmutated
+    assert tiny_line.evidence  # eager first, unmutated
     mutate(monkeypatch)
 
-    assert judged(name, parity, tmp_path / "mutant.pte").status is Status.FAIL
+    assert judged(name, tiny_line, tmp_path / "mutant.pte").status is Status.FAIL
 
 
 def test_a_last_stage_without_alibi_is_caught_in_bf16(
@@ -156,24 +156,24 @@ def test_a_last_stage_without_alibi_is_caught_in_bf16(
 
 
 def test_a_relative_position_shift_is_no_mutant(
-    parity: Line, monkeypatch: Patch, tmp_path: Path
+    tiny_line: Line, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     """RoPE depends on differences only: shifting every position alike must not cry wolf."""
     position_shifted(monkeypatch)
 
-    assert judged("text_decoder", parity, tmp_path / "shifted.pte").status is Status.PASS
+    assert judged("text_decoder", tiny_line, tmp_path / "shifted.pte").status is Status.PASS
 
 
 def test_cosine_above_0_9_passes_wrong_slopes(
-    parity: Line, monkeypatch: Patch, tmp_path: Path
+    tiny_line: Line, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     slopes_by(-1)(monkeypatch)
-    verdict = judged("codec", parity, tmp_path / "mutant.pte")
+    verdict = judged("codec", tiny_line, tmp_path / "mutant.pte")
 
     assert verdict.status is Status.FAIL
     assert 0.9 < verdict.metrics["cosine"] < 1 - 1e-4
 
 
 @pytest.mark.parametrize("form", ["conv", "unfold"])
-def test_both_forms_of_the_codec_pass(form: str, parity: Line, tmp_path: Path) -> None:
-    assert judged("codec", parity, tmp_path / "codec.pte", form=form).status is Status.PASS
+def test_both_forms_of_the_codec_pass(form: str, tiny_line: Line, tmp_path: Path) -> None:
+    assert judged("codec", tiny_line, tmp_path / "codec.pte", form=form).status is Status.PASS

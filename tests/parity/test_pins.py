@@ -124,48 +124,48 @@ def test_a_fault_that_eager_shares_is_red(
         assert FAULTS[fault] in red
 
 
-def test_pins_that_should_exist_do(parity: Line) -> None:
+def test_pins_that_should_exist_do(tiny_line: Line) -> None:
     for name in EXPECTED:
-        facts = dataclasses.replace(parity.plan.checkpoint, name=name)
+        facts = dataclasses.replace(tiny_line.plan.checkpoint, name=name)
         for precision in DRIFT:
-            base = dataclasses.replace(parity.plan.precision, base=precision)
-            plan = dataclasses.replace(parity.plan, checkpoint=facts, precision=base)
+            base = dataclasses.replace(tiny_line.plan.precision, base=precision)
+            plan = dataclasses.replace(tiny_line.plan, checkpoint=facts, precision=base)
             assert find_pins(plan) is not None, (name, precision)
 
 
-def test_missing_pins_are_unjudged_where_they_are_expected(parity: Line) -> None:
-    (verdict,) = judge_pins(parity.plan, parity.evidence, None)
+def test_missing_pins_are_unjudged_where_they_are_expected(tiny_line: Line) -> None:
+    (verdict,) = judge_pins(tiny_line.plan, tiny_line.evidence, None)
     assert verdict.status is Status.UNJUDGED
     assert "golden bless --checkpoint tiny --precision fp32" in verdict.summary
-    facts = dataclasses.replace(parity.plan.checkpoint, name="full")
-    plan = dataclasses.replace(parity.plan, checkpoint=facts)
-    assert judge_pins(plan, parity.evidence, None) == []
+    facts = dataclasses.replace(tiny_line.plan.checkpoint, name="full")
+    plan = dataclasses.replace(tiny_line.plan, checkpoint=facts)
+    assert judge_pins(plan, tiny_line.evidence, None) == []
 
 
 @pytest.mark.parametrize("change", [{"usual": False}, {"preset": None}])
-def test_an_unusual_run_is_not_judged(parity: Line, change: dict[str, Any]) -> None:
-    plan = dataclasses.replace(parity.plan, **change)
-    assert judge_pins(plan, parity.evidence, find_pins(parity.plan)) == []
+def test_an_unusual_run_is_not_judged(tiny_line: Line, change: dict[str, Any]) -> None:
+    plan = dataclasses.replace(tiny_line.plan, **change)
+    assert judge_pins(plan, tiny_line.evidence, find_pins(tiny_line.plan)) == []
     assert find_pins(plan) is None
 
 
-def test_only_the_methods_asked_for_are_judged(parity: Line) -> None:
-    plan = dataclasses.replace(parity.plan, methods=("codec",))
-    verdicts = judge_pins(plan, parity.evidence, find_pins(plan))
+def test_only_the_methods_asked_for_are_judged(tiny_line: Line) -> None:
+    plan = dataclasses.replace(tiny_line.plan, methods=("codec",))
+    verdicts = judge_pins(plan, tiny_line.evidence, find_pins(plan))
     assert [verdict.subject for verdict in verdicts] == ["codec"]
 
 
-def test_only_presets_are_pinned(parity: Line) -> None:
-    plan = dataclasses.replace(parity.plan, preset=None)
-    checked = Checked(plan, parity.evidence, parity.artifacts, parity.observation, ())
+def test_only_presets_are_pinned(tiny_line: Line) -> None:
+    plan = dataclasses.replace(tiny_line.plan, preset=None)
+    checked = Checked(plan, tiny_line.evidence, tiny_line.artifacts, tiny_line.observation, ())
     with pytest.raises(InputError, match="of a preset"):
         bless_pins(checked, "a reason of some length")
 
 
-def test_files_of_other_capacities_are_not_held_against_pins(parity: Line) -> None:
+def test_files_of_other_capacities_are_not_held_against_pins(tiny_line: Line) -> None:
     """`export` takes upstream's capacities, in which the cases of eager are others."""
-    sizes = dataclasses.replace(parity.plan.sizes, max_codec_frames=256)
-    plan = dataclasses.replace(parity.plan, sizes=sizes)
-    assert find_pins(parity.plan) is not None
+    sizes = dataclasses.replace(tiny_line.plan.sizes, max_codec_frames=256)
+    plan = dataclasses.replace(tiny_line.plan, sizes=sizes)
+    assert find_pins(tiny_line.plan) is not None
     assert find_pins(plan) is None
-    assert judge_pins(plan, parity.evidence, None) == []
+    assert judge_pins(plan, tiny_line.evidence, None) == []

@@ -16,8 +16,8 @@ from harness.pte.program import read_program
 
 
 @pytest.fixture
-def pair(parity: Line, tmp_path: Path) -> tuple[Path, Path]:
-    path = parity.artifact("codec_decoder.pte").path
+def pair(tiny_line: Line, tmp_path: Path) -> tuple[Path, Path]:
+    path = tiny_line.artifact("codec_decoder.pte").path
     return path, Path(shutil.copy(path, tmp_path / "second.pte"))
 
 

@@ -45,16 +45,16 @@ class Faulty:
 
 
 @pytest.fixture(scope="module")
-def short(parity: Line) -> Line:
+def short(tiny_line: Line) -> Line:
     """`tiny`, which says six frames and runs no other case."""
-    line = Line(parity.request)
-    line.models = parity.models
-    utterance = dataclasses.replace(parity.plan.utterance, max_new_tokens=6)
-    line.plan = dataclasses.replace(parity.plan, methods=(), utterance=utterance)
+    line = Line(tiny_line.request)
+    line.models = tiny_line.models
+    utterance = dataclasses.replace(tiny_line.plan.utterance, max_new_tokens=6)
+    line.plan = dataclasses.replace(tiny_line.plan, methods=(), utterance=utterance)
     evidence = follow_codes(
-        line.plan, parity.evidence, line.models, parity.speech.codes[:, :6], False
+        line.plan, tiny_line.evidence, line.models, tiny_line.speech.codes[:, :6], False
     )
-    line.evidence, line.artifacts = evidence, parity.artifacts
+    line.evidence, line.artifacts = evidence, tiny_line.artifacts
     return line
 
 

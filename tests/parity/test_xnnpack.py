@@ -39,21 +39,21 @@ def test_method_equals_eager(method: Method, xnnpack: Line) -> None:
     assert {"delegation", "constants", "speech"} < {v.case for v in verdicts}
 
 
-def test_a_method_alone_equals_eager_on_xnnpack(parity: Line, tmp_path: Path) -> None:
+def test_a_method_alone_equals_eager_on_xnnpack(tiny_line: Line, tmp_path: Path) -> None:
     """The quick one: what the slow tests do with both files."""
     path, executor = tmp_path / "model.pte", choose("xnnpack")
-    program = KERNEL_PROGRAMS["semantic_head"](parity.model, parity.sizes)
+    program = KERNEL_PROGRAMS["semantic_head"](tiny_line.model, tiny_line.sizes)
     lower_to_kernels({"semantic_head": program}, {}, path, "xnnpack")
-    method, item = parity.case("semantic_head")
+    method, item = tiny_line.case("semantic_head")
     executor.load(path)
     try:
-        observed = parity.observed_on(executor, method, item.case)
+        observed = tiny_line.observed_on(executor, method, item.case)
     finally:
         executor.close()
 
     allowed = COMMITTED.of("xnnpack", "fp32", method.name)
-    oracle = oracle_of(parity.evidence, method, item.case.label)
-    verdict = judge_outputs(parity.plan, method, item, observed, allowed, oracle)
+    oracle = oracle_of(tiny_line.evidence, method, item.case.label)
+    verdict = judge_outputs(tiny_line.plan, method, item, observed, allowed, oracle)
     assert verdict.status is Status.PASS, verdict.summary
 
 
@@ -88,18 +88,18 @@ def test_whoever_is_damaged_is_named(
     on_xnnpack: Callable[[Array], Array],
     status: Status,
     owner: str,
-    parity: Line,
+    tiny_line: Line,
 ) -> None:
     """The observation on MLX stands in for that on XNNPACK: judging does not know who ran it."""
     (method,) = select_methods(["predict_velocity"])
-    plan, artifacts, observation = parity.plan, parity.artifacts, parity.observation
+    plan, artifacts, observation = tiny_line.plan, tiny_line.artifacts, tiny_line.observation
     other = dataclasses.replace(plan, lowering="xnnpack")
 
     def lowered(which: Any, damage: Callable[[Array], Array]) -> Any:
         return which, artifacts, damaged(observation, method.name, damage)
 
     verdict = judge_lowerings(
-        method, parity.evidence, lowered(plan, on_mlx), lowered(other, on_xnnpack), COMMITTED
+        method, tiny_line.evidence, lowered(plan, on_mlx), lowered(other, on_xnnpack), COMMITTED
     )
 
     assert (verdict.status, verdict.metrics["owner"]) == (status, owner)

@@ -127,9 +127,9 @@ def test_the_model_itself_stays_as_it_was(tiny_model: Any, name: str) -> None:
 
 
 def test_a_disputed_choice_is_red_with_its_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], parity: Line
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_line: Line
 ) -> None:
-    assert parity.artifacts.whole
+    assert tiny_line.artifacts.whole
     assert typed(monkeypatch, "check", "codec", "--semantics", "vllm-omni") == 1
     out = " ".join(capsys.readouterr().out.split())
     assert "Eager follows vLLM-Omni here: ALiBi slopes: 2^(−8h/n) (exported: 2^(−8(h+1)/n))" in out

@@ -37,11 +37,11 @@ def test_the_methods_that_upstream_warms(tiny: Checkpoint, dtype: str) -> None:
     ]
 
 
-def test_speech_is_the_same_after_it(parity: Line) -> None:
-    utterance = dataclasses.replace(parity.plan.utterance, max_new_tokens=2)
-    plan = dataclasses.replace(parity.plan, utterance=utterance)
-    cold = say(parity.run, plan, parity.evidence, plan.limits)
-    warm_up(parity.run, parity.checkpoint, "float32")
+def test_speech_is_the_same_after_it(tiny_line: Line) -> None:
+    utterance = dataclasses.replace(tiny_line.plan.utterance, max_new_tokens=2)
+    plan = dataclasses.replace(tiny_line.plan, utterance=utterance)
+    cold = say(tiny_line.run, plan, tiny_line.evidence, plan.limits)
+    warm_up(tiny_line.run, tiny_line.checkpoint, "float32")
     assert np.array_equal(
-        say(parity.run, plan, parity.evidence, plan.limits).waveform, cold.waveform
+        say(tiny_line.run, plan, tiny_line.evidence, plan.limits).waveform, cold.waveform
     )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from harness.arrays import Array
 from harness.budget import ExactAllowance, LocalAllowance
-from harness.compare import Gate, Status, Verdict
+from harness.compare import Gate, Status, Verdict, words
 from harness.compare.metrics import difference
 from harness.compare.verdict import Metric
 from harness.methods import Method
-from harness.parity.evidence import Evidence
 from harness.parity.judges.values import refused
 from harness.parity.observation import CaseObservation, LocalObservation, StepObservation
 
-__all__ = ["judge_exact", "judge_local", "name_of"]
+__all__ = ["judge_differences", "judge_exact", "judge_local", "name_of"]
 
 _LISTED = 3
 """Wrong steps that a verdict names."""
@@ -23,30 +23,57 @@ _LISTED = 3
 
 def judge_exact(
     method: Method,
-    evidence: Evidence,
+    meant: Mapping[str, Sequence[Array]],
     observed: Mapping[str, CaseObservation],
     allowance: ExactAllowance,
 ) -> Verdict:
-    """The program in float64 against eager in float64 with the same weights, over all cases."""
-    worst, where, elements, calls = 0.0, "", 0, 0
-    for label, meant in evidence.exact.get(method.name, {}).items():
+    """The program in float64 against eager in float64 with the same weights, over all cases.
+
+    Parameters
+    ----------
+    method
+        What is judged.
+    meant, observed
+        By the case's label: eager's outputs, one a call, and what came of the program.
+    allowance
+        What they may differ by.
+    """
+    found: list[tuple[str, Array, Array]] = []
+    for label, wanted in meant.items():
         here = observed.get(label)
         if here is None:
             continue
         if here.refusal is not None:
             return refused(method.name, "in float64", here.refusal)
-        for call, (made, reference) in enumerate(zip(here.outputs, meant, strict=False)):
-            error, _ = difference(made, reference)
-            elements += made.size or int(error > 0)
-            calls += 1
-            if not error <= worst:
-                worst, where = error, f"{label}, call {call}"
+        for call, (made, reference) in enumerate(zip(here.outputs, wanted, strict=False)):
+            found.append((f"{label}, call {call}", made, reference))
+    note = f"`voxtral-parity localize {method.name}` names the node."
+    return judge_differences(method.name, found, allowance, note)
+
+
+def judge_differences(
+    subject: str,
+    found: Sequence[tuple[str, Array, Array]],
+    allowance: ExactAllowance,
+    advice: str = "",
+) -> Verdict:
+    """Outputs of a program in float64, each with its place and what eager in float64 makes.
+
+    `advice` is what to do where they differ.
+    """
+    worst, where, elements = 0.0, "", 0
+    for place, made, reference in found:
+        error, _ = difference(made, reference)
+        elements += made.size or int(error > 0)
+        if not error <= worst:
+            worst, where = error, place
     if not elements:
         summary = "eager in float64 was not recorded, or the program was not run in it"
-        return Verdict(method.name, "in float64", "exact", Status.UNJUDGED, summary)
+        return Verdict(subject, "in float64", "exact", Status.UNJUDGED, summary)
     gate = Gate("max abs", worst, allowance.of_scale, "of scale", where)
     if gate.passed:
-        summary = f"means what eager means, to {worst:.1e} of the scale in {calls} calls"
+        calls = words.count(len(found), "call")
+        summary = f"means what eager means, to {worst:.1e} of the scale in {calls}"
         status, notes = Status.PASS, []
     else:
         summary = (
@@ -54,21 +81,11 @@ def judge_exact(
             f"({where})"
         )
         status = Status.FAIL
-        notes = [
-            "No rounding is in this difference: a weight, a module's wrapper or the lowering is "
-            f"wrong. `voxtral-parity localize {method.name}` names the node."
-        ]
+        told = "a weight, a module's wrapper or the lowering is wrong."
+        notes = [f"No rounding is in this difference: {told} {advice}".rstrip()]
     metrics: dict[str, Metric] = {"max abs of scale": worst, "allowance source": allowance.source}
     return Verdict(
-        method.name,
-        "in float64",
-        "exact",
-        status,
-        summary,
-        metrics,
-        (gate,),
-        elements,
-        tuple(notes),
+        subject, "in float64", "exact", status, summary, metrics, (gate,), elements, tuple(notes)
     )
 
 

@@ -22,16 +22,16 @@ class Louder(PortableExecutor):
         return [y]
 
 
-def watched(executor: PortableExecutor, parity: Line) -> list[tuple[str, tuple[int, ...]]]:
-    executor.load(parity.artifact(MODEL).path)
-    call = parity.case("predict_velocity")[1].case.calls[0]
+def watched(executor: PortableExecutor, tiny_line: Line) -> list[tuple[str, tuple[int, ...]]]:
+    executor.load(tiny_line.artifact(MODEL).path)
+    call = tiny_line.case("predict_velocity")[1].case.calls[0]
     _, steps = executor.watch("predict_velocity", call)
     return [(s.op, s.error.index) for s in steps if s.error is not None and s.error.worst > 1]
 
 
-def test_what_is_returned_is_what_the_last_step_made(parity: Line) -> None:
-    assert watched(PortableExecutor(), parity) == []
+def test_what_is_returned_is_what_the_last_step_made(tiny_line: Line) -> None:
+    assert watched(PortableExecutor(), tiny_line) == []
 
 
-def test_another_output_is_seen(parity: Line) -> None:
-    assert watched(Louder(), parity) == [("output", (0, 3))]
+def test_another_output_is_seen(tiny_line: Line) -> None:
+    assert watched(Louder(), tiny_line) == [("output", (0, 3))]

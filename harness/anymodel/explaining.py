@@ -1,0 +1,228 @@
+"""From a red link of any model to the wrong node, its owner, its proof and a repro."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from harness.anymodel.lowering import ENTRY, lower
+from harness.anymodel.observing import entry_of, replayed
+from harness.anymodel.recording import CaseRecord, Recorded, masked
+from harness.anymodel.tracing import Traced
+from harness.arrays import Array
+from harness.budget import COMMITTED, Budget
+from harness.compare import Status, Verdict
+from harness.compare.metrics import difference
+from harness.errors import HarnessError
+from harness.localize.exact import MOST, Exact
+from harness.localize.find import aligned, read_steps
+from harness.localize.graph import Graph
+from harness.localize.repro import write_repros
+from harness.pte.names import StepNames
+from harness.report.finding import Finding, Localized, Place
+from harness.runtime.exact import ExactExecutor
+from harness.runtime.protocol import Executor, StepError, Watchable
+
+__all__ = ["Search"]
+
+
+@dataclass
+class Search:
+    """What a model's wrong nodes are looked for in.
+
+    Attributes
+    ----------
+    traced, recorded, path
+        The model, what it means, and its program.
+    without
+        Corrections that were left out of the lowering.
+    choose
+        Makes an executor like the one that was judged.
+    budget
+        What may differ.
+    """
+
+    traced: Traced
+    recorded: Recorded
+    path: Path
+    without: tuple[str, ...]
+    choose: Callable[[], Executor]
+    budget: Budget = COMMITTED
+    found: list[Localized] = field(default_factory=list)
+
+    def explained(self, verdict: Verdict) -> Verdict:
+        """A verdict on a link that broke, with the node that broke it and whose fault it is."""
+        if verdict.status is not Status.FAIL or verdict.kind not in ("exact", "local"):
+            return verdict
+        try:
+            one = self.exact() if verdict.kind == "exact" else self.local()
+        except HarnessError as error:  # the verdict stands, whoever can say more or not
+            note = f"The node could not be found: {error}"
+            return dataclasses.replace(verdict, notes=(*verdict.notes, note))
+        if one is None:
+            return verdict
+        if not one.findings:
+            notes = (*verdict.notes, one.proof)
+            if self.traced.model.pte is None:
+                return dataclasses.replace(verdict, notes=notes)
+            metrics = {**verdict.metrics, "owner": "the export that made the file"}
+            return dataclasses.replace(verdict, metrics=metrics, notes=notes)
+        self.found.append(one)
+        first = one.findings[0]
+        place = first.place
+        metrics = {
+            **verdict.metrics,
+            "step": place.step,
+            "op": place.op,
+            "node": place.node,
+            "operator": place.target,
+            "module": place.module,
+            "source": place.source,
+            "owner": first.owner,
+            "correction": first.correction,
+            "proved by replacement": one.proved,
+        }
+        lines = [line for finding in one.findings for line in finding.sentences()]
+        notes = (*verdict.notes, *lines, one.proof)
+        return dataclasses.replace(verdict, metrics=metrics, notes=notes)
+
+    def repros(self, directory: Path) -> list[Path]:
+        """Write a script and a test case for each wrong node that an operator alone shows."""
+        findings = [finding for one in self.found for finding in one.findings]
+        call = self.recorded.cases[0].inputs[0]
+        return list(write_repros(self.graph, call, findings, self.without, directory))
+
+    @property
+    def graph(self) -> Graph:
+        """The exported graph in float64, in its first state."""
+        return Graph(self.traced.program)
+
+    @cached_property
+    def names(self) -> StepNames:
+        """What the export says of the program's steps; for a file of others, our own export's."""
+        with closing(ExactExecutor()) as executor:
+            executor.load(self.path)
+            entry = entry_of(executor)
+        names, steps = read_steps(self.path, entry)
+        if names.values:
+            return names
+        made = lower(self.traced, self.without)
+        if made.failures:
+            return names
+        return aligned(*read_steps(made.path, ENTRY), steps)
+
+    def exact(self) -> Localized | None:
+        """The nodes at which the program stops meaning what the graph means."""
+        allowed = self.budget.exact.of_scale
+        with closing(ExactExecutor()) as executor:
+            executor.load(self.path)
+            entry = entry_of(executor)
+            wrong = self._first_wrong(executor, entry)
+            if wrong is None:
+                return None
+            case, number = wrong
+            search = Exact(entry, self.names, executor, self.graph)
+            meant, masks = case.exact[number], case.masks[number]
+            findings, proved, along = search.find(
+                case.inputs[: number + 1], lambda made: _apart(made, meant, masks), allowed
+            )
+        findings = [self._owned(finding) for finding in findings]
+        if findings:
+            told = "equals" if proved else "still differs from"
+            proof = (
+                "With the graph's float64 value in the place of each of these nodes, the program's "
+                f"output {told} what is meant."
+            )
+        else:
+            proof = "Every node of the exported graph has the same value in the program."
+        title = self.traced.model.title
+        errors = tuple(float(f"{error:.3g}") for error in along.values())
+        return Localized(
+            title, case.label, number, tuple(findings), proved, proof, tuple(along), errors
+        )
+
+    def _first_wrong(self, executor: Executor, entry: str) -> tuple[CaseRecord, int] | None:
+        for case in self.recorded.cases:
+            outputs = replayed(executor, entry, case)
+            for number, made in enumerate(outputs[: len(case.exact)]):
+                apart = _apart(made, case.exact[number], case.masks[number])
+                if not apart <= self.budget.exact.of_scale:
+                    return case, number
+        return None
+
+    def _owned(self, finding: Finding) -> Finding:
+        """A finding with its owner, and the left-out correction that cures it."""
+        if self.traced.model.pte is not None:
+            return dataclasses.replace(finding, owner="the export that made the file")
+        for name in self.without:
+            made = lower(self.traced, tuple(n for n in self.without if n != name))
+            if made.failures:
+                continue
+            with closing(ExactExecutor()) as executor:
+                executor.load(made.path)
+                if self._first_wrong(executor, entry_of(executor)) is None:
+                    return dataclasses.replace(finding, correction=name)
+        return finding
+
+    def local(self) -> Localized | None:
+        """The steps that the executor does not compute as they are meant, repaired in turn."""
+        executor = self.choose()
+        with closing(executor):
+            if not isinstance(executor, Watchable):
+                return None
+            executor.load(self.path)
+            entry = entry_of(executor)
+            for case in self.recorded.cases:
+                found = self._repaired(executor, entry, case)
+                if found is not None:
+                    return found
+        return None
+
+    def _repaired(self, executor: Executor, entry: str, case: CaseRecord) -> Localized | None:
+        assert isinstance(executor, Watchable)
+        repair: list[int] = []
+        findings: list[Finding] = []
+        while len(findings) < MOST:
+            executor.reset()
+            wrong = None
+            for call in case.inputs:
+                _, steps = executor.watch(entry, call, repair=repair)
+                bad = (s for s in steps if s.step not in repair and self._share(s) > 1.0)
+                wrong = wrong or next(bad, None)
+            if wrong is None:
+                break
+            repair.append(wrong.step)
+            findings.append(self._of_step(wrong))
+        if not findings:
+            return None
+        proved = wrong is None
+        proof = "With the float64 value, rounded, in the place of each of these steps, " + (
+            "no other step is wrong." if proved else "more steps are wrong."
+        )
+        return Localized(self.traced.model.title, case.label, 0, tuple(findings), proved, proof)
+
+    def _share(self, step: StepError) -> float:
+        return 0.0 if step.error is None else step.error.share(self.budget.local)
+
+    def _of_step(self, step: StepError) -> Finding:
+        error, graph = step.error, self.graph
+        assert error is not None
+        place = Place(step.step, step.op, step.name, "", step.module, "", (error.shape,))
+        if step.name in graph.nodes:
+            known = graph.describe(step.name)
+            place = dataclasses.replace(
+                place, target=known.target, source=known.source, shapes=known.shapes
+            )
+        return Finding(
+            place, "local", "the executor or its kernel", self._share(step), error.index,
+            (error.made,), (error.meant,),
+        )  # fmt: skip
+
+
+def _apart(made: Sequence[Array], meant: Sequence[Array], masks: Sequence[Array | None]) -> float:
+    pairs = zip(made, meant, masks, strict=True)
+    return max((difference(masked(a, m), masked(b, m))[0] for a, b, m in pairs), default=0.0)

@@ -1,0 +1,127 @@
+"""A module as a function of tensors alone, so that programs and modules are called alike.
+
+A program takes the leaves of its arguments' tree and returns the inputs that it changed, then
+the leaves of what the module returns. Leaves that are no tensors (None, numbers) are constants of
+the export.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from harness.anymodel.model import Call
+from harness.errors import InputError, brief
+
+__all__ = ["Flat", "flat_shapes", "run", "tensors_of"]
+
+
+class Flat(nn.Module):
+    """`model` as a function of the tensors in its arguments, returning those that it makes.
+
+    Parameters
+    ----------
+    model
+        Any callable module.
+    call
+        The example call, whose tree and constants every call must have.
+    """
+
+    def __init__(self, model: nn.Module, call: Call) -> None:
+        super().__init__()
+        self.model = model
+        leaves, self._tree = _leaves(call)
+        self._constants = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Call the model with `tensors` in the places of its arguments' tensors."""
+        rest = iter(tensors)
+        leaves = [next(rest) if c is None else c[0] for c in self._constants]
+        args, kwargs = pytree.tree_unflatten(leaves, self._tree)
+        made = self.model(*args, **kwargs)
+        return tuple(leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, Tensor))
+
+    def output_names(self, tensors: Sequence[Tensor]) -> list[str]:
+        """Where each tensor is in the tree that the model returns: ``logits``, ``1``, ``cache.0``.
+
+        The model is called once more.
+        """
+        rest = iter(tensor.clone() for tensor in tensors)
+        leaves = [next(rest) if c is None else c[0] for c in self._constants]
+        args, kwargs = pytree.tree_unflatten(leaves, self._tree)
+        with torch.no_grad():
+            made, _ = pytree.tree_flatten_with_path(self.model(*args, **kwargs))
+        return [
+            ".".join(re.findall(r"\w+", pytree.keystr(path)))
+            for path, leaf in made
+            if isinstance(leaf, Tensor)
+        ]
+
+    def inputs(self, call: Call, where: str) -> tuple[Tensor, ...]:
+        """The tensors in a call's arguments; `InputError` where its tree is another one."""
+        leaves, tree = _leaves(call)
+        if tree != self._tree:
+            raise InputError(
+                f"{where} must have the arguments of the example call: expected {self._tree}, "
+                f"got {tree}"
+            )
+        for leaf, constant in zip(leaves, self._constants, strict=True):
+            if constant is None and isinstance(leaf, Tensor):
+                continue
+            if constant is None or isinstance(leaf, Tensor) or leaf != constant[0]:
+                told = "a tensor" if constant is None else brief(constant[0])
+                raise InputError(
+                    f"{where} has {brief(leaf)} where the example call has {told}; what is no "
+                    "tensor becomes a constant of the program: pass it as a tensor"
+                )
+        return tensors_of(call)
+
+
+def tensors_of(call: Call) -> tuple[Tensor, ...]:
+    """The tensors in a call's arguments, in the order of the program's inputs."""
+    return tuple(leaf for leaf in _leaves(call)[0] if isinstance(leaf, Tensor))
+
+
+def _leaves(call: Call) -> tuple[list[Any], Any]:
+    return pytree.tree_flatten((tuple(call.args), dict(call.kwargs)))
+
+
+def flat_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:
+    """`dynamic_shapes` of a module as those of its `Flat`: one entry a tensor."""
+    from torch.export.dynamic_shapes import _combine_args, _tree_map_with_path
+
+    if dynamic_shapes is None:
+        return None
+    named = _combine_args(module, tuple(call.args), dict(call.kwargs))
+    if isinstance(dynamic_shapes, tuple | list):
+        dynamic_shapes = dict(zip(named, dynamic_shapes, strict=False))
+    if set(dynamic_shapes) != set(named):
+        raise InputError(
+            f"dynamic_shapes must name the arguments {', '.join(named)} (got "
+            f"{', '.join(map(str, dynamic_shapes))}); None says that an argument's shape is fixed"
+        )
+    found: list[Any] = []
+
+    def note(_path: Any, leaf: Any, shape: Any) -> None:
+        if isinstance(leaf, Tensor):
+            found.append(shape)
+
+    # Positional arguments come first in a program, then keywords in the order given.
+    order = [name for name in named if name not in call.kwargs]
+    for name in (*order, *(name for name in call.kwargs if name in named)):
+        _tree_map_with_path(note, {name: named[name]}, {name: dynamic_shapes[name]})
+    return (tuple(found),)
+
+
+def run(function: Any, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[int]]:
+    """What a function makes, and the numbers of the inputs that it changed in place."""
+    before = [tensor._version for tensor in tensors]
+    with torch.no_grad():
+        made = tuple(function(*tensors))
+    changed = [i for i, tensor in enumerate(tensors) if tensor._version != before[i]]
+    return made, changed

@@ -1,0 +1,150 @@
+"""A traced model → `.pte`, kept in the cache under what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from harness.anymodel.tracing import Traced
+from harness.cache import Recipe, digest_of, hold, maker, read_or_make
+from harness.errors import HarnessError
+from harness.export.artifacts import LOWERED, LOWERED_BY, STACK, Artifact, is_refusal
+from harness.files import file_digest, read_json
+from harness.upstream import parts, quiet
+
+__all__ = ["ENTRY", "given", "lower", "weights_digest"]
+
+ENTRY = "forward"
+"""Name of the method in the file."""
+
+_FILE, _ABOUT = "model.pte", "about.json"
+
+
+class _RefusedError(Exception):
+    """The exporter refused the program."""
+
+
+def lower(
+    traced: Traced,
+    without: tuple[str, ...] = (),
+    *,
+    fresh: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Artifact:
+    """Lower a program to MLX, or find it in the cache; `failures` says why it cannot be."""
+    recipe = _recipe(traced, without)
+    origin = "cached"
+
+    def make(scratch: Path) -> None:
+        nonlocal origin
+        started = time.perf_counter()
+        try:
+            _lower(traced.program, scratch / _FILE, without)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            raise _RefusedError(f"{type(error).__name__}: {error}".strip()) from error
+        about = {
+            "bytes": (scratch / _FILE).stat().st_size,
+            "sha256": file_digest(scratch / _FILE),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        (scratch / _ABOUT).write_text(json.dumps(about))
+        origin = "exported"
+
+    path = hold(recipe) / _FILE
+    try:
+        about = read_or_make(recipe, make, _about, fresh=fresh, progress=progress)
+    except _RefusedError as error:
+        return Artifact(_FILE, path, 0, "", 0.0, "exported", {traced.model.title: str(error)})
+    return Artifact(_FILE, path, origin=origin, failures={}, **about)
+
+
+def given(traced: Traced) -> Artifact:
+    """The file that the user exported from the model."""
+    path = Path(str(traced.model.pte))
+    return Artifact(path.name, path, path.stat().st_size, file_digest(path), 0.0, "given", {})
+
+
+def _about(entry: Path) -> dict[str, Any] | None:
+    try:
+        about = read_json(entry / _ABOUT, _ABOUT)
+    except HarnessError:
+        return None
+    return about if isinstance(about, dict) else None
+
+
+def _lower(program: ExportedProgram, path: Path, without: tuple[str, ...]) -> None:
+    from harness.export.lower import lower_to_mlx
+
+    with _without_sources(program), quiet():
+        lower_to_mlx({ENTRY: program}, {}, path, without=without)
+
+
+@contextmanager
+def _without_sources(program: ExportedProgram) -> Iterator[None]:
+    """Hide where nodes come from: the delegate names weights after a hash of the printed graph."""
+    kept = [(node, node.meta.pop("stack_trace", None)) for node in program.graph.nodes]
+    constants = dict(program.constants)
+    try:
+        yield
+    finally:
+        program.constants.update(constants)  # the lowering takes lifted ones out of the program
+        for node, trace in kept:
+            if trace is not None:
+                node.meta["stack_trace"] = trace
+
+
+def _recipe(traced: Traced, without: tuple[str, ...]) -> Recipe:
+    program = traced.program
+    with _without_sources(program):
+        text = re.sub(r"0x[0-9a-f]+", "", str(program))
+    modules = [
+        [module[0] for module in (node.meta.get("nn_module_stack") or {}).values()]
+        for node in program.graph.nodes
+    ]
+    facts = {
+        "program": digest_of(f"{text}\n{json.dumps(modules)}".encode()),
+        "weights": f"sha256:{weights_digest(program)}",
+        "without": list(without),
+        "precision": traced.precision,
+        **maker(
+            "harness.export.lower",
+            stack=STACK,
+            packages=parts(*LOWERED, *LOWERED_BY["mlx"], quantized="4w" in traced.precision),
+        ),
+    }
+    brief = f"{traced.model.title}, {traced.precision}" + "".join(f", without {w}" for w in without)
+    return Recipe("models", _FILE, facts, brief, "exporting")
+
+
+def weights_digest(program: ExportedProgram) -> str:
+    """SHA-256 over a program's weights and constants, in hex."""
+    digest = hashlib.sha256()
+    for name, value in sorted({**program.state_dict, **program.constants}.items()):
+        digest.update(name.encode())
+        for part in _plain(value):
+            digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            digest.update(part.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Iterator[Tensor]:
+    """The tensors that hold a value's numbers: several of a quantised weight."""
+    if not isinstance(value, Tensor):
+        return
+    if hasattr(value, "qdata"):
+        for name in ("qdata", "scale", "zero_point"):
+            yield from _plain(getattr(value, name, None))
+    else:
+        yield value

@@ -1,0 +1,209 @@
+"""A model in the precision asked for, and the program that `torch.export` makes of it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from harness.anymodel.flat import Flat, flat_shapes
+from harness.anymodel.model import Call, Model
+from harness.errors import InputError, in_a_sentence
+from harness.methods.precision import PRECISIONS, Precision, parse_precision
+from harness.reference.quantize import Layer, quantized_weight
+from harness.upstream import quiet
+
+__all__ = ["Traced", "trace"]
+
+_GROUPS = (128, 64, 32)
+"""Values of an embedding that share a scale: the first that divides its width."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A model as it is judged.
+
+    Attributes
+    ----------
+    model, precision
+        What was asked; the precision's name, or the type that most weights have.
+    flat
+        The module in that precision.
+    cases
+        The calls of each case, in that precision, each as the tensors that the program takes.
+    calls
+        The same as `Call`, for who makes a mask from one.
+    program
+        What `torch.export` made of `flat`.
+    given
+        Whether the program is the user's own.
+    """
+
+    model: Model
+    precision: str
+    flat: Flat
+    cases: tuple[tuple[tuple[Tensor, ...], ...], ...]
+    calls: tuple[tuple[Call, ...], ...]
+    program: ExportedProgram
+    given: bool
+
+    def fresh(self) -> Flat:
+        """The module in its first state; weights are shared, buffers are its own."""
+        return _with_own_buffers(self.flat)
+
+
+def trace(model: Model, precision: str | None = None) -> Traced:
+    """Export a model with `torch.export`.
+
+    Parameters
+    ----------
+    model
+        What to export.
+    precision
+        ``fp32``, ``bf16`` or ``bf16-4w8w``: weights and inputs are cast, and quantised, first.
+        None: as they are.
+
+    Raises
+    ------
+    InputError
+        `torch.export` cannot trace the module, or the calls do not fit together.
+    """
+    wanted = None if precision is None else parse_precision(precision)
+    given = isinstance(model.module, ExportedProgram)
+    if given:
+        sequences = model.sequences
+        if not model.args and not model.kwargs and model.module.example_inputs is not None:
+            args, kwargs = model.module.example_inputs
+            sequences[0][0] = Call(*args, **kwargs)
+        flat = Flat(model.module.module(check_guards=False), sequences[0][0])
+        name = _precision_of(flat)
+        if wanted is not None and wanted.name != name:
+            raise InputError(
+                f"{model.title} is a program in {name} already; export the module in "
+                f"{wanted.name}, or pass the module itself"
+            )
+        return _traced(model, name, flat, sequences, model.module)
+    if not isinstance(model.module, nn.Module):
+        raise InputError(
+            "the module must be a torch.nn.Module or a torch.export.ExportedProgram (got "
+            f"{type(model.module).__name__})"
+        )
+    module = copy.deepcopy(model.module).eval().requires_grad_(False)
+    sequences = model.sequences
+    if wanted is not None:
+        dtype = getattr(torch, wanted.float_type)
+        module = module.to(dtype)
+        sequences = [[_cast(call, dtype) for call in calls] for calls in sequences]
+        _quantize(module, wanted)
+    flat = Flat(module, sequences[0][0])
+    return _traced(
+        model, _precision_of(flat) if wanted is None else wanted.name, flat, sequences, None
+    )
+
+
+def _traced(
+    model: Model,
+    precision: str,
+    flat: Flat,
+    sequences: Sequence[Sequence[Call]],
+    program: ExportedProgram | None,
+) -> Traced:
+    cases = tuple(
+        tuple(flat.inputs(call, f"call {number} of case {index}") for number, call in enumerate(c))
+        for index, c in enumerate(sequences)
+    )
+    calls = tuple(map(tuple, sequences))
+    own = program if program is not None else _export(model, flat, sequences[0][0], cases[0][0])
+    return Traced(model, precision, flat, cases, calls, own, program is not None)
+
+
+def _export(model: Model, flat: Flat, call: Call, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+    shapes = flat_shapes(flat.model, call, model.dynamic_shapes)
+    try:
+        with torch.no_grad(), quiet():
+            program = torch.export.export(
+                _with_own_buffers(flat), inputs, dynamic_shapes=shapes, strict=False
+            )
+    except Exception as error:
+        _require_callable(model, flat, inputs)
+        raise InputError(
+            f"torch.export cannot trace {model.title}: {in_a_sentence(error)}"
+        ) from error
+    for node in program.graph.nodes:
+        if "nn_module_stack" in node.meta:
+            stack = node.meta["nn_module_stack"].items()
+            node.meta["nn_module_stack"] = {k: (_inner(path), kind) for k, (path, kind) in stack}
+    return program
+
+
+def _require_callable(model: Model, flat: Flat, inputs: tuple[Tensor, ...]) -> None:
+    """Raise if the module itself does not take the example call."""
+    try:
+        with torch.no_grad():
+            _with_own_buffers(flat)(*(tensor.clone() for tensor in inputs))
+    except Exception as error:
+        raise InputError(f"{model.title} itself fails: {in_a_sentence(error)}") from error
+
+
+def _inner(path: str) -> str:
+    """A module's path without that of the `Flat` around the model."""
+    return path.removeprefix("model").removeprefix(".")
+
+
+def _with_own_buffers(flat: Flat) -> Flat:
+    shared: dict[int, Any] = {id(weight): weight for weight in flat.parameters()}
+    return copy.deepcopy(flat, shared)
+
+
+def _precision_of(module: nn.Module) -> str:
+    """The name of the type that most of a module's weights have."""
+    counts: Counter[torch.dtype] = Counter()
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            counts[tensor.dtype] += tensor.numel()
+    if not counts:
+        return "fp32"
+    most = counts.most_common(1)[0][0]
+    names = {getattr(torch, p.float_type): p.name for p in PRECISIONS.values() if not p.quantized}
+    return names.get(most, str(most).removeprefix("torch."))
+
+
+def _cast(call: Call, dtype: torch.dtype) -> Call:
+    def cast(leaf: Any) -> Any:
+        return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+    args, kwargs = pytree.tree_map(cast, (tuple(call.args), dict(call.kwargs)))
+    return Call(*args, **kwargs)
+
+
+def _quantize(module: nn.Module, precision: Precision) -> None:
+    """Quantise linears and embeddings in place, as far as groups divide their rows."""
+    if not precision.quantized:
+        return
+    chosen = 0
+    for fqn, part in list(module.named_modules()):
+        if isinstance(part, nn.Linear) and precision.qlinear:
+            kind, width, group = "linear", precision.qlinear, precision.qlinear_group_size
+        elif isinstance(part, nn.Embedding) and precision.qembedding:
+            columns = part.weight.shape[-1]
+            group = next((g for g in _GROUPS if columns % g == 0), None)
+            kind, width = "embedding", precision.qembedding
+        else:
+            continue
+        if not group or part.weight.shape[-1] % group:
+            continue
+        weight = quantized_weight(part, Layer(fqn, kind, width, group))
+        part.weight = nn.Parameter(weight, requires_grad=False)
+        chosen += 1
+    if not chosen:
+        raise InputError(
+            f"no layer can be quantised to {precision.name}: rows of linears must be a multiple of "
+            f"{precision.qlinear_group_size}, those of embeddings of {_GROUPS[-1]}"
+        )

@@ -1,0 +1,91 @@
+"""What pytest calls; the entry point of the plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from harness.plugin.fixtures import FOUND, golden_audio, golden_tensor, parity
+from harness.plugin.options import add_options, chosen
+from harness.plugin.outcome import CouldNotJudgeError
+from harness.plugin.session import KEY, Session
+from harness.plugin.unused import delete, unused
+
+__all__ = ["golden_audio", "golden_tensor", "parity"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options."""
+    config.stash[KEY] = session = Session(chosen(config))
+    config.pluginmanager.register(_Collector(session))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a test's report what it found; a worker of xdist sends it on."""
+    report: Any = yield
+    found = item.stash.get(FOUND, None)
+    if call.when == "call":
+        report.parity = {} if found is None else dataclasses.asdict(found)
+    if call.excinfo is not None and call.excinfo.errisinstance(CouldNotJudgeError):
+        report.could_not_judge = True
+    made: pytest.TestReport = report
+    return made
+
+
+def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
+    """Count what could not be judged as an error, whichever part of a test it ended."""
+    if report.failed and getattr(report, "could_not_judge", False):
+        return "error", "E", "ERROR"
+    return None
+
+
+class _Collector:
+    """Takes what tests found, in the process that reports."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        told = getattr(report, "parity", None)
+        if told is not None:
+            self._session.take(report.nodeid, report.outcome, told)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the report; goldens that no test uses fail the run."""
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return
+    kept = config.stash[KEY]
+    kept.written = kept.write_report()
+    kept.unused = unused(session, kept)
+    if kept.unused and kept.chosen.update:
+        delete(kept.unused)
+    elif kept.unused and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say which goldens are not used, and where the report is."""
+    kept = config.stash[KEY]
+    if kept.unused:
+        done = "deleted" if kept.chosen.update else "not used by any test"
+        terminalreporter.section(f"goldens {done}", yellow=True)
+        for path in kept.unused:
+            terminalreporter.line(str(path))
+        if not kept.chosen.update:
+            terminalreporter.line('delete them with --parity-update --parity-reason "…"')
+    if kept.written is not None:
+        terminalreporter.line(f"parity report: {kept.written}")

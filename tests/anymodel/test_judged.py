@@ -1,0 +1,293 @@
+"""Any module in, verdicts out: green where the program is the module, red where it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from harness.anymodel import Call, Ignored, Judged, Model, Options, judge_model, write_repros
+from harness.compare import Status
+from harness.errors import InputError
+from harness.runtime.portable import interpreter
+
+
+class Mlp(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.silu(self.up(x)))
+
+
+class Sorted(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        values, indices = torch.sort(x, descending=True)
+        return {"values": values, "indices": indices}
+
+
+class Cache(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(4, 8))
+
+    def forward(self, x: Tensor, position: Tensor, *, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+        self.rows.index_copy_(0, position, x * scale)
+        return self.rows.sum(0), torch.softmax(x @ self.rows.T, -1)
+
+
+def judged(model: Model, **options: Any) -> Judged:
+    return judge_model(model, Options(executor="portable", **options))
+
+
+def troubles(found: Judged) -> list[str]:
+    return [f"{v.case}: {v.summary}" for v in found.verdicts if v.status is not Status.PASS]
+
+
+def verdict(found: Judged, case: str) -> Any:
+    return next(v for v in found.verdicts if v.case == case)
+
+
+def some(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("precision", [None, "bf16", "bf16-4w8w"])
+def test_a_right_program_passes_every_check(precision: str | None) -> None:
+    found = judged(Model(Mlp(), (some(2, 32),)), precision=precision)
+    assert troubles(found) == []
+    cases = [v.case for v in found.verdicts]
+    assert cases == ["delegation", "torch.export", "in float64", "each step", "example"]
+    assert found.report.precision == (precision or "fp32")
+    assert found.exit_code == 0
+
+
+def test_a_wrong_lowering_names_owner_operator_and_line(tmp_path: Path) -> None:
+    found = judged(Model(Sorted(), (some(3, 5),)))
+    link = verdict(found, "in float64")
+    assert link.status is Status.FAIL
+    assert link.metrics["operator"] == "aten.sort.default"
+    assert link.metrics["owner"] == "the lowering"
+    assert "test_judged.py" in link.metrics["source"]
+    assert link.metrics["proved by replacement"]
+    assert verdict(found, "each step").status is Status.PASS  # what ran is what was lowered
+    assert verdict(found, "example, output values").status is Status.FAIL
+    assert verdict(found, "example, output indices").status is Status.FAIL
+    scripts = {path.name for path in write_repros(found, tmp_path)}
+    assert scripts == {"repro_sort.py", "op_test_sort.py"}
+    assert "descending" not in (tmp_path / "repro_sort.py").read_text()
+    assert "sort.default(a, -1, True)" in (tmp_path / "repro_sort.py").read_text()
+
+
+def test_a_left_out_correction_is_named() -> None:
+    class Picks(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, torch.tensor([[0, 1], [2, 1]]), torch.tensor([[1], [0]])]
+
+    model = Model(Picks(), (some(3, 4, 5),))
+    found = judged(model, without=("adjacent-indices",))
+    assert verdict(found, "in float64").metrics["correction"] == "adjacent-indices"
+    assert troubles(judged(model)) == []
+
+
+def test_a_wrong_kernel_is_the_executors(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = interpreter.OPS["SiluNode"]
+
+    def off(node: Any, slots: Any) -> Any:
+        return right(node, slots) * 1.001
+
+    monkeypatch.setitem(interpreter.OPS, "SiluNode", off)
+    found = judged(Model(Mlp(), (some(2, 32),)))
+    step = verdict(found, "each step")
+    assert step.status is Status.FAIL
+    assert step.metrics["operator"] == "aten.silu.default"
+    assert step.metrics["owner"] == "the executor or its kernel"
+    assert verdict(found, "in float64").status is Status.PASS
+
+
+def test_calls_in_sequence_share_the_state() -> None:
+    first = Call(some(1, 8), torch.tensor([1]), scale=0.5)
+    second = Call(some(1, 8) + 1, torch.tensor([2]), scale=0.5)
+    found = judged(Model(Cache(), first.args, first.kwargs, calls=[second]))
+    assert troubles(found) == []
+
+
+def test_a_state_that_is_not_kept_is_red() -> None:
+    class Counter(nn.Module):
+        """Begins at what MLX does not begin at: its buffers start from zero."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("total", torch.ones(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.total.add_(x)
+            return self.total * 2
+
+    found = judged(Model(Counter(), (some(4),)))
+    assert verdict(found, "in float64").status is Status.FAIL
+    assert verdict(found, "example").status is Status.FAIL
+
+
+def test_dynamic_shapes_are_judged_at_several() -> None:
+    model = Model(
+        Mlp(),
+        (some(4, 32),),
+        examples=[(some(1, 32),), Call(some(7, 32))],
+        dynamic_shapes={"x": {0: Dim("rows", min=1, max=8)}},
+    )
+    found = judged(model)
+    assert troubles(found) == []
+    assert {"example", "example 2", "example 3"} <= {v.case for v in found.verdicts}
+
+
+def test_an_exported_program_and_a_file_of_it(tmp_path: Path) -> None:
+    program = torch.export.export(Mlp().eval(), (some(2, 32),))
+    assert troubles(judged(Model(program, (some(2, 32),), name="Mlp"))) == []
+
+    from harness.export.lower import lower_to_mlx
+
+    path = tmp_path / "mine.pte"
+    lower_to_mlx({"forward": program}, {}, path)
+    assert troubles(judged(Model(Mlp(), (some(2, 32),), pte=path))) == []
+
+    class Other(Mlp):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.down(nn.functional.gelu(self.up(x)))
+
+    found = judged(Model(Other(), (some(2, 32),), pte=path))
+    assert verdict(found, "in float64").status is Status.FAIL
+
+
+def test_an_input_that_is_changed_is_compared_too() -> None:
+    class Adds(nn.Module):
+        def forward(self, x: Tensor, cache: Tensor) -> Tensor:
+            cache.add_(x)
+            return cache * 2
+
+    found = judged(Model(Adds(), (some(2, 4), some(2, 4)), partial=True))  # copied back outside
+    assert troubles(found) == []
+    assert "example, input 1 as it was left" in {v.case for v in found.verdicts}
+
+
+class Padded(nn.Module):
+    """The stock lowering sorts the other way: only the first column is right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x[:, :1] * 2, torch.sort(x, descending=True)[0]], -1)
+
+
+def test_elements_that_do_not_matter_are_left_out_and_told() -> None:
+    mask = torch.tensor([[False, True, True, True, True]])
+    model = Model(Padded(), (some(3, 4),), ignored=[Ignored(mask, "the sort is known to be wrong")])
+    found = judged(model)
+    assert troubles(found) == []
+    notes = verdict(found, "example").notes
+    assert notes == ("12 elements were not compared: the sort is known to be wrong.",)
+    assert verdict(judged(dataclasses.replace(model, ignored=())), "example").status is Status.FAIL
+
+
+def test_a_mask_may_come_from_the_call() -> None:
+    def where(call: Call) -> Tensor:
+        return torch.arange(5)[None] >= call.args[0].shape[0] - 2
+
+    model = Model(Padded(), (some(3, 4),), ignored=[Ignored(where, "rows tell")])
+    assert troubles(judged(model)) == []
+
+
+def test_a_single_number_is_judged() -> None:
+    class Total(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.sum()
+
+    assert troubles(judged(Model(Total(), (some(4, 4),)))) == []
+
+
+def test_code_that_asks_for_its_type_is_meant_as_it_was_traced() -> None:
+    class Finest(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * (1 + torch.finfo(x.dtype).eps * 1e4)
+
+    found = judged(Model(Finest(), (some(4, 4),)))
+    assert troubles(found) == []
+    assert "asks for its type" in verdict(found, "torch.export").notes[0]
+
+
+class Partly(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.elu(x) + x
+
+
+def test_operators_outside_the_delegate_are_named_and_may_be_allowed() -> None:
+    found = judged(Model(Partly(), (some(4, 4),)))
+    assert "aten::elu.out" in verdict(found, "delegation").summary
+    assert found.exit_code == 1
+    assert troubles(judged(Model(Partly(), (some(4, 4),), partial=True))) == []
+
+
+def test_what_cannot_be_lowered_fails() -> None:
+
+    class Flagged(nn.Module):
+        def forward(self, x: Tensor, flag: bool = True) -> Tensor:
+            return x * 2
+
+    program = torch.export.export(Flagged(), (some(2, 3),), {"flag": True})
+    found = judged(Model(program, (some(2, 3),), {"flag": True}))
+    (only,) = found.verdicts
+    assert only.status is Status.FAIL
+    assert "cannot be lowered to MLX" in only.summary
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Model(Mlp(), some(2, 32)), "args must be a tuple"),
+        (lambda: Model("x", (some(2, 32),)), "the module must be a torch.nn.Module"),
+        (lambda: Model(Mlp(), (some(2, 31),)), "Mlp"),
+        (lambda: Model(Mlp(), (some(2, 32),), examples=[(some(2, 32), 3)]), "arguments of"),
+        (lambda: Model(Mlp(), (some(2, 32),), examples=[some(2, 32)]), "a call must be"),
+        (
+            lambda: Model(Mlp(), (some(2, 32),), dynamic_shapes={"y": None}),
+            "dynamic_shapes must name",
+        ),
+        (
+            lambda: Model(Mlp(), (some(2, 32),), ignored=[Ignored(torch.ones(3, 3), "x")]),
+            "must be boolean",
+        ),
+        (
+            lambda: Model(Mlp(), (some(2, 32),), ignored=[Ignored(np.ones((3, 3), bool), "x")]),
+            "does not broadcast",
+        ),
+        (
+            lambda: Model(Cache(), (some(1, 8), torch.tensor([0])), {"scale": 1.0},
+                          calls=[Call(some(1, 8), torch.tensor([0]), scale=2.0)]),
+            "becomes a constant",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(make: Callable[[], Model], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        judged(make())
+
+
+def test_no_reason_is_no_mask() -> None:
+    with pytest.raises(InputError, match="needs a reason"):
+        Ignored(torch.ones(1, dtype=torch.bool), " ")
+
+
+def test_the_second_export_comes_from_the_cache() -> None:
+    model = Model(Mlp(), (some(3, 32),))
+    judged(model)
+    (artifact,) = judged(model).report.artifacts
+    assert artifact.origin == "cached"
+    mx.clear_cache()
