@@ -86,6 +86,7 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "cache clear": lambda desk: Base(["no-such-kind"]),
     "golden check": lambda desk: Base(),
     "golden bless": lambda desk: Base(options={"--reason": ""}),
+    "golden diff": lambda desk: Base(),
     "golden list": lambda desk: Base(),
     "bench kernels": lambda desk: Base(),
     "bench export": lambda desk: Base(["no-such-method"]),
