@@ -10,6 +10,7 @@ from harness.compare.verdict import Status, Verdict
 from harness.errors import InputError
 from harness.golden.judge import check_precision
 from harness.golden.store import Golden, read, unusable, write
+from harness.golden.waiting import waiting_path
 
 __all__ = ["bless", "check_green", "check_reason"]
 
@@ -47,7 +48,8 @@ def bless(root: Path, run: Golden, parity: Sequence[Verdict]) -> Golden | None:
     if not root.is_dir():
         raise InputError(f"the goldens' directory {root} does not exist; create it")
     previous = read(root, key)
-    write(root, run)
+    write(key.path(root), run)
+    waiting_path(key.path(root)).unlink(missing_ok=True)
     return previous
 
 

@@ -1,8 +1,9 @@
-"""What eager itself was seen to compute, pinned: a fault that eager and an export share moves it.
+"""What eager, and what programs, were seen to compute, pinned as a few numbers for each case.
 
-The file ``golden/pinned/<checkpoint>-<precision>.json`` holds, for each case of each method, a few
-numbers of eager's outputs, and of its speech the codes' digest. `Pin.of` makes them, `judge`
-compares them; nothing but `bless` writes them. numpy alone is needed.
+A fault that eager and an export share moves ``golden/pinned/<checkpoint>-<precision>.json``, which
+holds eager's outputs, and of its speech the codes' digest. What the exported programs make of the
+same inputs is in ``golden/outputs/<checkpoint>/<precision>/<regime>.json``. `Pin.of` makes the
+numbers, `judge` compares them; nothing but `bless` writes them. numpy alone is needed.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from harness.compare.verdict import Gate, Status, Verdict
 from harness.errors import InputError, in_a_sentence
 from harness.files import read_json, replace_file
 from harness.golden.bless import check_green, check_reason
-from harness.golden.store import PINNED
+from harness.golden.store import OUTPUTS, PINNED
+from harness.golden.waiting import waiting_path
 from harness.values import decode, encode
 
 __all__ = [
     "CASE",
+    "COMPUTED",
     "DRIFT",
+    "OUTPUT_DRIFT",
     "Drift",
     "Pin",
     "Pins",
@@ -40,6 +44,9 @@ __all__ = [
 ]
 
 CASE = "eager, pinned"
+
+COMPUTED = "outputs, pinned"
+"""The case of what programs compute."""
 
 _FORMAT, _VERSION = "voxtral-parity pins", 1
 _SAMPLES = 3
@@ -124,7 +131,10 @@ class Pins:
     methods
         For each method, a `Pin` for each case by its label.
     speech
-        Facts of what eager said, which must be equal: name → number, text or digest.
+        Facts of what eager said, which must be equal: name → number, text or digest; none of a
+        program.
+    regime
+        That of the arithmetic in which programs computed; empty of eager.
     reason, date, versions
         Why it was blessed; ISO date of the run; package → version. Empty for a run that is only
         compared.
@@ -138,10 +148,22 @@ class Pins:
     reason: str = ""
     date: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    regime: str = ""
 
     def path(self, root: Path) -> Path:
         """Where these pins live below `root`."""
-        return _path(root, self.checkpoint, self.precision)
+        return _path(root, self.checkpoint, self.precision, self.regime)
+
+    @property
+    def name(self) -> str:
+        """``tiny/eager/bf16`` or ``tiny/outputs/bf16/exact-f32``."""
+        regime = f"/{self.regime}" if self.regime else ""
+        return f"{self.checkpoint}/{'outputs' if self.regime else 'eager'}/{self.precision}{regime}"
+
+    @property
+    def drift(self) -> Drift | None:
+        """How far its numbers may move; None where nobody measured it."""
+        return (OUTPUT_DRIFT if self.regime else DRIFT).get(self.precision)
 
 
 @dataclass(frozen=True)
@@ -164,14 +186,30 @@ DRIFT: Mapping[str, Drift] = {
 }
 """By precision. Quantised weights are the find of a search, and not pinned."""
 
+OUTPUT_DRIFT: Mapping[str, Drift] = {
+    "fp32": Drift(1e-6, 2e-5, ""),
+    "bf16": Drift(4e-3, 0.1, ""),
+    "bf16-4w8w": Drift(4e-3, 0.1, ""),
+}
+"""The same of what programs compute; of quantised ones the codec alone is pinned."""
 
-def _path(root: Path, checkpoint: str, precision: str) -> Path:
+
+def _path(root: Path, checkpoint: str, precision: str, regime: str = "") -> Path:
+    if regime:
+        return root / OUTPUTS / checkpoint / precision / f"{regime}.json"
     return root / PINNED / f"{checkpoint}-{precision}.json"
 
 
-def read(root: Path, checkpoint: str, precision: str) -> Pins | None:
-    """The pins of a checkpoint in a precision, None without; `InputError` if they are damaged."""
-    path = _path(root, checkpoint, precision)
+def read(root: Path, checkpoint: str, precision: str, regime: str = "") -> Pins | None:
+    """The pins of a checkpoint in a precision, None without; `InputError` if they are damaged.
+
+    With a `regime` those of programs, else those of eager.
+    """
+    return read_at(_path(root, checkpoint, precision, regime), root)
+
+
+def read_at(path: Path, root: Path) -> Pins | None:
+    """The pins in a file, which may be one that waits; as `read`."""
     if not path.exists():
         return None
     try:
@@ -180,7 +218,7 @@ def read(root: Path, checkpoint: str, precision: str) -> Pins | None:
         if form != (_FORMAT, _VERSION):
             raise ValueError(f"expected format {_FORMAT!r} version {_VERSION}, got {form}")
         pins: Pins = decode(data, Pins)
-        if pins.path(root) != path or not pins.reason:
+        if path not in (pins.path(root), waiting_path(pins.path(root))) or not pins.reason:
             raise ValueError("they are of another place" if pins.reason else "they have no reason")
     except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(
@@ -192,12 +230,9 @@ def read(root: Path, checkpoint: str, precision: str) -> Pins | None:
 
 def list_pins(root: Path) -> list[Pins]:
     """All pins below `root`, sorted by their file's name."""
-    found = []
-    for path in sorted((root / PINNED).glob("*.json")):
-        pins = read(root, *path.stem.split("-", 1))
-        assert pins is not None
-        found.append(pins)
-    return found
+    paths = [*(root / PINNED).glob("*.json"), *(root / OUTPUTS).glob("*/*/*.json")]
+    found = (read_at(path, root) for path in sorted(paths))
+    return [pins for pins in found if pins is not None]
 
 
 def bless(root: Path, run: Pins, parity: Sequence[Verdict]) -> list[str]:
@@ -210,23 +245,35 @@ def bless(root: Path, run: Pins, parity: Sequence[Verdict]) -> list[str]:
         declared for the precision; the pins there are damaged.
     """
     run = dataclasses.replace(run, reason=check_reason(run.reason))
-    name = f"{run.checkpoint}-{run.precision}"
-    if run.precision not in DRIFT:
+    if run.drift is None:
         raise InputError(f"no drift of pins is declared for precision {run.precision!r}")
-    check_green(f"pins {name} are", parity)
-    old = read(root, run.checkpoint, run.precision)
-    red = [] if old is None else [v for v in judge(old, run) if v.status is not Status.PASS]
-    if old is not None and not red:
-        return []
+    check_green(f"pins {run.name} are", parity)
+    path = run.path(root)
+    old = read_at(path, root)
+    moved = beside(old, run)
+    if moved:
+        write(path, run)
+    waiting_path(path).unlink(missing_ok=True)
+    return moved
+
+
+def beside(old: Pins | None, run: Pins) -> list[str]:
+    """What moved too far from pins that are kept, one line each; none where they still hold."""
+    if old is None:
+        return [f"first pins of {run.name}"]
+    red = [verdict for verdict in judge(old, run) if verdict.status is not Status.PASS]
+    return [f"{verdict.subject}: {verdict.summary}" for verdict in red]
+
+
+def write(path: Path, run: Pins) -> None:
+    """Write pins to a file, whole or not at all: their place, or where they wait for that."""
     data = {"format": _FORMAT, "version": _VERSION, **encode(run)}
     text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     # One case a line: a review counts cases.
     text = re.sub(r"\{\s*\"elements\"[^}]*\}", _on_one_line, text)
-    path = run.path(root)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as scratch:
         scratch.write_text(text + "\n", encoding="utf-8")
-    return [f"{verdict.subject}: {verdict.summary}" for verdict in red] or [f"first pins of {name}"]
 
 
 def _on_one_line(case: re.Match[str]) -> str:
@@ -234,13 +281,15 @@ def _on_one_line(case: re.Match[str]) -> str:
     return re.sub(r"(?<=[\[{]) | (?=[\]}])", "", text)
 
 
-def missing(checkpoint: str, precision: str) -> Verdict:
+def missing(checkpoint: str, precision: str, regime: str = "") -> Verdict:
     """The verdict where pins should be: unjudged, with the command that makes them."""
+    who = f"the programs in {regime}" if regime else "eager"
     summary = (
-        f"nothing is pinned of eager on {checkpoint} in {precision}; `"
+        f"nothing is pinned of {who} on {checkpoint} in {precision}; `"
         f"{_bless_command(checkpoint, precision)}` pins it"
     )
-    return Verdict("speech", CASE, "golden", Status.UNJUDGED, summary)
+    case = COMPUTED if regime else CASE
+    return Verdict("speech", case, "golden", Status.UNJUDGED, summary)
 
 
 def judge(kept: Pins, run: Pins) -> list[Verdict]:
@@ -251,17 +300,21 @@ def judge(kept: Pins, run: Pins) -> list[Verdict]:
             f"{run.digest[:12]}… now (blessed on {kept.date})"
         )
         gate = Gate("checkpoints", 1, 0, "files")
-        verdict = Verdict("speech", CASE, "golden", Status.FAIL, summary, {}, (gate,), 1)
+        case = COMPUTED if kept.regime else CASE
+        verdict = Verdict("speech", case, "golden", Status.FAIL, summary, {}, (gate,), 1)
         return [_advised(kept, verdict)]
     found = [
         _judge_method(kept, name, kept.methods.get(name, {}), cases)
         for name, cases in run.methods.items()
     ]
-    return [_advised(kept, verdict) for verdict in (*found, _judge_speech(kept, run))]
+    said = [] if kept.regime else [_judge_speech(kept, run)]
+    return [_advised(kept, verdict) for verdict in (*found, *said)]
 
 
 def _judge_method(kept: Pins, name: str, old: Mapping[str, Pin], new: Mapping[str, Pin]) -> Verdict:
-    drift = DRIFT[kept.precision]
+    drift, who = kept.drift, "the program" if kept.regime else "eager"
+    if drift is None:
+        raise InputError(f"no drift of pins is declared for precision {kept.precision!r}")
     unpinned = sorted(set(old) ^ set(new))
     moved = {label: old[label].moved(pin) for label, pin in new.items() if label in old}
 
@@ -278,17 +331,18 @@ def _judge_method(kept: Pins, name: str, old: Mapping[str, Pin], new: Mapping[st
     elements = sum(pin.elements for label, pin in new.items() if label in old)
     wrong = next((gate for gate in gates if not gate.passed), None)
     if wrong is None:
-        told = f"eager computes in {words.count(len(new), 'case')} what it did on {kept.date}"
+        told = f"{who} computes in {words.count(len(new), 'case')} what it did on {kept.date}"
     elif wrong.unit == "cases":
         told = f"{words.count(len(unpinned), 'case')} not on both sides, first {unpinned[0]!r}"
     else:
         told = (
-            f"eager's outputs moved by {words.number(wrong.value)} of their RMS in case "
+            f"{who}'s outputs moved by {words.number(wrong.value)} of their RMS in case "
             f"{wrong.where!r}, up to {words.number(wrong.allowed)} allowed"
         )
     status = Status.FAIL if wrong or not elements else Status.PASS
     notes = (f"Allowed: {drift.reason}.",) if wrong else ()
-    return Verdict(name, CASE, "golden", status, told, {}, gates, elements, notes)
+    case = COMPUTED if kept.regime else CASE
+    return Verdict(name, case, "golden", status, told, {}, gates, elements, notes)
 
 
 def _judge_speech(kept: Pins, run: Pins) -> Verdict:
@@ -310,10 +364,11 @@ def _judge_speech(kept: Pins, run: Pins) -> Verdict:
 def _advised(kept: Pins, verdict: Verdict) -> Verdict:
     if verdict.status is not Status.FAIL:
         return verdict
-    note = (
-        "The reference itself moved: an export compared with it may share the fault. If the change "
-        f"is meant: `{_bless_command(kept.checkpoint, kept.precision)}`."
-    )
+    what = "What the program computes moved since then."
+    if not kept.regime:
+        what = "The reference itself moved: an export compared with it may share the fault."
+    command = _bless_command(kept.checkpoint, kept.precision)
+    note = f"{what} If the change is meant: `{command}`."
     return dataclasses.replace(verdict, notes=(*verdict.notes, note))
 
 

@@ -36,6 +36,7 @@ from harness.values import decode, encode
 
 __all__ = [
     "EXTERNAL",
+    "OUTPUTS",
     "PINNED",
     "Codes",
     "Golden",
@@ -45,6 +46,7 @@ __all__ = [
     "is_name",
     "list_goldens",
     "read",
+    "read_at",
     "unusable",
     "unused",
     "write",
@@ -55,6 +57,9 @@ Codes = tuple[tuple[int, ...], ...]
 
 EXTERNAL = "external"
 """The folder below the goldens whose files are not blessed: published figures."""
+
+OUTPUTS = "outputs"
+"""The folder below the goldens that holds what programs compute; see `harness.golden.pins`."""
 
 PINNED = "pinned"
 """The folder below the goldens that holds what eager computes; see `harness.golden.pins`."""
@@ -147,7 +152,11 @@ def as_codes(codes: Array) -> Codes:
 
 def read(root: Path, key: GoldenKey) -> Golden | None:
     """The golden of `key`, None if there is none; `InputError` if its file is damaged."""
-    path = key.path(root)
+    return read_at(key.path(root), key)
+
+
+def read_at(path: Path, key: GoldenKey) -> Golden | None:
+    """The golden of `key` in a file, which may be one that waits; as `read`."""
     if not path.exists():
         return None
     try:
@@ -161,22 +170,20 @@ def read(root: Path, key: GoldenKey) -> Golden | None:
     return golden
 
 
-def write(root: Path, golden: Golden) -> Path:
-    """Write `golden` to its place, whole or not at all; `bless` is the one caller."""
+def write(path: Path, golden: Golden) -> None:
+    """Write `golden` to a file, whole or not at all: its place, or where it waits for that."""
     data = {"format": _FORMAT, "version": _VERSION, **encode(golden)}
     text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False)
     # One frame a line: the codes are half the file, and a review counts frames.
     text = re.sub(r"\[[\s\d,-]+\]", lambda row: re.sub(r"\s+", "", row[0]), text)
-    path = golden.key.path(root)
     with replace_file(path) as scratch:
         scratch.write_text(text + "\n", encoding="utf-8")
-    return path
 
 
 def list_goldens(root: Path) -> list[GoldenKey]:
     """Keys of all goldens below `root`, sorted."""
     paths = (path.relative_to(root).with_suffix("") for path in root.glob("*/*/*/*.json"))
-    return sorted(GoldenKey(*path.parts) for path in paths)
+    return sorted(GoldenKey(*path.parts) for path in paths if path.parts[0] != OUTPUTS)
 
 
 def unused(
@@ -184,12 +191,14 @@ def unused(
     methods: tuple[str, ...],
     precisions: tuple[str, ...],
     pinned: tuple[str, ...] = (),
+    computed: tuple[str, ...] = (),
 ) -> list[Path]:
     """The JSON files below `root` that no run reads, sorted.
 
     A run reads the goldens of its checkpoint in one of `precisions`, of `methods`, in one of
-    the regimes of arithmetic; published figures are in `EXTERNAL`, and what eager computes in the
-    precisions `pinned` in `PINNED`.
+    the regimes of arithmetic; published figures are in `EXTERNAL`, what eager computes in the
+    precisions `pinned` in `PINNED`, and what programs compute in the precisions `computed` in
+    `OUTPUTS`.
     """
     found = []
     for path in root.rglob("*.json"):
@@ -198,6 +207,9 @@ def unused(
                 continue
             case (folder, name) if folder == PINNED and name.partition("-")[2] in pinned:
                 continue
+            case (folder, _, precision, regime) if folder == OUTPUTS:
+                if precision in computed and regime in NAMES:
+                    continue
             case (_, method, precision, regime) if (
                 method in methods and precision in precisions and regime in NAMES
             ):

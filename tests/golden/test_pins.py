@@ -112,7 +112,7 @@ def test_another_checkpoint_is_told_first(run: Pins) -> None:
 
 
 def test_they_are_read_as_they_were_written(run: Pins, tmp_path: Path) -> None:
-    assert pins.bless(tmp_path, run, PARITY) == ["first pins of tiny-fp32"]
+    assert pins.bless(tmp_path, run, PARITY) == ["first pins of tiny/eager/fp32"]
     assert pins.read(tmp_path, "tiny", "fp32") == run
     assert pins.read(tmp_path, "tiny", "bf16") is None
     assert pins.list_pins(tmp_path) == [run]

@@ -119,7 +119,7 @@ def test_a_key_cannot_leave_the_directory(name: str) -> None:
 
 
 def unused(root: Path) -> list[Path]:
-    return unused_files(root, ("codec",), tuple(DRIFT), tuple(pins.DRIFT))
+    return unused_files(root, ("codec",), tuple(DRIFT), tuple(pins.DRIFT), tuple(pins.OUTPUT_DRIFT))
 
 
 def test_goldens_are_listed(root: Path, key: GoldenKey) -> None:
@@ -137,6 +137,9 @@ def test_goldens_are_listed(root: Path, key: GoldenKey) -> None:
         "external/old/model.json",
         "pinned/tiny-fp31.json",
         "pinned/tiny.json",
+        "outputs/tiny/fp31/exact-f32.json",
+        "outputs/tiny/fp32/gpu.json",
+        "outputs/tiny/fp32.json",
     ],
 )
 def test_a_file_that_no_run_reads_is_found(root: Path, stray: str) -> None:
@@ -150,6 +153,7 @@ def test_a_golden_of_any_checkpoint_and_published_figures_are_read(root: Path) -
         "small/codec/fp32/tf32-class.json",
         "external/model.json",
         "pinned/small-bf16.json",
+        "outputs/small/bf16-4w8w/tf32-class.json",
     ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("{}")

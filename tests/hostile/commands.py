@@ -87,6 +87,7 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "cache clear": lambda desk: Base(["no-such-kind"]),
     "golden check": lambda desk: Base(),
     "golden bless": lambda desk: Base(options={"--reason": ""}),
+    "golden diff": lambda desk: Base(),
     "golden list": lambda desk: Base(),
     "gate expect": lambda desk: Base(
         ["no.bundle"],
