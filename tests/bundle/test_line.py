@@ -85,6 +85,14 @@ def test_mlx_and_numpy_alone_run_a_bundle_that_numpy_alone_judges(
     assert {"exact", "local", "codes", "waveform"} <= kinds
 
 
+def test_an_executor_that_is_not_installed_is_one_sentence(v1: Path, numpy_room: Room) -> None:
+    done = numpy_room.typed("bundle", "run", str(v1), "--executor", "portable")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "voxtral-parity: the portable executor needs mlx"
+    )
+
+
 def test_the_exact_link_needs_no_mlx(v1: Path, numpy_room: Room) -> None:
     code = """
 import sys

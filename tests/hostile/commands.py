@@ -70,6 +70,8 @@ _NEEDS_RUNNER = {"--runner-path", "--runner-timeout"}
 
 _SPEECH = {"--text": "Hello.", "--max-new-tokens": "2"}
 
+_BUNDLES = Path(__file__).parents[2] / "fixtures" / "bundles"
+
 BASE: dict[str, Callable[[Desk], Base]] = {
     "check": lambda desk: Base(["token_embedding"]),
     "export": lambda desk: Base(options={"--output-dir": str(desk.directory / "out")}),
@@ -85,6 +87,11 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "doctor": lambda desk: Base(),
     "cache": lambda desk: Base(),
     "cache clear": lambda desk: Base(["no-such-kind"]),
+    "bundle pack": lambda desk: Base(["token_embedding", str(desk.path("new.bundle"))]),
+    "bundle run": lambda desk: Base([str(_BUNDLES / "v1.bundle")]),
+    "bundle judge": lambda desk: Base(
+        [str(_BUNDLES / "v1.bundle"), str(_BUNDLES / "v1.observation")]
+    ),
     "golden check": lambda desk: Base(),
     "golden bless": lambda desk: Base(options={"--reason": ""}),
     "golden diff": lambda desk: Base(),

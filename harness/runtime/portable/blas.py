@@ -59,7 +59,13 @@ def _lend_torch_blas() -> str:
 BLAS = _lend_torch_blas()
 """Which BLAS MLX calls in this process, as a sentence for the fingerprint."""
 
-import mlx.core  # noqa: E402 - must follow the line above
+try:
+    import mlx.core  # must follow the line above
+except ModuleNotFoundError:
+    raise UnavailableError(
+        "the portable executor needs mlx, which is not installed; `python -m pip install "
+        "'mlx[cpu]'` brings it"
+    ) from None
 
 mx: Any = guarded(mlx.core)
 """`mlx.core`, whose functions raise errors of `harness.errors` where they refuse.

@@ -15,15 +15,20 @@ __all__ = ["cases"]
 
 _OUTPUTS = {
     "--json", "--output", "--codes", "--output-dir", "--report", "--junit", "--markdown", "--html",
+    "--observe-only", "--bpte",
 }  # fmt: skip
+
+_NEW = {"--golden-dir"}
+"""Directories that must not exist."""
 
 
 def cases() -> Iterator[Case]:
     """What is no such input is refused; a target is written, or refused, as it can be."""
     for parameter in parameters("path"):
-        output = parameter.flag in _OUTPUTS
+        output = _is_output(parameter)
         for kind, make in (_TARGETS if output else _SOURCES).items():
             writable = output and (kind in _WRITABLE or (parameter.flag, kind) in _ALSO_WRITABLE)
+            writable = writable or (parameter.flag in _NEW and kind == "missing")
             yield Case(
                 "paths",
                 f"{parameter.command} {parameter.flag} {kind}",
@@ -39,7 +44,7 @@ def _set_up(parameter: Parameter, make: Callable[[Desk], str]) -> Callable[[Desk
         words = parameter.arguments(desk, value)
         if parameter.flag != "--json" and "--json" in _flags(parameter.command):
             words += ["--json", str(desk.old_report())]
-        if parameter.flag in _OUTPUTS:
+        if _is_output(parameter):
             path = Path(desk.directory, value)
             desk.outputs.append(path)
             kind = file_kind(path)
@@ -47,6 +52,13 @@ def _set_up(parameter: Parameter, make: Callable[[Desk], str]) -> Callable[[Desk
         return words
 
     return set_up
+
+
+def _is_output(parameter: Parameter) -> bool:
+    return parameter.flag in _OUTPUTS or (parameter.command, parameter.flag) == (
+        "bundle pack",
+        "file",
+    )
 
 
 def _flags(command: str) -> set[str]:
@@ -235,5 +247,7 @@ _WRITABLE = {
 """Targets where writing, or refusing to write, are both right."""
 
 _ALSO_WRITABLE = {
-    (flag, kind) for flag in ("--output-dir", "--report") for kind in ("directory", "empty text")
+    (flag, kind)
+    for flag in ("--output-dir", "--report", "--bpte")
+    for kind in ("directory", "empty text")
 }

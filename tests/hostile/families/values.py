@@ -71,6 +71,8 @@ def cases() -> Iterator[Case]:
             if parameter.flag == "--reason" and name != "nothing":
                 continue  # a good reason, for which the golden would be written
             codes = ANY if parameter.flag in _FREE else REFUSED
+            if parameter.flag == "--commit" and name == "nothing":
+                codes = EITHER  # that of the environment is not wanted either
             yield _case(parameter, name, text, codes)
 
 
