@@ -48,8 +48,8 @@ def observed(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_bundle_gives_the_verdicts_of_check(whole: Path, observed: Path, parity: Line) -> None:
-    checked = check(parity.request, models=parity.models).verdicts
+def test_a_bundle_gives_the_verdicts_of_check(whole: Path, observed: Path, tiny_line: Line) -> None:
+    checked = check(tiny_line.request, models=tiny_line.models).verdicts
     with open_bundle(whole) as bundle:
         found = judge_bundle(bundle, read_observation(observed, bundle)).verdicts
     assert [repr(verdict) for verdict in found] == [repr(verdict) for verdict in checked]
@@ -177,22 +177,22 @@ def test_an_executor_of_another_lowering_is_refused(v1: Path) -> None:
 
 
 def test_a_bundle_of_some_methods_needs_no_evidence_of_the_others(
-    packed: Callable[[tuple[str, ...]], Packed], parity: Line, tmp_path: Path
+    packed: Callable[[tuple[str, ...]], Packed], tiny_line: Line, tmp_path: Path
 ) -> None:
     some = packed(("semantic_head", "predict_velocity"))
     assert set(some.evidence.cases) == {"semantic_head", "predict_velocity", "token_embedding"}
     path = tmp_path / "some.bundle"
     pack(some, path, commit="")
-    plan = dataclasses.replace(parity.plan, methods=some.plan.methods, speaks=False)
+    plan = dataclasses.replace(tiny_line.plan, methods=some.plan.methods, speaks=False)
     artifacts = dataclasses.replace(
-        parity.artifacts, files={"model.pte": parity.artifacts.files["model.pte"]}
+        tiny_line.artifacts, files={"model.pte": tiny_line.artifacts.files["model.pte"]}
     )
     there = judge(
-        plan, parity.evidence, artifacts, parity.observation,
-        golden=find_golden(plan, parity.observation.executor), pins=find_pins(plan),
+        plan, tiny_line.evidence, artifacts, tiny_line.observation,
+        golden=find_golden(plan, tiny_line.observation.executor), pins=find_pins(plan),
     )  # fmt: skip
     with open_bundle(path) as bundle:
-        here = judged(bundle, parity.observation)
+        here = judged(bundle, tiny_line.observation)
     assert [repr(verdict) for verdict in here.values()] == [repr(verdict) for verdict in there]
     assert sum(verdict.kind == "golden" for verdict in there) == 2
     shutil.rmtree(tmp_path)

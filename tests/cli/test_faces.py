@@ -56,9 +56,9 @@ def test_every_form_of_a_red_run_names_its_node_and_what_comes_next(
 
 
 def test_a_green_run_looks_green_in_every_form(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parity: Line
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_line: Line
 ) -> None:
-    parity.artifact("model.pte")
+    tiny_line.artifact("model.pte")
 
     said = ("token_embedding", "--executor", "portable", *options(tmp_path))
     assert typed(monkeypatch, "check", *said) == 0

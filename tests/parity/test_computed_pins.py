@@ -24,8 +24,10 @@ GREEN = (Verdict("codec", "speech", "waveform", Status.PASS, "equal", elements=1
 
 
 @pytest.fixture(scope="module")
-def checked(parity: Line) -> Checked:
-    return Checked(parity.plan, parity.evidence, parity.artifacts, parity.observation, GREEN)
+def checked(tiny_line: Line) -> Checked:
+    return Checked(
+        tiny_line.plan, tiny_line.evidence, tiny_line.artifacts, tiny_line.observation, GREEN
+    )
 
 
 def damaged(observation: Observation, method: str, label: str, change: Any) -> Observation:
@@ -50,9 +52,9 @@ def test_programs_as_they_are_pass(precision: str, parity_in: Callable[[str], Li
     assert {verdict.case for verdict in verdicts} == {"outputs, pinned"}
 
 
-def test_they_exist_where_they_are_expected(parity: Line) -> None:
+def test_they_exist_where_they_are_expected(tiny_line: Line) -> None:
     for name in EXPECTED:
-        facts = dataclasses.replace(parity.plan.checkpoint, name=name)
+        facts = dataclasses.replace(tiny_line.plan.checkpoint, name=name)
         for precision in pins.OUTPUT_DRIFT:
             kept = pins.read(Path(__file__).parents[2] / "golden", name, precision, "exact-f32")
             assert kept is not None, (name, precision)
@@ -69,18 +71,18 @@ def one_element(output: np.ndarray) -> np.ndarray:
     "change", [one_element, lambda y: y * np.float32(1.00001), lambda y: y[..., ::-1]]
 )
 @pytest.mark.parametrize("method", ["token_embedding", "predict_velocity", "codec"])
-def test_outputs_that_moved_are_red(method: str, change: Any, parity: Line) -> None:
-    label = parity.evidence.cases[method][-1].case.label
-    seen = damaged(parity.observation, method, label, change)
-    kept = outputs_of(parity.plan, parity.evidence, parity.observation)
-    verdicts = judge_computed(parity.plan, parity.evidence, seen, kept)
+def test_outputs_that_moved_are_red(method: str, change: Any, tiny_line: Line) -> None:
+    label = tiny_line.evidence.cases[method][-1].case.label
+    seen = damaged(tiny_line.observation, method, label, change)
+    kept = outputs_of(tiny_line.plan, tiny_line.evidence, tiny_line.observation)
+    verdicts = judge_computed(tiny_line.plan, tiny_line.evidence, seen, kept)
     red = [verdict for verdict in verdicts if verdict.status is Status.FAIL]
     assert [verdict.subject for verdict in red] == [method]
     assert label in red[0].summary
 
 
-def test_missing_ones_are_unjudged_where_they_are_expected(parity: Line) -> None:
-    (verdict,) = judge_computed(parity.plan, parity.evidence, parity.observation, None)
+def test_missing_ones_are_unjudged_where_they_are_expected(tiny_line: Line) -> None:
+    (verdict,) = judge_computed(tiny_line.plan, tiny_line.evidence, tiny_line.observation, None)
     assert verdict.status is Status.UNJUDGED
     assert "golden bless --checkpoint tiny --precision fp32" in verdict.summary
 
@@ -88,10 +90,10 @@ def test_missing_ones_are_unjudged_where_they_are_expected(parity: Line) -> None
 @pytest.mark.parametrize(
     "change", [{"codec_form": "unfold"}, {"without": ("copy-broadcast",)}, {"usual": False}]
 )
-def test_unusual_programs_are_not_judged(parity: Line, change: dict[str, Any]) -> None:
-    plan = dataclasses.replace(parity.plan, **change)
-    assert find_outputs(plan, parity.observation.executor) is None
-    assert judge_computed(plan, parity.evidence, parity.observation, None) == []
+def test_unusual_programs_are_not_judged(tiny_line: Line, change: dict[str, Any]) -> None:
+    plan = dataclasses.replace(tiny_line.plan, **change)
+    assert find_outputs(plan, tiny_line.observation.executor) is None
+    assert judge_computed(plan, tiny_line.evidence, tiny_line.observation, None) == []
 
 
 def test_a_green_run_waits_until_it_is_blessed(checked: Checked, tmp_path: Path) -> None:

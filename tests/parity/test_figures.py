@@ -15,8 +15,8 @@ from harness.report import Figures
 
 
 @pytest.fixture(scope="module")
-def checked(parity: Line) -> Checked:
-    values = (parity.plan, parity.evidence, parity.artifacts, parity.observation)
+def checked(tiny_line: Line) -> Checked:
+    values = (tiny_line.plan, tiny_line.evidence, tiny_line.artifacts, tiny_line.observation)
     return Checked(*values, judge(*values))
 
 
