@@ -150,6 +150,11 @@ def bundle_run(
     Exit codes as for `check`.
     """
     check_targets(observe_only, json)
+    if observe_only is not None and (json is not None or budget is not None or asr is not None):
+        raise InputError(
+            "--observe-only judges nothing; leave --json, --budget and --asr out, and give them "
+            "to `bundle judge`"
+        )
     from harness.asr import Transcriber
     from harness.bundle.contents import open_bundle
     from harness.bundle.judging import judge_bundle, read_budget, report
