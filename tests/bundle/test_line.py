@@ -200,3 +200,23 @@ def test_a_bundle_of_some_methods_needs_no_evidence_of_the_others(
     assert [repr(verdict) for verdict in here.values()] == [repr(verdict) for verdict in there]
     assert sum(verdict.kind == "golden" for verdict in there) == 2
     shutil.rmtree(tmp_path)
+
+
+def test_what_could_not_be_lowered_is_a_failed_verdict(
+    packed: Callable[[tuple[str, ...]], Packed], tmp_path: Path
+) -> None:
+    some = packed(("semantic_head", "predict_velocity"))
+    (file,) = some.artifacts.files.values()
+    failures = dict.fromkeys(some.plan.methods, "ValueError: no handler")
+    made = dataclasses.replace(
+        file.made, path=tmp_path / "absent", bytes=0, sha256="", failures=failures
+    )
+    nothing = dataclasses.replace(file, made=made, sha256="", facts=None)
+    artifacts = dataclasses.replace(some.artifacts, files={"model.pte": nothing})
+    path = tmp_path / "none.bundle"
+    pack(dataclasses.replace(some, artifacts=artifacts), path, commit="")
+    with open_bundle(path) as bundle:
+        found = judge_bundle(bundle, observe_bundle(bundle, "portable")).verdicts
+    failed = {v.subject for v in found if v.status is Status.FAIL}
+    assert failed == {"semantic_head", "predict_velocity"}
+    assert any("no handler" in verdict.summary for verdict in found)
