@@ -165,11 +165,18 @@ def _suited(bundle: Bundle, executor: str, require: str | None) -> str:
 
 
 def _along(bundle: Bundle, seen: Observation, run: ArtifactPair, progress: Progress) -> Observation:
-    """`seen`, with what the executor decides along eager's codes where it chose others."""
+    """`seen`, with what the executor decides along eager's codes where it chose others.
+
+    Not where eager followed these when the bundle was packed.
+    """
     if seen.speech is None:
         return seen
     plan, eager, said = bundle.plan, bundle.evidence.speech, seen.speech.first
-    if np.array_equal(said.codes, eager.codes) and said.ended == eager.ended:
+    followed = bundle.evidence.followed
+    if any(
+        np.array_equal(said.codes, known.codes) and said.ended == known.ended
+        for known in (eager, *(() if followed is None else (followed,)))
+    ):
         return seen
     progress("following eager's codes")
     limits = limits_of(plan, run)

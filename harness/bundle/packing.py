@@ -7,6 +7,7 @@ import datetime
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,18 @@ from harness.parity.artifacts import Artifacts, export, open_artifacts
 from harness.parity.check import open_models
 from harness.parity.evidence import Evidence
 from harness.parity.judges.pins import find_pins
+from harness.parity.observation import Refusal
+from harness.parity.observe import say_once
 from harness.parity.plan import Plan, resolve
-from harness.parity.record import record
+from harness.parity.record import follow_codes, record
+from harness.parity.replay import guarded
 from harness.parity.request import RUNNER, Request
 from harness.parity.words import published
 from harness.pte.names import names_file
 from harness.pte.schema import schema_texts
+from harness.reference.models import Models
+from harness.runtime.pair import ArtifactPair
+from harness.runtime.select import choose
 
 __all__ = ["Packed", "pack", "prepare"]
 
@@ -68,6 +75,7 @@ def prepare(request: Request, progress: Progress = lambda text: None) -> Packed:
         artifacts = export(plan, models, fresh=request.fresh, progress=progress)
     else:
         artifacts = open_artifacts(plan, request.artifacts)
+    evidence = _followed(request, plan, models, evidence, artifacts, progress)
     references = References(_goldens(plan), find_pins(plan), published(plan))
     return Packed(plan, _needed(plan, evidence), artifacts, references)
 
@@ -107,6 +115,31 @@ def pack(packed: Packed, path: Path, *, commit: str, ledger: Path = FILE) -> str
                 members[names_file(Path(artifact)).name] = names
         write_bundle(path, origin, members)
     return bundle_digest(path)
+
+
+def _followed(
+    request: Request,
+    plan: Plan,
+    models: Models,
+    evidence: Evidence,
+    artifacts: Artifacts,
+    progress: Progress,
+) -> Evidence:
+    """`evidence`, with what eager decides along the codes that this machine's executor chooses.
+
+    In 16 bits an executor soon chooses others than eager; who computes as this one does is judged
+    on the same, and anybody else along eager's own codes.
+    """
+    if not plan.speaks or not artifacts.whole:
+        return evidence
+    progress("speaking, for eager to follow")
+    with ArtifactPair(artifacts.paths, partial(choose, request.executor), progress) as run:
+        said = guarded(lambda: say_once(plan, evidence, run))
+    if isinstance(said, Refusal):
+        return evidence  # whoever runs the bundle will be told
+    return follow_codes(
+        plan, evidence, models, said.codes, said.ended, fresh=request.fresh, progress=progress
+    )
 
 
 def _goldens(plan: Plan) -> tuple[Golden, ...]:

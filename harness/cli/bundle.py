@@ -154,6 +154,11 @@ def bundle_run(
     faces = Faces(json, junit, markdown, report_directory)
     faces.check()
     check_targets(observe_only)
+    if observe_only is not None and (faces.any or budget is not None or asr is not None):
+        raise InputError(
+            "--observe-only judges nothing; leave the report's files, --budget and --asr out, and "
+            "give them to `bundle judge`"
+        )
     from harness.asr import Transcriber
     from harness.bundle.contents import open_bundle
     from harness.bundle.judging import judge_bundle, read_budget, report

@@ -20,12 +20,11 @@ from harness.bundle.observing import (
     BundleObservation,
     observe_bundle,
     read_observation,
-    write_observation,
 )
-from harness.bundle.packing import Packed, pack
+from harness.bundle.packing import Packed, pack, prepare
 from harness.compare import Status, Verdict
 from harness.errors import InputError
-from harness.parity import check
+from harness.parity import Request, check
 from harness.parity.judge import judge
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.pins import find_pins
@@ -39,15 +38,6 @@ def judged(bundle: Bundle, observation: Observation, **options: Any) -> dict[str
     return {f"{verdict.subject}, {verdict.case}": verdict for verdict in found}
 
 
-@pytest.fixture(scope="module")
-def observed(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the portable executor does with the whole bundle, as a file."""
-    path = tmp_path_factory.mktemp("observed") / "tiny.observation"
-    with open_bundle(whole) as bundle:
-        write_observation(observe_bundle(bundle, "portable"), path)
-    return path
-
-
 def test_a_bundle_gives_the_verdicts_of_check(whole: Path, observed: Path, tiny_line: Line) -> None:
     checked = check(tiny_line.request, models=tiny_line.models).verdicts
     with open_bundle(whole) as bundle:
@@ -56,6 +46,20 @@ def test_a_bundle_gives_the_verdicts_of_check(whole: Path, observed: Path, tiny_
     assert len(found) > 60
     kinds = {verdict.kind for verdict in found}
     assert {"exact", "local", "codes", "waveform", "golden", "repeat"} <= kinds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "bf16-4w8w"])
+def test_a_bundle_gives_the_verdicts_of_check_in_16_bits(precision: str, tmp_path: Path) -> None:
+    request = Request(precision=precision, executor="portable")
+    path = tmp_path / "some.bundle"
+    pack(prepare(request), path, commit="")
+    with open_bundle(path) as bundle:
+        made = observe_bundle(bundle, "portable")
+        assert bundle.evidence.followed is not None  # eager would have chosen others
+        found = judge_bundle(bundle, made).verdicts
+    there = check(request).verdicts
+    assert [repr(verdict) for verdict in found] == [repr(verdict) for verdict in there]
 
 
 def test_numpy_alone_judges_the_same(
@@ -196,3 +200,23 @@ def test_a_bundle_of_some_methods_needs_no_evidence_of_the_others(
     assert [repr(verdict) for verdict in here.values()] == [repr(verdict) for verdict in there]
     assert sum(verdict.kind == "golden" for verdict in there) == 2
     shutil.rmtree(tmp_path)
+
+
+def test_what_could_not_be_lowered_is_a_failed_verdict(
+    packed: Callable[[tuple[str, ...]], Packed], tmp_path: Path
+) -> None:
+    some = packed(("semantic_head", "predict_velocity"))
+    (file,) = some.artifacts.files.values()
+    failures = dict.fromkeys(some.plan.methods, "ValueError: no handler")
+    made = dataclasses.replace(
+        file.made, path=tmp_path / "absent", bytes=0, sha256="", failures=failures
+    )
+    nothing = dataclasses.replace(file, made=made, sha256="", facts=None)
+    artifacts = dataclasses.replace(some.artifacts, files={"model.pte": nothing})
+    path = tmp_path / "none.bundle"
+    pack(dataclasses.replace(some, artifacts=artifacts), path, commit="")
+    with open_bundle(path) as bundle:
+        found = judge_bundle(bundle, observe_bundle(bundle, "portable")).verdicts
+    failed = {v.subject for v in found if v.status is Status.FAIL}
+    assert failed == {"semantic_head", "predict_velocity"}
+    assert any("no handler" in verdict.summary for verdict in found)

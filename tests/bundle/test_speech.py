@@ -12,7 +12,7 @@ import pytest
 from harness.arrays import Array
 from harness.bundle.contents import Bundle, open_bundle
 from harness.bundle.judging import judge_bundle
-from harness.bundle.observing import BundleObservation, observe_bundle
+from harness.bundle.observing import BundleObservation, observe_bundle, read_observation
 from harness.compare import Status, Verdict
 from harness.parity.observation import Observation
 from harness.synthesis import Followed
@@ -27,8 +27,8 @@ def bundle(whole: Path) -> Iterator[Bundle]:
 
 
 @pytest.fixture(scope="module")
-def seen(bundle: Bundle) -> Observation:
-    return observe_bundle(bundle, "portable").observation
+def seen(bundle: Bundle, observed: Path) -> Observation:
+    return read_observation(observed, bundle).observation
 
 
 @pytest.fixture(scope="module")
