@@ -6,7 +6,9 @@ The files live at the repository's top level as
 `store`   a golden and its file: read, list, find those that nothing uses
 `judge`   compare a run with its golden
 `bless`   make a run the golden, with a reason, while parity with eager is green
-`pins`    what eager itself was seen to compute
+`pins`    what eager, and what programs, were seen to compute; `pin` is one case of it
+`waiting`, `beside`
+          what a run would be blessed as, waiting, and shown beside what is kept
 `anchor`  figures that others published of the real weights
 """
 

@@ -78,8 +78,15 @@ def explained(
         broken = verdict.status is Status.FAIL and verdict.kind in ("exact", "local")
         told, found = _explained(request, line, verdict) if broken else (verdict, ())
         verdicts.append(told)
-        findings += [with_repros(line, one) for one in found] if repros else found
+        findings += [_with_repros(line, one) for one in found] if repros else found
     return dataclasses.replace(checked, verdicts=tuple(verdicts), findings=tuple(findings))
+
+
+def _with_repros(line: Line, found: Localized) -> Localized:
+    try:
+        return with_repros(line, found)
+    except Exception:  # an operator that no script can spell; what was found stands without one
+        return found
 
 
 def _explained(

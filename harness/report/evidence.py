@@ -79,8 +79,7 @@ def _method(row: Row, report: Report, figures: Figures) -> Markup:
         note = "The local link: each step's error over its bound, in the call where it is greatest."
         parts.append(_figure(steps_plot(steps), note))
     if outputs:
-        plot = _figure(histogram_plot(row.subject, outputs), _histogram_note(outputs))
-        parts.append(element("div", f"{plot}{_worst(outputs)}", "pair"))
+        parts.append(_end_to_end(row.subject, outputs))
     pairs = zip(LINKS, row.used, strict=True)
     shares = ", ".join(f"{link} {used(share)}" for link, share in pairs if share is not None)
     summary = f"{badge(row.status)} {text(row.subject)} <span class='dim'>{text(shares)}</span>"
@@ -92,18 +91,20 @@ def _figure(plot: Markup, note: str) -> Markup:
     return f"<figure>{plot}<figcaption>{text(note)}</figcaption></figure>"
 
 
-def _histogram_note(outputs: Sequence[Outputs]) -> str:
-    sizes = [(shares.size, int((shares == 0).sum())) for shares in map(Outputs.shares, outputs)]
-    total, equal = (sum(column) for column in zip(*sizes, strict=True))
-    share = equal / total if total else 0.0
-    return f"End to end: {total:,} elements of {len(outputs)} cases, {share:.0%} equal to eager's."
+def _end_to_end(method: str, outputs: Sequence[Outputs]) -> Markup:
+    """Histogram and worst elements, where anything differs."""
+    sizes = [(shares.size, int((shares > 0).sum())) for shares in map(Outputs.shares, outputs)]
+    total, differ = (sum(column) for column in zip(*sizes, strict=True))
+    told = f"End to end: {total:,} elements of {words.count(len(outputs), 'case')}"
+    if not differ:
+        return element("p", text(f"{told}, every one equal to eager's."), "dim")
+    plot = _figure(histogram_plot(method, outputs), f"{told}, {differ:,} not equal to eager's.")
+    return element("div", f"{plot}{_worst(outputs)}", "pair")
 
 
 def _worst(outputs: Sequence[Outputs]) -> Markup:
     found = [element for each in outputs for element in each.worst(_WORST)]
     found.sort(key=lambda element: -element.share)
-    if not found:
-        return element("p", "Every element is eager's, bit for bit.", "dim")
     return table(
         ("worst elements", "at", "program", "eager", "used"),
         (

@@ -80,7 +80,9 @@ def _picture(name: str, old: Golden | None, new: Golden) -> Markup:
             seconds = np.arange(len(levels)) * ENVELOPE_SECONDS
             envelope.plot(seconds, levels, color=colour, linewidth=wide, label=label)
             edges = np.array(BAND_EDGES_HZ, float)
-            bands.stairs(golden.statistics.band_dbfs, edges, color=colour, linewidth=wide)
+            bands.stairs(
+                golden.statistics.band_dbfs, edges, baseline=None, color=colour, linewidth=wide
+            )
         envelope.set_title("envelope, each 100 ms")
         envelope.set_xlabel("seconds")
         envelope.set_ylabel("dB of full scale")

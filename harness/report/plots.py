@@ -48,6 +48,7 @@ def steps_plot(steps: Steps) -> str:
             first = "first wrong: " if rank == 0 else "wrong too: "
             _name(axes, numbers[at], first + steps.labels[at], numbers[-1], rank)
         axes.set_xlim(-1, max(numbers[-1], 1) + 1)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("error / its bound")
         axes.set_xlabel("step, in the order run")
         axes.grid(axis="x", visible=False)

@@ -13,4 +13,4 @@ def test_the_golden_holds_in_a_new_process(monkeypatch: pytest.MonkeyPatch, thre
     done = call_self(["golden", "check", "--executor", "portable"])
     assert done.returncode == 0, done.stderr
     assert "golden statistics" in done.stdout
-    assert "9 verdicts: 9 passed" in done.stdout
+    assert "15 verdicts: 15 passed" in done.stdout

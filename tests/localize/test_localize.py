@@ -13,14 +13,16 @@ import torch
 
 from fixtures.exports import Line as Parity
 from harness.budget import COMMITTED
-from harness.compare import Status
+from harness.compare import Status, Verdict
 from harness.export import modules
+from harness.localize import explain
 from harness.localize.explain import localize
 from harness.localize.find import Line
 from harness.localize.repro import write_repros
 from harness.methods import select_methods
 from harness.parity import Request
 from harness.parity.artifacts import Artifacts, export
+from harness.parity.check import Checked
 from harness.parity.judges.links import judge_exact, judge_local
 from harness.parity.links import observe_exact, observe_local
 from harness.runtime.portable import interpreter
@@ -159,3 +161,21 @@ def test_a_stale_kv_cache_is_seen_at_the_step_that_writes_it(
     monkeypatch.setitem(interpreter.OPS, "SliceUpdateNode", lambda n, s: s.tensor(n.dst))
     (found,) = localize(Request(), line(tiny_line), method, links=("local",))
     assert found.findings[0].place.op == "SliceUpdateNode"
+
+
+def test_a_script_that_cannot_be_made_leaves_what_was_found(
+    parity: Parity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unspeakable(*arguments: object) -> None:
+        raise NameError("name 'device' is not defined")
+
+    monkeypatch.setattr(explain, "with_repros", unspeakable)
+    monkeypatch.setitem(interpreter.OPS, "SiluNode", lambda n, s: s.tensor(n.x))
+    (method,) = select_methods(["predict_velocity"])
+    broken = Verdict(method.name, "each step", "local", Status.FAIL, "wrong")
+    where = line(parity)
+    checked = Checked(where.plan, where.evidence, where.artifacts, parity.observation, (broken,))
+    told = explain.explained(Request(), checked, where.models, repros=True)
+    assert told.findings[0].findings[0].place.op == "SiluNode"
+    assert told.findings[0].findings[0].repro == ""
+    assert told.verdicts[0].metrics["op"] == "SiluNode"

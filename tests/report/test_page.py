@@ -143,3 +143,11 @@ def test_without_matplotlib_the_option_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"leave --report out and take --json"):
         drawing.check_library()
+
+
+def test_outputs_that_are_eagers_need_no_plot(green: Report, figures: Figures) -> None:
+    (outputs,) = figures.outputs
+    equal = dataclasses.replace(outputs, made=outputs.meant)
+    made = to_page(green, dataclasses.replace(figures, outputs=(equal,)))
+    assert "24,000 elements of 1 case, every one equal to eager's." in text_of(made)
+    assert "histogram-codec" not in made
