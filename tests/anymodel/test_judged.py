@@ -280,6 +280,15 @@ def test_bad_input_is_one_sentence(make: Callable[[], Model], told: str) -> None
         judged(make())
 
 
+def test_a_random_model_cannot_be_judged() -> None:
+    class Noise(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.rand_like(x)
+
+    with pytest.raises(InputError, match="something else of the same call"):
+        judged(Model(Noise(), (some(4, 4),)))
+
+
 def test_no_reason_is_no_mask() -> None:
     with pytest.raises(InputError, match="needs a reason"):
         Ignored(torch.ones(1, dtype=torch.bool), " ")
