@@ -252,6 +252,7 @@ def test_what_cannot_be_lowered_fails() -> None:
     ("make", "told"),
     [
         (lambda: Model(Mlp(), some(2, 32)), "args must be a tuple"),
+        (lambda: Model(Mlp(), (some(2, 32),), pte="absent.pte"), "absent.pte does not exist"),
         (lambda: Model("x", (some(2, 32),)), "the module must be a torch.nn.Module"),
         (lambda: Model(Mlp(), (some(2, 31),)), "Mlp"),
         (lambda: Model(Mlp(), (some(2, 32),), examples=[(some(2, 32), 3)]), "arguments of"),
