@@ -115,6 +115,45 @@ def test_a_wrong_kernel_is_the_executors(monkeypatch: pytest.MonkeyPatch) -> Non
     assert verdict(found, "in float64").status is Status.PASS
 
 
+def test_a_type_that_the_lowering_ignores_is_named_where_both_links_hold() -> None:
+    class Sums(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cumsum(x, -1, dtype=torch.float32)
+
+    found = judged(Model(Sums(), (some(3, 64).bfloat16(),)))
+    assert verdict(found, "in float64").status is Status.PASS
+    assert verdict(found, "each step").status is Status.PASS
+    wrong = verdict(found, "example")
+    assert wrong.status is Status.FAIL
+    assert wrong.metrics["operator"] == "aten.cumsum.default"
+    assert wrong.metrics["op"] == "works in bfloat16, meant is float32"
+
+
+def test_what_lowers_and_cannot_run_names_the_operator() -> None:
+    class Product(nn.Module):
+        def forward(self, i: Tensor) -> Tensor:
+            return i @ i.T
+
+    found = judged(Model(Product(), (torch.arange(6).reshape(2, 3),)))
+    wrong = verdict(found, "example")
+    assert wrong.status is Status.FAIL
+    assert "does not run" in wrong.summary
+    assert wrong.metrics["operator"] == "aten.matmul.default"
+
+
+def test_the_path_of_the_module_is_the_models_own() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Sorted()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x * 2)["values"]
+
+    found = judged(Model(Outer(), (some(3, 5),)))
+    assert verdict(found, "in float64").metrics["module"] == "inner"
+
+
 def test_calls_in_sequence_share_the_state() -> None:
     first = Call(some(1, 8), torch.tensor([1]), scale=0.5)
     second = Call(some(1, 8) + 1, torch.tensor([2]), scale=0.5)
