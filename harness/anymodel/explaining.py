@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from harness.anymodel.lowering import ENTRY, lower
 from harness.anymodel.observing import entry_of, replayed
@@ -25,6 +28,8 @@ from harness.localize.repro import write_repros
 from harness.pte.names import StepNames
 from harness.report.finding import Finding, Localized, Place
 from harness.runtime.exact import ExactExecutor
+from harness.runtime.portable import PortableExecutor
+from harness.runtime.portable.method import Entered, Location
 from harness.runtime.protocol import Executor, StepError, Watchable
 
 __all__ = ["Search"]
@@ -55,11 +60,19 @@ class Search:
     found: list[Localized] = field(default_factory=list)
 
     def explained(self, verdict: Verdict) -> Verdict:
-        """A verdict on a link that broke, with the node that broke it and whose fault it is."""
-        if verdict.status is not Status.FAIL or verdict.kind not in ("exact", "local"):
+        """A red verdict, with the node that is wrong and whose fault it is, where that is found."""
+        looks = {
+            "exact": self.exact,
+            "local": self.local,
+            "execution": lambda: self.refusing(verdict.summary),
+            "tensor": self.typed,
+        }
+        if verdict.status is not Status.FAIL or verdict.kind not in looks:
             return verdict
+        if verdict.kind == "tensor" and self.found:
+            return verdict  # the link that broke says why
         try:
-            one = self.exact() if verdict.kind == "exact" else self.local()
+            one = looks[verdict.kind]()
         except HarnessError as error:  # the verdict stands, whoever can say more or not
             note = f"The node could not be found: {error}"
             return dataclasses.replace(verdict, notes=(*verdict.notes, note))
@@ -204,6 +217,53 @@ class Search:
             "no other step is wrong." if proved else "more steps are wrong."
         )
         return Localized(self.traced.model.title, case.label, 0, tuple(findings), proved, proof)
+
+    def refusing(self, reason: str) -> Localized | None:
+        """The node whose instruction a program that does not run refuses at, as it says itself."""
+        told = re.findall(r"instruction (\d+) \((\w+)\)", reason)
+        if not told:
+            return None
+        index, op = int(told[-1][0]), told[-1][1]
+        places = [place for place in self.names.origins if place[1] is not None]
+        found = [self._of_place(place, op) for place in places if place[2] == index]
+        if len(found) != 1:
+            return None
+        proof = "The handler of this operator made what the runtime refuses."
+        return Localized(self.traced.model.title, "", 0, tuple(found), False, proof)
+
+    def typed(self) -> Localized | None:
+        """The first step that works in another type than its node.
+
+        Both links hold there: nothing is rounded in float64, and a step is judged in its own type.
+        """
+        found: dict[Location, str] = {}
+
+        def observe(where: Location, what: Any, made: tuple[Any, ...]) -> None:
+            if made and hasattr(made[0], "dtype") and not isinstance(what, Entered):
+                found.setdefault(where, str(made[0].dtype).rsplit(".", 1)[-1])
+
+        with closing(PortableExecutor()) as executor:
+            executor.load(self.path)
+            executor.call(entry_of(executor), self.recorded.cases[0].inputs[0], observer=observe)
+        for where, dtype in found.items():
+            wanted = self.names.types.get((where, 0))
+            if wanted is None or wanted[0] == dtype:
+                continue
+            finding = self._of_place(where, f"works in {dtype}, meant is {wanted[0]}")
+            proof = "Both links hold, for each of its values is right in the type that it has."
+            return Localized(self.traced.model.title, "", 0, (finding,), False, proof)
+        return None
+
+    def _of_place(self, place: Any, op: str) -> Finding:
+        origin, graph = self.names.origins.get(place), self.graph
+        node = "" if origin is None else origin.node or origin.edge
+        where = Place(place[2] or 0, op, node, "", "" if origin is None else origin.module or "")
+        if node in graph.nodes:
+            known = graph.describe(node)
+            where = dataclasses.replace(
+                where, target=known.target, source=known.source, shapes=known.shapes
+            )
+        return Finding(where, "exact", "the lowering", math.inf)
 
     def _share(self, step: StepError) -> float:
         return 0.0 if step.error is None else step.error.share(self.budget.local)

@@ -46,18 +46,15 @@ class Flat(nn.Module):
         made = self.model(*args, **kwargs)
         return tuple(leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, Tensor))
 
-    def output_names(self, tensors: Sequence[Tensor]) -> list[str]:
-        """Where each tensor is in the tree that the model returns: ``logits``, ``1``, ``cache.0``.
-
-        The model is called once more.
-        """
+    def named(self, tensors: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
+        """What a call makes, each with its place in the tree: ``logits``, ``1``, ``cache.0``."""
         rest = iter(tensor.clone() for tensor in tensors)
         leaves = [next(rest) if c is None else c[0] for c in self._constants]
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
         with torch.no_grad():
             made, _ = pytree.tree_flatten_with_path(self.model(*args, **kwargs))
         return [
-            ".".join(re.findall(r"\w+", pytree.keystr(path)))
+            (".".join(re.findall(r"\w+", pytree.keystr(path))), leaf)
             for path, leaf in made
             if isinstance(leaf, Tensor)
         ]

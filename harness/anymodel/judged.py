@@ -113,6 +113,8 @@ def _judge_model(model: Model, options: Options, progress: Progress, command: st
     make = partial(choose, options.executor, options.require)
     if options.executor == "xnnpack" or options.require == "xnnpack":
         raise InputError("a model is lowered to MLX, which xnnpack does not run; take another")
+    if model.pte is not None and not Path(model.pte).is_file():
+        raise InputError(f"the file {model.pte} does not exist; pte names an export of the module")
     executor = make()  # what is not here is told before the work
     progress(f"exporting {model.title} with torch.export")
     traced = trace(model, options.precision)

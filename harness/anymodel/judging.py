@@ -36,7 +36,7 @@ from harness.parity.judges.values import figures_only, refused
 from harness.parity.observation import LocalObservation, Refusal
 from harness.pte.facts import ProgramFacts
 
-__all__ = ["judge", "method_of"]
+__all__ = ["judge", "judge_case", "method_of"]
 
 _SLACK = {2: (2.0, 8.0), 4: (12.0, 16.0), 8: (12.0, 16.0)}
 """Bytes of an element → a, b: an output of n elements may lose a + b / √n times what Voxtral's may
@@ -66,7 +66,7 @@ def judge(
     if observed.local is not None:
         found.append(judge_local(method, _own_steps(model, observed.local), budget.local))
     for case in recorded.cases:
-        found += _judge_case(model, case, recorded, observed, budget)
+        found += judge_case(model, case, recorded, observed, budget)
     return found
 
 
@@ -161,9 +161,10 @@ def _miscounted(recorded: Recorded, outputs: Sequence[Array]) -> str:
     return f"the program returns {len(outputs)} tensors, the module {len(recorded.names)}"
 
 
-def _judge_case(
+def judge_case(
     model: Model, case: CaseRecord, recorded: Recorded, observed: Observed, budget: Budget
 ) -> Iterator[Verdict]:
+    """A verdict on each output of one case, beside what eager itself loses."""
     here: Ran = observed.cases[case.label]
     if isinstance(here, Refusal):
         yield refused(model.title, case.label, here)

@@ -97,7 +97,7 @@ def record(traced: Traced) -> Recorded:
         raise
     except Exception as error:
         raise InputError(f"{traced.model.title} itself fails: {in_a_sentence(error)}") from error
-    names = _names(traced, changed)
+    names = _names(traced, changed, eager[0][0])
     masks = [
         [
             _masks(traced.model.ignored, call, made, len(changed))
@@ -224,9 +224,17 @@ def masked(value: Array, mask: Array | None) -> Array:
     return np.where(mask, np.zeros((), value.dtype), value)
 
 
-def _names(traced: Traced, changed: list[int]) -> tuple[str, ...]:
+def _names(traced: Traced, changed: list[int], before: Outputs) -> tuple[str, ...]:
+    """What the outputs are called; `before` are those of the same call, made earlier."""
+    made = traced.fresh().named(traced.cases[0][0])
+    again = zip(before[len(changed) :], (_array(tensor) for _, tensor in made), strict=True)
+    if any(a.shape != b.shape or difference(a, b)[0] > 1e-3 for a, b in again):
+        raise InputError(
+            f"{traced.model.title} makes something else of the same call each time, so that "
+            "nothing can be compared; give it no randomness"
+        )
     names = [f"input {i} as it was left" for i in changed]
-    names += [f"output {name}" for name in traced.fresh().output_names(traced.cases[0][0])]
+    names += [f"output {name}" for name, _ in made]
     return ("",) if len(names) == 1 else tuple(names)
 
 

@@ -232,7 +232,8 @@ def as_float64(values: Array) -> NDArray[np.float64]:
 def difference(made: Array, meant: Array) -> tuple[float, tuple[int, ...]]:
     """The greatest difference over the greatest finite value of `meant`, and where it is.
 
-    Infinite where the shapes differ, or what is not finite is not the same on both sides.
+    Infinite where the shapes differ, or what is not finite is not the same on both sides; NaN is
+    the same as NaN.
     """
     if made.shape != meant.shape:
         return math.inf, ()
@@ -241,7 +242,8 @@ def difference(made: Array, meant: Array) -> tuple[float, tuple[int, ...]]:
     made, meant = as_float64(made).reshape(meant.shape), as_float64(meant).reshape(meant.shape)
     finite = np.isfinite(meant)
     with np.errstate(invalid="ignore"):
-        off = np.where(finite, np.abs(made - meant), np.where(made == meant, 0.0, math.inf))
+        same = (made == meant) | (np.isnan(made) & np.isnan(meant))
+        off = np.where(finite, np.abs(made - meant), np.where(same, 0.0, math.inf))
     off = np.where(np.isnan(off), math.inf, off)
     index = unravel(int(off.argmax()), off.shape)
     return ratio(float(off[index]), float(np.abs(meant[finite]).max(initial=0.0))), index

@@ -204,12 +204,16 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(int(size) if isinstance(size, int) else -1 for size in value.shape)
 
 
+_NOT_THE_MODELS = ("/torch/", "/harness/anymodel/")
+"""Folders of code that only calls a model's."""
+
+
 def _source(trace: str) -> str:
     """The innermost line of a stack trace that is no part of torch: file, line and text."""
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
     found = ""
     for place, text in pairwise(lines):
-        if place.startswith("File ") and "/torch/" not in place:
+        if place.startswith("File ") and not any(folder in place for folder in _NOT_THE_MODELS):
             path, line = place.split(", ")[:2]
             name = path.removeprefix('File "').rstrip('"').rsplit("/", 1)[-1]
             found = f"{name}, {line}: {text}"

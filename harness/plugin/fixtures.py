@@ -78,6 +78,8 @@ class Parity:
             judged = judge_model(model, options, command="pytest")
         except HarnessError as error:
             raise CouldNotJudgeError(f"could not be judged: {error}") from None
+        except Exception as error:
+            raise CouldNotJudgeError(f"could not be judged: internal error: {error!r}") from error
         self._found.reports.append(to_json(judged.report))
         repros = []
         if judged.exit_code == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Finding", "Localized", "Place"]
@@ -82,7 +83,8 @@ class Finding:
         """It in words, one line each."""
         place = self.place
         unit = "of its bound" if self.link == "local" else "of its scale"
-        lines = [f"{place}: {self.owner} is at fault; off by {self.error:.2g} {unit}"]
+        far = f"; off by {self.error:.2g} {unit}" if math.isfinite(self.error) else ""
+        lines = [f"{place}: {self.owner} is at fault{far}"]
         if place.target:
             shapes = ", ".join(str(shape) for shape in place.shapes)
             lines.append(f"  operator {place.target}, shapes {shapes}")

@@ -119,6 +119,45 @@ def test_a_wrong_kernel_is_the_executors(monkeypatch: pytest.MonkeyPatch) -> Non
     assert verdict(found, "in float64").status is Status.PASS
 
 
+def test_a_type_that_the_lowering_ignores_is_named_where_both_links_hold() -> None:
+    class Sums(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cumsum(x, -1, dtype=torch.float32)
+
+    found = judged(Model(Sums(), (some(3, 64).bfloat16(),)))
+    assert verdict(found, "in float64").status is Status.PASS
+    assert verdict(found, "each step").status is Status.PASS
+    wrong = verdict(found, "example")
+    assert wrong.status is Status.FAIL
+    assert wrong.metrics["operator"] == "aten.cumsum.default"
+    assert wrong.metrics["op"] == "works in bfloat16, meant is float32"
+
+
+def test_what_lowers_and_cannot_run_names_the_operator() -> None:
+    class Product(nn.Module):
+        def forward(self, i: Tensor) -> Tensor:
+            return i @ i.T
+
+    found = judged(Model(Product(), (torch.arange(6).reshape(2, 3),)))
+    wrong = verdict(found, "example")
+    assert wrong.status is Status.FAIL
+    assert "does not run" in wrong.summary
+    assert wrong.metrics["operator"] == "aten.matmul.default"
+
+
+def test_the_path_of_the_module_is_the_models_own() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Sorted()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x * 2)["values"]
+
+    found = judged(Model(Outer(), (some(3, 5),)))
+    assert verdict(found, "in float64").metrics["module"] == "inner"
+
+
 def test_calls_in_sequence_share_the_state() -> None:
     first = Call(some(1, 8), torch.tensor([1]), scale=0.5)
     second = Call(some(1, 8) + 1, torch.tensor([2]), scale=0.5)
@@ -259,6 +298,7 @@ def test_what_cannot_be_lowered_fails() -> None:
     ("make", "told"),
     [
         (lambda: Model(Mlp(), some(2, 32)), "args must be a tuple"),
+        (lambda: Model(Mlp(), (some(2, 32),), pte="absent.pte"), "absent.pte does not exist"),
         (lambda: Model("x", (some(2, 32),)), "the module must be a torch.nn.Module"),
         (lambda: Model(Mlp(), (some(2, 31),)), "Mlp"),
         (lambda: Model(Mlp(), (some(2, 32),), examples=[(some(2, 32), 3)]), "arguments of"),
@@ -285,6 +325,15 @@ def test_what_cannot_be_lowered_fails() -> None:
 def test_bad_input_is_one_sentence(make: Callable[[], Model], told: str) -> None:
     with pytest.raises(InputError, match=told):
         judged(make())
+
+
+def test_a_random_model_cannot_be_judged() -> None:
+    class Noise(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.rand_like(x)
+
+    with pytest.raises(InputError, match="something else of the same call"):
+        judged(Model(Noise(), (some(4, 4),)))
 
 
 def test_no_reason_is_no_mask() -> None:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.errors import ExecutionError, InputError
-from harness.export.corrections import CORRECTIONS, applied
+from harness.export.corrections import CORRECTIONS, applied, corrected, corrections
 from harness.export.lower import lower_to_mlx
 from harness.pte.coverage import delegation
 from harness.runtime.portable import PortableExecutor
@@ -353,3 +353,44 @@ def test_stock_handlers_come_back() -> None:
 def test_unknown_correction_is_refused() -> None:
     with pytest.raises(InputError, match=r"adjacent-indices, index-rank.*got 'typo'"):
         applied(["typo"]).__enter__()
+
+
+def test_anybody_can_correct_an_export_and_stock_comes_back(tmp_path) -> None:
+    """As a stranger writes it, with upstream's own function."""
+
+    class Picks(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, torch.tensor([[0, 1], [2, 1]]), torch.tensor([[1], [0]])]
+
+    inputs = (torch.arange(60.0).reshape(3, 4, 5),)
+
+    def export(name: str) -> Any:
+        from executorch.backends.mlx import MLXPartitioner
+        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+        edge = to_edge_transform_and_lower(
+            torch.export.export(Picks(), inputs),
+            partitioner=[MLXPartitioner()],
+            compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+        )
+        path = tmp_path / name
+        path.write_bytes(edge.to_executorch().buffer)
+        return run(path, inputs)
+
+    meant = Picks()(*inputs).numpy()
+    with corrected():
+        assert np.array_equal(export("corrected.pte"), meant)
+    assert not np.array_equal(export("stock.pte"), meant)
+    with corrected(without=["adjacent-indices"]):
+        assert not np.array_equal(export("left-out.pte"), meant)
+
+
+def test_each_correction_says_what_it_cures() -> None:
+    told = corrections()
+    assert list(told) == [correction.name for correction in CORRECTIONS]
+    assert all(len(sentence) > 20 for sentence in told.values())
+
+
+def test_an_unknown_correction_is_refused() -> None:
+    with pytest.raises(InputError, match="correction must be one of"), corrected(without=["typo"]):
+        pass
