@@ -35,6 +35,7 @@ from harness.parity.judges.links import judge_differences, judge_local
 from harness.parity.judges.values import figures_only, refused
 from harness.parity.observation import LocalObservation, Refusal
 from harness.pte.facts import ProgramFacts
+from harness.pte.kernels import runtime_lacks
 
 __all__ = ["judge", "judge_case", "method_of"]
 
@@ -79,9 +80,16 @@ def _partial(model: Model, verdict: Verdict) -> Verdict:
         "Operators outside the delegate run on ExecuTorch's CPU kernels: write them otherwise, or "
         "accept them with partial=True."
     )
-    if not (model.partial and outside and verdict.metrics.get("nodes")):
+    names = [str(name) for name in outside] if isinstance(outside, tuple) else []
+    lacking = runtime_lacks(names)
+    if lacking:
+        advice += (
+            f" ExecuTorch's runtime in the wheel has no kernel {', '.join(lacking)}: there the "
+            "program cannot be loaded, whatever the portable executor makes of it."
+        )
+    if lacking or not (model.partial and outside and verdict.metrics.get("nodes")):
         return dataclasses.replace(verdict, notes=(*verdict.notes, advice))
-    listed = ", ".join(map(str, outside)) if isinstance(outside, tuple) else str(outside)
+    listed = ", ".join(names)
     gate = Gate("delegates of MLX missing", 0, 0)
     return dataclasses.replace(
         verdict,

@@ -281,6 +281,17 @@ def test_operators_outside_the_delegate_are_named_and_may_be_allowed() -> None:
     assert troubles(judged(Model(Partly(), (some(4, 4),), partial=True))) == []
 
 
+def test_a_kernel_that_the_runtime_lacks_is_never_allowed() -> None:
+    class Doubling(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cumprod(x, -1) + x
+
+    found = judged(Model(Doubling(), (some(4, 4),), partial=True))
+    delegated = verdict(found, "delegation")
+    assert delegated.status is Status.FAIL
+    assert "no kernel aten::cumprod.out" in " ".join(delegated.notes)
+
+
 def test_what_cannot_be_lowered_fails() -> None:
 
     class Flagged(nn.Module):
