@@ -15,6 +15,7 @@ import numpy as np
 from harness.bundle.contents import Bundle
 from harness.bundle.manifest import packages
 from harness.errors import InputError
+from harness.files import open_file
 from harness.parity.archive import load, save
 from harness.parity.control import observe_control
 from harness.parity.links import observe_exact
@@ -128,6 +129,7 @@ def read_observation(path: Path, bundle: Bundle) -> BundleObservation:
     InputError
         The file is missing, damaged, no observation, or one of another bundle.
     """
+    open_file(path, "observation").close()  # no pipe, which would be waited for
     found = load(path, BundleObservation)
     if found.version != _VERSION:
         raise InputError(

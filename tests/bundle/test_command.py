@@ -61,7 +61,7 @@ def test_a_commit_on_the_command_line_goes_before_the_environment(
         (("judge", "missing.bundle", "x"), "missing.bundle cannot be read"),
         (("run", "junk.bundle"), "is no bundle"),
         (("judge", "{v1}", "junk.bundle"), "holds no BundleObservation"),
-        (("judge", "{v1}", "missing"), "holds no BundleObservation"),
+        (("judge", "{v1}", "missing"), "observation missing cannot be read"),
         (("judge", "{v1}", "."), "there is no output in"),
         (("judge", "{v1}", "{seen}", "--budget", "junk.bundle"), "is no ledger"),
         (("run", "{v1}", "--executor", "xnnpack"), "was lowered to mlx"),

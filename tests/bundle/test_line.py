@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from fixtures.exports import Line
-from fixtures.rooms import Room
+from fixtures.rooms import COMMAND_LINE, Room, make_room
 from harness.bundle.contents import Bundle, open_bundle
 from harness.bundle.judging import judge_bundle, read_budget
 from harness.bundle.observing import (
@@ -170,6 +171,10 @@ def test_a_file_of_another_kind_is_no_observation(v1: Path, tmp_path: Path) -> N
         path.write_text("{}")
         with pytest.raises(InputError, match="holds no BundleObservation"):
             read_observation(path, bundle)
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(InputError, match="not a regular file"):
+            read_observation(path, bundle)
 
 
 def test_an_executor_of_another_lowering_is_refused(v1: Path) -> None:
@@ -220,3 +225,16 @@ def test_what_could_not_be_lowered_is_a_failed_verdict(
     failed = {v.subject for v in found if v.status is Status.FAIL}
     assert failed == {"semantic_head", "predict_velocity"}
     assert any("no handler" in verdict.summary for verdict in found)
+
+
+@pytest.mark.slow
+def test_executorch_runs_a_bundle_without_mlx(tmp_path: Path, numpy_room: Room) -> None:
+    """As on a Mac, where the runtime brings its own MLX; XNNPACK stands in for that here."""
+    path, seen = tmp_path / "codec.bundle", tmp_path / "seen"
+    pack(prepare(Request(methods=("codec",), executor="xnnpack")), path, commit="")
+    room = make_room(tmp_path / "room", (*COMMAND_LINE, "executorch", "torch"))
+    assert room.lacks("mlx")
+    done = room.typed("bundle", "run", str(path), "--observe-only", str(seen))
+    assert done.returncode == 0, done.stderr
+    done = numpy_room.typed("bundle", "judge", str(path), str(seen))
+    assert done.returncode == 0, done.stdout[-3000:]

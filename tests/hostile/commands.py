@@ -34,6 +34,8 @@ class Parameter:
         ``path``, ``number``, ``word`` or ``switch``.
     flags
         Every name of the option.
+    place
+        Of an argument: how many others come before it.
     """
 
     command: str
@@ -41,13 +43,15 @@ class Parameter:
     kind: str
     is_argument: bool
     flags: tuple[str, ...] = ()
+    place: int = 0
 
     def arguments(self, desk: Desk, value: str | os.PathLike[str]) -> list[str]:
         """A quick command line in which this parameter, and nothing else, is odd."""
         base = BASE[self.command](desk)
         words = [*self.command.split(), *base.positional]
         if self.is_argument:
-            words = [*self.command.split(), os.fspath(value)]
+            before, after = base.positional[: self.place], base.positional[self.place + 1 :]
+            words = [*self.command.split(), *before, os.fspath(value), *after]
         options = {**base.options}
         if not self.is_argument:
             options[self.flag] = os.fspath(value)
@@ -127,6 +131,7 @@ def commands() -> Iterator[tuple[str, Callable[..., Any]]]:
 def parameters(kind: str) -> Iterator[Parameter]:
     """Every parameter of one kind, of every command."""
     for command, function in commands():
+        place = -1
         for name, hint in get_type_hints(function, include_extras=True).items():
             type_, *infos = get_args(hint) if get_origin(hint) is Annotated else (hint,)
             info = next((i for i in infos if isinstance(i, OptionInfo | ArgumentInfo)), None)
@@ -136,10 +141,11 @@ def parameters(kind: str) -> Iterator[Parameter]:
             first = [info.default] if str(info.default).startswith("--") else []
             flags = (*first, *(info.param_decls or ())) or (f"--{name.replace('_', '-')}",)
             is_argument = isinstance(info, ArgumentInfo)
+            place += is_argument
             if _kind(type_, flags) == kind:
                 flag = name if is_argument else max(flags[0].split("/"), key=len)
                 names = tuple(part for each in flags for part in each.split("/"))
-                yield Parameter(command, flag, kind, is_argument, names)
+                yield Parameter(command, flag, kind, is_argument, names, max(0, place))
 
 
 _PATHS = {"--checkpoint", "--model-path", "--voice"}
