@@ -29,14 +29,15 @@ COMMANDS = {
     "localize": "Name the first wrong node of a method, whose fault it is, and prove it.",
     "audit": "Measure what each disputed choice of semantics costs on a checkpoint.",
     "matrix": "Judge methods × precisions × {MLX, XNNPACK}, and triangulate each with eager.",
-    "diff": "Say what moved from one report to another, and what became worse.",
+    "diff": "Say what moved from one run to another, what became worse, and what changed with it.",
     "bench": "Time kernels, exports, the two links or speech.",
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, with which versions, and what to do where it cannot.",
     "bundle": "One file that any machine can run and judge, without eager model and checkpoint.",
-    "golden": "Reviewed statistics of the codec's waveform, and pins of eager's outputs.",
     "gate": "The last job of CI: green only if every expected result is there, and green.",
+    "golden": "Reviewed statistics of the codec's waveform, and pins of what eager and programs "
+    "make.",
     "cache": "Derived files kept for reuse: look, and clear.",
 }
 """What each does, the first line of its own help. Its module in `harness.cli` has its name, and in
