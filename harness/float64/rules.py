@@ -148,6 +148,8 @@ def slack(
         bound = c * unit * _function_magnitude(node, slots, reference)
         if name == "RopeNode":
             bound += _FLOAT32_FUNCTION * _angle_error(node, slots)
+        elif name == "SoftmaxNode" and not narrow:  # in 16 bits the element's own rounding decides
+            bound = bound + c * unit * _softmax_sum(node, slots, np.abs(reference))
         elif name == "ErfNode":
             bound = bound + _ERF
     else:
@@ -200,8 +202,13 @@ def _silu(n: Node, s: Slots, made: Array) -> Array:
 def _softmax(n: Node, s: Slots, made: Array) -> Array:
     x = np.asarray(s.tensor(n.x), np.float64)
     depth = x.max(n.axis, keepdims=True) - x
-    depth = np.where(np.isfinite(depth), depth, 0.0)
-    return made * (1 + depth + (made * depth).sum(n.axis, keepdims=True))  # what it is divided by
+    return made * (1 + np.where(np.isfinite(depth), depth, 0.0))
+
+
+def _softmax_sum(n: Node, s: Slots, made: Array) -> Array:
+    """What the sum that each element is divided by is off by, times the element."""
+    depth = _softmax(n, s, made) - made
+    return made * depth.sum(n.axis, keepdims=True)
 
 
 def _rope(n: Node, s: Slots, made: Array) -> Array:
