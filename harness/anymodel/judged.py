@@ -145,6 +145,8 @@ def _judge_model(model: Model, options: Options, progress: Progress, command: st
         search = Search(traced, recorded, made.path, options.without, make)
         verdicts = tuple(search.explained(verdict) for verdict in found)
     report = _report(traced, options, made, fingerprint, verdicts, started, command)
+    if search is not None:
+        report = dataclasses.replace(report, findings=tuple(search.found))
     return Judged(verdicts, report, search)
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import console, options
+from harness.cli.faces import Faces, tell
 from harness.cli.factories import called, load_factory
 from harness.cli.options import flag, option
-from harness.files import check_directory, check_targets
+from harness.files import check_directory
 
 __all__ = ["model"]
 
@@ -43,6 +44,9 @@ def model(
         Path | None, option("--repro", "DIR", "Write a minimal script and test case of each node.")
     ] = None,
     json: options.Json = None,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
+    report_directory: options.ReportDirectory = None,
 ) -> None:
     """Judge any torch module that ExecuTorch lowers to MLX.
 
@@ -51,12 +55,12 @@ def model(
 
     Exit code 0: every verdict passed. 1: a mismatch. 2: could not judge.
     """
-    check_targets(json)
+    faces = Faces(json, junit, markdown, report_directory)
+    faces.check()
     if repro is not None:
         check_directory(repro)
     name, make = load_factory(factory)
     from harness.anymodel import Options, as_model, judge_model, write_repros
-    from harness.report import print_report, write_json
 
     given: dict[str, Any] = {}
     if pte is not None:
@@ -67,11 +71,7 @@ def model(
     with console.progress() as progress:
         subject = as_model(called(make, factory), name, **given)
         judged = judge_model(subject, chosen, progress, command=console.command_line())
-    if json is not None:
-        write_json(judged.report, json)
-    out = console.stdout()
-    print_report(judged.report, out)
-    if repro is not None:
-        for path in write_repros(judged, repro):
-            out.print(f"wrote {path.name}", markup=False, highlight=False)
-    raise typer.Exit(judged.exit_code)
+    written = [] if repro is None else write_repros(judged, repro)
+    for path in written:
+        console.stderr(f"wrote {path.name}")
+    tell(judged.report, faces)

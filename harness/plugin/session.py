@@ -75,7 +75,7 @@ class Session:
             return None
         import dataclasses
 
-        from harness.report import CheckpointFacts, from_json, write_json
+        from harness.report import CheckpointFacts, from_json, write_json, write_page
 
         made = [from_json(text) for text in reports]
         names = dict.fromkeys(report.checkpoint.name for report in made)
@@ -88,12 +88,14 @@ class Session:
             precision=", ".join(precisions),
             artifacts=tuple(artifact for report in made for artifact in report.artifacts),
             verdicts=tuple(verdict for report in made for verdict in report.verdicts),
+            findings=tuple(found for report in made for found in report.findings),
         )
         if len(made) == 1:
             one = made[0]
         self.chosen.report.mkdir(parents=True, exist_ok=True)
         path = self.chosen.report / "report.json"
         write_json(one, path)
+        write_page(one, self.chosen.report / "index.html")
         return path
 
 
