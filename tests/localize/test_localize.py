@@ -164,7 +164,7 @@ def test_a_stale_kv_cache_is_seen_at_the_step_that_writes_it(
 
 
 def test_a_script_that_cannot_be_made_leaves_what_was_found(
-    parity: Parity, monkeypatch: pytest.MonkeyPatch
+    tiny_line: Parity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unspeakable(*arguments: object) -> None:
         raise NameError("name 'device' is not defined")
@@ -173,8 +173,8 @@ def test_a_script_that_cannot_be_made_leaves_what_was_found(
     monkeypatch.setitem(interpreter.OPS, "SiluNode", lambda n, s: s.tensor(n.x))
     (method,) = select_methods(["predict_velocity"])
     broken = Verdict(method.name, "each step", "local", Status.FAIL, "wrong")
-    where = line(parity)
-    checked = Checked(where.plan, where.evidence, where.artifacts, parity.observation, (broken,))
+    where = line(tiny_line)
+    checked = Checked(where.plan, where.evidence, where.artifacts, tiny_line.observation, (broken,))
     told = explain.explained(Request(), checked, where.models, repros=True)
     assert told.findings[0].findings[0].place.op == "SiluNode"
     assert told.findings[0].findings[0].repro == ""

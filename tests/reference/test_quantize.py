@@ -44,7 +44,7 @@ found: dict[quantize.Layer, torch.Tensor] = {}
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
     """Names of the layers that were searched for, in an empty cache."""
     monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path))
-    search, names = quantize._quantize, []
+    search, names = quantize.quantized_weight, []
 
     def counted(module: Any, layer: quantize.Layer) -> torch.Tensor:
         names.append(layer.fqn)
@@ -52,7 +52,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]
             found[layer] = search(module, layer)
         return found[layer]
 
-    monkeypatch.setattr(quantize, "_quantize", counted)
+    monkeypatch.setattr(quantize, "quantized_weight", counted)
     return names
 
 
@@ -142,7 +142,7 @@ def test_kept_layers_are_not_searched_again(model: Any, made: list[str]) -> None
 def test_a_killed_run_resumes_where_it_was(
     model: Any, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = quantize._quantize
+    search = quantize.quantized_weight
 
     def killed(module: Any, layer: quantize.Layer) -> torch.Tensor:
         if len(made) == 5:
@@ -150,7 +150,7 @@ def test_a_killed_run_resumes_where_it_was(
         return search(module, layer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(quantize, "_quantize", killed)
+        patch.setattr(quantize, "quantized_weight", killed)
         with pytest.raises(KeyboardInterrupt):
             quantized_copy(model, FEW, "digest")
     quantized_copy(model, FEW, "digest")

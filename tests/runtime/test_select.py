@@ -25,9 +25,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     native = importlib.import_module("harness.runtime.native")
     monkeypatch.setattr(native, "NativeExecutor", Native)
     monkeypatch.setattr(native, "why_not", lambda: "this is a toaster")
-    portable = types.ModuleType("harness.runtime.portable")
+    portable = types.ModuleType("harness.runtime.portable.executor")
     portable.PortableExecutor = Portable  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "harness.runtime.portable", portable)
+    monkeypatch.setitem(sys.modules, "harness.runtime.portable.executor", portable)
     return monkeypatch
 
 
