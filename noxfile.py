@@ -162,6 +162,7 @@ def fuzz(session: nox.Session) -> None:
     """Damage `.pte` files and bundles thousands of times (`-- --times 300`); none may crash."""
     run(session, "python", "tests/runtime/portable/fuzz_pte.py", *session.posargs)
     run(session, "python", "tests/bundle/fuzz_bundle.py", *session.posargs)
+    run(session, "python", "tests/fuzz_files.py", *session.posargs)
 
 
 @nox.session(default=False)
