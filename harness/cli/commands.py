@@ -32,6 +32,8 @@ COMMANDS = {
     "diff": "Say what moved from one report to another, and what became worse.",
     "bench": "Time kernels, exports, the two links or speech.",
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
+    "zoo": "Judge the lowering to MLX of every operator that it claims, stock and corrected.",
+    "repro": "Write a report for upstream of every bug that a sweep finds in the stock lowering.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, with which versions, and what to do where it cannot.",
     "bundle": "One file that any machine can run and judge, without eager model and checkpoint.",

@@ -1,0 +1,1 @@
+"""``voxtral-parity repro``: reports for upstream."""
