@@ -22,7 +22,7 @@ def zoo(
     ] = None,
     jobs: Annotated[int, option("--jobs", "N", "Processes.", min=1)] = 2,
     shard: Annotated[str, option("--shard", "K/N", "The K-th of N parts of the programs.")] = "1/1",
-    most: Annotated[int, option("--most", "N", "Programs of one operator.", min=1)] = 40,
+    most: Annotated[int, option("--most", "N", "Programs of one operator.", min=1)] = 16,
     timeout: Annotated[
         float, option("--timeout", "S", "Seconds that one program may take.", min=1)
     ] = 120.0,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.zoo.sweep import Sweep
 from harness.zoo.trial import Result
 
-__all__ = ["Bug", "bugs"]
+__all__ = ["Bug", "bugs", "bugs_of"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ def bugs(sweep: Sweep) -> list[Bug]:
         name += f"-{taken[name]}" if taken[name] > 1 else ""
         found.append(Bug(name, tuple(sorted(results, key=_length))))
     return found
+
+
+def bugs_of(sweep: Sweep, ops: Sequence[str]) -> list[Bug]:
+    """The bugs of operators or families of these names; without a name, all."""
+    return [
+        bug
+        for bug in bugs(sweep)
+        if not ops or {bug.first.program.target, *bug.first.program.target.split(".")} & set(ops)
+    ]
 
 
 def _group(result: Result) -> str:

@@ -19,11 +19,15 @@ def casts() -> list[Program]:
         x = Values(source, (2, 3), -3, 4)
         made.append(
             Program(
-                "casts", f"{source} → {inner} → {outer}",
-                f"a.to(torch.{inner}).to(torch.{outer})", (x.text(),),
+                "casts",
+                f"{source} → {inner} → {outer}",
+                f"a.to(torch.{inner}).to(torch.{outer})",
+                (x.text(),),
             )  # fmt: skip
         )
-    made.append(Program("casts", "bool().float()", "a.bool().float()", (Values("int64", (5,)).text(),)))
+    made.append(
+        Program("casts", "bool().float()", "a.bool().float()", (Values("int64", (5,)).text(),))
+    )
     return made
 
 
@@ -31,7 +35,9 @@ def norms() -> list[Program]:
     """What resembles an RMS norm."""
     x, other = Values("float32", (2, 3, 4)).text(), Values("float32", (2, 3, 4)).text()
     made = []
-    for dims, weight in itertools.product(("-1", "1", "(1, 2)", "0"), ((4,), (3, 1), (1,), (2, 3, 4))):
+    for dims, weight in itertools.product(
+        ("-1", "1", "(1, 2)", "0"), ((4,), (3, 1), (1,), (2, 3, 4))
+    ):
         w = Values("float32", weight, 0, 2).text()
         call = f"self.p * (a * torch.rsqrt(a.pow(2).mean({dims}, keepdim=True) + 1e-5))"
         made.append(Program("norms", f"mean({dims}), weight {weight}", call, (x,), (w,)))

@@ -45,9 +45,13 @@ _BY_HAND = {
     ),
     "aten._native_batch_norm_legit_no_training.default": (
         {
-            "input": Values("float32", (2, 3, 4)), "weight": Values("float32", (3,)),
-            "bias": Values("float32", (3,)), "running_mean": Values("float32", (3,)),
-            "running_var": Values("float32", (3,), 0.0, 2.0), "momentum": 0.1, "eps": 1e-5,
+            "input": Values("float32", (2, 3, 4)),
+            "weight": Values("float32", (3,)),
+            "bias": Values("float32", (3,)),
+            "running_mean": Values("float32", (3,)),
+            "running_var": Values("float32", (3,), 0.0, 2.0),
+            "momentum": 0.1,
+            "eps": 1e-5,
         },
     ),
     "aten.clamp.default": (
@@ -63,12 +67,20 @@ _BY_HAND = {
     ),
     "aten.slice_scatter.default": (
         {
-            "self": Values("float32", (4, 3)), "src": Values("float32", (2, 3)), "dim": 0,
-            "start": 1, "end": 3, "step": 1,
+            "self": Values("float32", (4, 3)),
+            "src": Values("float32", (2, 3)),
+            "dim": 0,
+            "start": 1,
+            "end": 3,
+            "step": 1,
         },
         {
-            "self": Values("float32", (3, 4)), "src": Values("float32", (3, 2)), "dim": -1,
-            "start": 0, "end": 4, "step": 2,
+            "self": Values("float32", (3, 4)),
+            "src": Values("float32", (3, 2)),
+            "dim": -1,
+            "start": 0,
+            "end": 4,
+            "step": 2,
         },
     ),
     "aten.embedding.default": (

@@ -47,7 +47,7 @@ class Request:
     jobs: int = 2
     timeout: float = 120.0
     shard: tuple[int, int] = (1, 1)
-    most: int = 40
+    most: int = 16
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,8 @@ def merged(sweeps: Sequence[Sweep]) -> Sweep:
                 f"{first.versions} and {other.versions}); run them again"
             )
     results = {result.program.key: result for sweep in sweeps for result in sweep.results}
-    ordered = sorted(results.values(), key=lambda r: (r.program.target in FAMILIES, r.program.target))
+    ordered = sorted(
+        results.values(), key=lambda r: (r.program.target in FAMILIES, r.program.target)
+    )
     unswept = sorted({name for sweep in sweeps for name in sweep.unswept})
     return Sweep(tuple(ordered), tuple(unswept), first.versions, max(s.date for s in sweeps))

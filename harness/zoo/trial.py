@@ -143,9 +143,7 @@ class _Judge:
             path = Path(folder) / "program.pte"
             try:
                 with quiet(), _remembered():
-                    lower_to_mlx(
-                        {"forward": self.exported}, {}, path, without=without, passes=True
-                    )
+                    lower_to_mlx({"forward": self.exported}, {}, path, without=without, passes=True)
             except Exception as error:
                 return Outcome(Verdict.NOT_LOWERED, _sentence(error))
             finally:
