@@ -23,7 +23,7 @@ def casts() -> list[Program]:
                 f"{source} → {inner} → {outer}",
                 f"a.to(torch.{inner}).to(torch.{outer})",
                 (x.text(),),
-            )  # fmt: skip
+            )
         )
     made.append(
         Program("casts", "bool().float()", "a.bool().float()", (Values("int64", (5,)).text(),))

@@ -81,9 +81,9 @@ class Values:
             high = max(math.ceil(self.high) + 1, low + 2)
             cast = "" if self.dtype == "int64" else f", dtype={kind}"
             return f"torch.randint({low}, {high}, {self.shape}{cast})"
-        low, high = self.low, max(self.high, self.low + 1)
-        shift = "" if low == 0 else f" {'+' if low > 0 else '-'} {abs(low):g}"
-        span = "" if high - low == 1 else f" * {high - low:g}"
+        width = max(self.high - self.low, 1)
+        shift = f" {'+' if self.low > 0 else '-'} {abs(self.low):g}" if self.low else ""
+        span = "" if width == 1 else f" * {width:g}"
         made = f"torch.rand({self.shape}){span}{shift}"
         if self.dtype == "float32":
             return made
@@ -162,7 +162,7 @@ class Program:
             raise TypeError
 
         overload = overload_of(example.target)
-        parts = []
+        parts: list[str] = []
         try:
             for argument in overload._schema.arguments:
                 if argument.name not in example.arguments:

@@ -37,7 +37,7 @@ _OTHER_NAMES = {
 }
 """Operators that torch's functions of other names call."""
 
-_BY_HAND = {
+_BY_HAND: dict[str, tuple[dict[str, Any], ...]] = {
     "aten.copy.default": (
         {"self": Values("float32", (2, 3)), "src": Values("float32", (2, 3))},
         {"self": Values("float32", (2, 3)), "src": Values("float32", (3,))},
@@ -201,7 +201,8 @@ class _Listening(TorchDispatchMode):
 
     def __init__(self, overload: Any) -> None:
         super().__init__()
-        self.overload, self.calls = overload, []
+        self.overload = overload
+        self.calls: list[tuple[Any, dict[str, Any]]] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

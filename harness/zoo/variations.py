@@ -204,11 +204,14 @@ def _others(name: str, kind: str, value: Any) -> Iterator[Any]:
         yield from (1, 0)
     elif bare == "float" and isinstance(value, int | float):
         yield from (value * 2 + 0.5, 0.0)
-    elif bare in ("List[int]", "List[SymInt]") and isinstance(value, list) and value:
-        if all(isinstance(one, int) for one in value):
-            yield [one + 1 for one in value]
-            if len(value) > 1:
-                yield [value[0] + 1, *value[1:]]
+    elif bare in ("List[int]", "List[SymInt]") and value and _whole(value):
+        yield [one + 1 for one in value]
+        if len(value) > 1:
+            yield [value[0] + 1, *value[1:]]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, int) for one in value)
 
 
 def _float_scalars(example: Example, tensors: list[str]) -> Iterator[tuple[str, Example]]:
@@ -248,5 +251,7 @@ def _accepted(program: Program) -> bool:
     if not once or not all(isinstance(one, Tensor) and not one.is_complex() for one in once):
         return False
     with contextlib.suppress(RuntimeError):
-        return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(once, again))
+        return all(
+            torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(once, again, strict=True)
+        )
     return False

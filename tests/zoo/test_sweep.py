@@ -72,10 +72,12 @@ def test_bugs_are_grouped_by_operator_and_cure() -> None:
     empty = Outcome(Verdict.CANNOT_RUN, "input 0 of forward is empty (shape (0, 3))")
     found = bugs(
         sweep(
-            Result(SORT, WRONG, RIGHT, "descending"), Result(again, WRONG, RIGHT, "descending"),
-            Result(ABS, empty, empty), Result(replace(ABS, target="aten.neg.default"), empty, empty),
+            Result(SORT, WRONG, RIGHT, "descending"),
+            Result(again, WRONG, RIGHT, "descending"),
+            Result(ABS, empty, empty),
+            Result(replace(ABS, target="aten.neg.default"), empty, empty),
         )
-    )  # fmt: skip
+    )
     assert [(bug.name, len(bug.results)) for bug in found] == [
         ("sort-descending", 2), ("empty-input", 2),
     ]  # fmt: skip
