@@ -115,7 +115,8 @@ def claimed() -> dict[str, bool]:
 def samples(target: str) -> list[Example]:
     """Different calls of an operator, each as its schema has it; small ones first."""
     with quiet(), torch.no_grad():
-        found = {repr(example): example for example in _samples(target)}
+        made = list(_samples(target)) or list(_plainest(target, overload_of(target)))
+        found = {repr(example): example for example in made}
     return sorted(found.values(), key=_size)
 
 
@@ -132,20 +133,19 @@ def _samples(target: str) -> Iterator[Example]:
                 yield from _calls(target, overload, info, sample)
         except Exception:  # whatever a sample's generator needs and this machine lacks
             continue
-    if target not in _BY_HAND:
-        yield from _plainest(target, overload)
 
 
 def _plainest(target: str, overload: Any) -> Iterator[Example]:
     """The call with a tensor for each tensor, and 2 for each number, that has no default."""
     arguments: dict[str, Any] = {}
+    bits = "bitwise" in target
     for argument in overload._schema.arguments:
         if argument.has_default_value():
             continue
         if str(argument.type) == "Tensor":
-            arguments[argument.name] = Values("float32", (2, 3))
+            arguments[argument.name] = Values("int64" if bits else "float32", (2, 3))
         elif str(argument.type) == "number":
-            arguments[argument.name] = 2.0
+            arguments[argument.name] = 2 if bits else 2.0
         else:
             return
     yield Example(target, arguments)

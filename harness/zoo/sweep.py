@@ -166,7 +166,7 @@ def _as_data(result: Result) -> dict[str, Any]:
 
 def read_sweep(path: Path) -> Sweep:
     """Read what `write_sweep` wrote; `InputError` where it is something else."""
-    data = read_json(path, "a sweep")
+    data = read_json(path, "the sweep")
     try:
         results = tuple(_from_data(one) for one in data["programs"])
         return Sweep(results, tuple(data["unswept"]), dict(data["versions"]), str(data["date"]))

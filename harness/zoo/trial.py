@@ -145,21 +145,38 @@ class _Judge:
                 with quiet(), _remembered():
                     lower_to_mlx({"forward": self.exported}, {}, path, without=without, passes=True)
             except Exception as error:
-                return Outcome(Verdict.NOT_LOWERED, _sentence(error))
+                theirs = Verdict.NOT_LOWERED if self._lowers() else Verdict.NOT_EXPORTED
+                return Outcome(theirs, _sentence(error))
             finally:
                 self.exported.constants.update(constants)
-            return self.run(path)
+            try:
+                return self.run(path)
+            except Exception as error:  # the executor's fault, not the program's
+                return Outcome(Verdict.NOT_JUDGED, _sentence(error))
+
+    def _lowers(self) -> bool:
+        """Whether the program lowers where nothing goes to MLX."""
+        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+        config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
+        try:
+            with quiet():
+                to_edge_transform_and_lower(self.exported, compile_config=config)
+        except Exception:
+            return False
+        return True
 
     def run(self, path: Path) -> Outcome:
         """The verdict on a file."""
         try:
             (coverage,) = (each for each in delegation(path) if each.method == "forward")
             made = self._outputs(PortableExecutor, path)
-            exact = self._outputs(ExactExecutor, path)
         except HarnessError as error:
             return Outcome(Verdict.CANNOT_RUN, _sentence(error))
-        except Exception as error:  # the executor's fault, not the program's
-            return Outcome(Verdict.NOT_JUDGED, _sentence(error))
+        try:
+            exact = self._outputs(ExactExecutor, path)
+        except HarnessError as error:  # a kernel outside the delegate that makes its own type
+            return Outcome(Verdict.NOT_JUDGED, f"in float64: {_sentence(error)}")
         wrong = self._difference(exact, made)
         if wrong:
             return Outcome(Verdict.WRONG, wrong)

@@ -55,7 +55,7 @@ def test_most_claimed_operators_have_programs() -> None:
     aten = [name for name, own in claimed().items() if own]
     assert len(aten) > 200
     assert "aten.sort.default" in aten
-    assert not claimed()["rope"] if "rope" in claimed() else True
+    assert not all(claimed().values())  # torch has no semantics for the others
 
 
 def test_an_example_is_written_as_a_call() -> None:
