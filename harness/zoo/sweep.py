@@ -103,8 +103,10 @@ def run(request: Request, progress: Callable[[str], None] = lambda text: None) -
 
 
 def _failed(program: Program, fault: str) -> Result:
-    outcome = Outcome(Verdict.NOT_JUDGED, fault)
-    return Result(program, outcome, outcome)
+    """A program whose process crashed, which is a fault of the run, or ended otherwise."""
+    unknown = Outcome(Verdict.NOT_JUDGED, fault)
+    crashed = Outcome(Verdict.CANNOT_RUN, f"MLX {fault}")
+    return Result(program, crashed if fault.startswith("crashed") else unknown, unknown)
 
 
 def chosen(ops: Sequence[str], most: int) -> tuple[list[Program], list[str]]:
