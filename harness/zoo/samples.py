@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.upstream import enable_mlx_exporter, quiet
-from harness.zoo.program import Example, Values, overload_of
+from harness.zoo.program import Example, Program, Values, overload_of
 
 __all__ = ["claimed", "samples"]
 
@@ -58,6 +59,7 @@ _BY_HAND: dict[str, tuple[dict[str, Any], ...]] = {
         {"self": Values("float32", (2, 3)), "min": -0.5, "max": 0.5},
         {"self": Values("float32", (2, 3)), "max": 1},
     ),
+    "aten.clamp_.default": ({"self": Values("float32", (2, 3)), "min": -0.5, "max": 0.5},),
     "aten.max_pool1d.default": (
         {"self": Values("float32", (1, 2, 8)), "kernel_size": [3], "stride": [2], "padding": [1]},
         {"self": Values("float32", (2, 8)), "kernel_size": [2], "ceil_mode": True},
@@ -115,7 +117,7 @@ def claimed() -> dict[str, bool]:
 def samples(target: str) -> list[Example]:
     """Different calls of an operator, each as its schema has it; small ones first."""
     with quiet(), torch.no_grad():
-        made = list(_samples(target)) or list(_plainest(target, overload_of(target)))
+        made = [*_samples(target), *_plainest(target, overload_of(target))]
         found = {repr(example): example for example in made}
     return sorted(found.values(), key=_size)
 
@@ -148,7 +150,12 @@ def _plainest(target: str, overload: Any) -> Iterator[Example]:
             arguments[argument.name] = 2 if bits else 2.0
         else:
             return
-    yield Example(target, arguments)
+    example = Example(target, arguments)
+    program = None if target in _BY_HAND else Program.of(example, "")
+    if program is not None:
+        with contextlib.suppress(Exception):  # whatever eager refuses
+            program.module()(*program.tensors())
+            yield example
 
 
 def _infos(name: str) -> list[Any]:
