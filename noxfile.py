@@ -152,6 +152,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def zoo(session: nox.Session) -> None:
+    """Judge every operator that lowers to MLX, into docs/ (`-- --ops sort,topk --shard 1/4`)."""
+    kept = ("--json", "docs/zoo.json", "--markdown", "docs/zoo.md", "--against", "docs/zoo.json")
+    run(session, "voxtral-parity", "zoo", *(session.posargs or kept))
+
+
+@nox.session(default=False)
 def killtest(session: nox.Session) -> None:
     """Kill real exports at spread moments (`-- --times 50`), then check that a run is green."""
     run(session, "python", "tests/export/kill_export.py", *session.posargs)

@@ -31,6 +31,7 @@ ORDER = """
     localize bundle
     anymodel
     bench conformance
+    zoo
     plugin
     e2e cli
 """

@@ -12,13 +12,13 @@ __all__ = ["argsort", "descends", "sort", "takes_least", "topk"]
 
 
 def descends(node: Any) -> bool:
-    """Whether an ``aten.sort`` or ``aten.argsort`` is asked to sort down."""
-    return len(node.args) > 2 and bool(node.args[2])
+    """Whether an ``aten.sort`` or ``aten.argsort`` is asked to sort down; a number has no order."""
+    return len(node.args) > 2 and bool(node.args[2]) and _ordered(node)
 
 
 def takes_least(node: Any) -> bool:
-    """Whether an ``aten.topk`` is asked for the least."""
-    return len(node.args) > 3 and not node.args[3]
+    """Whether an ``aten.topk`` is asked for the least; of one number that is the greatest."""
+    return len(node.args) > 3 and not node.args[3] and _ordered(node)
 
 
 def sort(builder: Any, node: Any) -> Any:
@@ -70,6 +70,10 @@ def _downwards(builder: Any, node: Any, axis: int, out: Any) -> Any:
     back = emit(builder, "FlipNode", x=order, axes=[axis])
     last = emit_lifted_constant(builder, size - 1, torch.int64)
     return emit(builder, "SubtractNode", out, a=last, b=back)
+
+
+def _ordered(node: Any) -> bool:
+    return bool(node.args[0].meta["val"].dim())
 
 
 def _axis(node: Any, place: int) -> int:

@@ -123,6 +123,10 @@ def _floor_divide(a: Array, b: Array) -> Array:
     return np.asarray(np.floor_divide(a, b))
 
 
+def _atan2(a: Array, b: Array) -> Array:
+    return np.asarray(np.arctan2(a, b, dtype=np.float64))  # of bools numpy makes 16 bits
+
+
 def _divide(a: Array, b: Array) -> Array:
     return np.asarray(np.true_divide(a, b, dtype=np.float64))
 
@@ -149,7 +153,7 @@ _UNARY: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 _BINARY: dict[str, Callable[..., Any]] = {
-    "AddNode": np.add, "Atan2Node": np.arctan2, "BitwiseAndNode": np.bitwise_and,
+    "AddNode": np.add, "Atan2Node": _atan2, "BitwiseAndNode": np.bitwise_and,
     "BitwiseOrNode": np.bitwise_or, "BitwiseXorNode": np.bitwise_xor, "DivideNode": _divide,
     "EqualNode": np.equal, "FloorDivideNode": _floor_divide,
     "GreaterEqualNode": np.greater_equal, "GreaterNode": np.greater,

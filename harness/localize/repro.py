@@ -51,11 +51,14 @@ class Repro:
         Of the node, and the operator's call in Python, its tensors being a, b, c, …
     inputs
         Python text of each tensor.
+    weights
+        The same of parameters, which the call names self.p, self.q, ….
     """
 
     name: str
     call: str
     inputs: tuple[str, ...]
+    weights: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> str:
@@ -71,7 +74,21 @@ class Repro:
         """The operator as a module."""
         source = f"lambda self, {self.arguments}: {self.call}"
         made: Any = type("Model", (nn.Module,), {"forward": eval(source, {"torch": torch})})()
+        torch.manual_seed(1)
+        for name, text in zip("pqrstu", self.weights, strict=False):
+            weight = nn.Parameter(eval(text, {"torch": torch}), requires_grad=False)
+            made.register_parameter(name, weight)
         return made
+
+    @property
+    def parameters(self) -> str:
+        """The model's ``__init__``, if it has parameters."""
+        if not self.weights:
+            return ""
+        lines = ["    def __init__(self):", "        super().__init__()"]
+        for name, text in zip("pqrstu", self.weights, strict=False):
+            lines.append(f"        self.{name} = torch.nn.Parameter({text}, requires_grad=False)")
+        return "\n".join(lines) + "\n\n"
 
     def script(self) -> str:
         """A program that exits 1 where MLX and eager differ; under 40 lines."""
@@ -81,7 +98,7 @@ class Repro:
         )
         return _SCRIPT.format(
             versions=versions, name=self.name, arguments=self.arguments, call=self.call,
-            inputs="".join(f"    {text},\n" for text in self.inputs),
+            inputs="".join(f"    {text},\n" for text in self.inputs), weights=self.parameters,
         )  # fmt: skip
 
     def test_case(self) -> str:
@@ -90,7 +107,7 @@ class Repro:
         inputs = ", ".join(self.inputs)
         return _TEST_CASE.format(
             title=title, name=self.name, arguments=self.arguments, call=self.call,
-            inputs=f"{inputs},",
+            inputs=f"{inputs},", weights=self.parameters,
         )  # fmt: skip
 
     def fails(self, without: Sequence[str]) -> bool:
@@ -235,7 +252,7 @@ from executorch.runtime import Runtime
 
 
 class Model(torch.nn.Module):
-    def forward(self, {arguments}):
+{weights}    def forward(self, {arguments}):
         return {call}
 
 
@@ -266,7 +283,7 @@ from .test_utils import OpTestCase, register_test
 
 
 class {title}Model(torch.nn.Module):
-    def forward(self, {arguments}):
+{weights}    def forward(self, {arguments}):
         return {call}
 
 

@@ -87,6 +87,10 @@ BASE: dict[str, Callable[[Desk], Base]] = {
     "audit": lambda desk: Base(options={"--text": " "}),
     "matrix": lambda desk: Base(["token_embedding"], {"--precision": "fp32"}),
     "conformance": lambda desk: Base(["no-such-case"]),
+    "zoo": lambda desk: Base(options={"--ops": "no-such-operator"}),
+    "repro": lambda desk: Base(
+        options={"--all": str(desk.directory / "reports"), "--sweep": "no-such-sweep"}
+    ),
     "runner-preset": lambda desk: Base([str(desk.directory)]),
     "doctor": lambda desk: Base(),
     "cache": lambda desk: Base(),

@@ -1,0 +1,295 @@
+"""One program: exported, lowered as upstream does and with the corrections, run and judged."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from harness.anymodel.twin import exact_module, in_float64
+from harness.arrays import Array, from_torch
+from harness.compare.metrics import difference
+from harness.errors import HarnessError
+from harness.export.corrections import applied, corrections
+from harness.export.lower import lower_to_mlx
+from harness.float64.slots import is_float
+from harness.localize.graph import widened
+from harness.pte.coverage import delegation
+from harness.pte.kernels import runtime_lacks
+from harness.runtime.exact import ExactExecutor
+from harness.runtime.portable.executor import PortableExecutor
+from harness.runtime.protocol import Executor
+from harness.upstream import enable_mlx_exporter, quiet
+from harness.zoo.program import Program
+
+__all__ = ["Outcome", "Result", "Verdict", "tried"]
+
+_EXACT = 1e-7
+"""Of the scale, in float64; as the exact link allows."""
+
+_UNITS = 64
+"""Units in the last place of the scale that a few roundings may cost on the executor."""
+
+_MOST_WORDS = 240
+
+
+class Verdict(StrEnum):
+    """What came of a program in one lowering."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    CANNOT_RUN = "cannot run"
+    NOT_LOWERED = "cannot be lowered"
+    OUTSIDE = "outside the delegate"
+    NOT_EXPORTED = "cannot be exported"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict and its reason: numbers, or what was said in refusal."""
+
+    verdict: Verdict
+    detail: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is upstream's bug."""
+        return self.verdict in (Verdict.WRONG, Verdict.CANNOT_RUN, Verdict.NOT_LOWERED)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a program.
+
+    Attributes
+    ----------
+    stock, corrected
+        In upstream's lowering, and with the corrections.
+    cure
+        A correction that alone makes it right, where stock is not.
+    """
+
+    program: Program
+    stock: Outcome
+    corrected: Outcome
+    cure: str = ""
+
+
+def tried(program: Program) -> Result:
+    """Judge one program in both lowerings.
+
+    The corrected lowering is upstream's own, and is not made again, where upstream's is right and
+    no correction handles one of the operators.
+    """
+    enable_mlx_exporter()
+    torch.manual_seed(0)
+    with torch.no_grad(), quiet():
+        inputs, module = program.tensors(), program.module()
+        try:
+            exported = torch.export.export(module, tuple(x.clone() for x in inputs))
+        except Exception as error:
+            failed = Outcome(Verdict.NOT_EXPORTED, _sentence(error))
+            return Result(program, failed, failed)
+        eager = _leaves(module(*(x.clone() for x in inputs)))
+        try:
+            with in_float64():
+                meant = _leaves(exact_module(module)(*(widened(x.clone()) for x in inputs)))
+        except Exception as error:
+            unknown = Outcome(Verdict.NOT_JUDGED, f"eager in float64: {_sentence(error)}")
+            return Result(program, unknown, unknown)
+    judge = _Judge(program, exported, inputs, eager, meant)
+    stock = judge.lowered(tuple(corrections()))
+    if not stock.wrong and not _handled(exported):
+        return Result(program, stock, stock)
+    corrected = judge.lowered(())
+    cure = ""
+    if stock.wrong and not corrected.wrong:
+        every = tuple(corrections())
+        cure = next(
+            (
+                name
+                for name in _likely(exported)
+                if not judge.lowered(tuple(other for other in every if other != name)).wrong
+            ),
+            "",
+        )
+    return Result(program, stock, corrected, cure)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    program: Program
+    exported: Any
+    inputs: Sequence[Tensor]
+    eager: Sequence[Tensor]
+    meant: Sequence[Tensor]
+
+    def lowered(self, without: Collection[str]) -> Outcome:
+        """What comes of the program where these corrections are left out."""
+        constants = dict(self.exported.constants)
+        with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+            path = Path(folder) / "program.pte"
+            try:
+                with quiet(), _remembered():
+                    lower_to_mlx({"forward": self.exported}, {}, path, without=without, passes=True)
+            except Exception as error:
+                theirs = Verdict.NOT_LOWERED if self._lowers() else Verdict.NOT_EXPORTED
+                return Outcome(theirs, _sentence(error))
+            finally:
+                self.exported.constants.update(constants)
+            try:
+                return self.run(path)
+            except Exception as error:  # the executor's fault, not the program's
+                return Outcome(Verdict.NOT_JUDGED, _sentence(error))
+
+    def _lowers(self) -> bool:
+        """Whether the program lowers where nothing goes to MLX."""
+        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+        config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
+        try:
+            with quiet():
+                to_edge_transform_and_lower(self.exported, compile_config=config)
+        except Exception:
+            return False
+        return True
+
+    def run(self, path: Path) -> Outcome:
+        """The verdict on a file."""
+        exact: list[Array] | None
+        try:
+            (coverage,) = (each for each in delegation(path) if each.method == "forward")
+            made = self._outputs(PortableExecutor, path)
+        except HarnessError as error:
+            return Outcome(Verdict.CANNOT_RUN, _sentence(error))
+        try:
+            exact = self._outputs(ExactExecutor, path)
+        except HarnessError as error:
+            if not coverage.kernel_calls:
+                return Outcome(Verdict.NOT_JUDGED, f"in float64: {_sentence(error)}")
+            exact = None  # a kernel outside the delegate has a type of its own
+        wrong = self._difference(exact, made)
+        if wrong:
+            return Outcome(Verdict.WRONG, wrong)
+        lacking = runtime_lacks(coverage.kernel_calls)
+        if lacking:
+            text = f"the wheel's runtime has no kernel {', '.join(lacking)}"
+            return Outcome(Verdict.OUTSIDE, text)
+        if coverage.kernel_calls:
+            return Outcome(Verdict.OUTSIDE, ", ".join(sorted(set(coverage.kernel_calls))))
+        return Outcome(Verdict.RIGHT)
+
+    def _outputs(self, kind: Callable[[], Executor], path: Path) -> list[Array]:
+        with closing(kind()) as executor:
+            executor.load(path)
+            return [
+                np.array(array)
+                for array in executor.call("forward", [from_torch(x).copy() for x in self.inputs])
+            ]
+
+    def _difference(self, exact: Sequence[Array] | None, made: Sequence[Array]) -> str:
+        """What is wrong in words with a number; empty where nothing is."""
+        if len(made) != len(self.meant):
+            return f"{len(made)} outputs, expected {len(self.meant)}"
+        for here, there in zip(exact or (), self.meant, strict=exact is not None):
+            meant = from_torch(there)
+            off, where = difference(here, meant)
+            if off > _EXACT:
+                return _told(here, meant, off, where, "in float64")
+        for here, eager, there in zip(made, self.eager, self.meant, strict=True):
+            one, meant = from_torch(eager), from_torch(there)
+            if one.dtype != here.dtype:
+                return f"an output of {here.dtype}, expected {one.dtype}"
+            off, where = difference(here, one)
+            own = difference(one, meant)[0]
+            if is_float(one.dtype):
+                unit = torch.finfo(eager.dtype).eps
+                allowed = _UNITS * unit + 8 * (own if np.isfinite(own) else 0.0)
+            else:
+                allowed = 0.0
+            if off > allowed:
+                return _told(here, one, off, where, f"in {one.dtype}")
+        return ""
+
+
+def _told(made: Array, meant: Array, off: float, where: tuple[int, ...], how: str) -> str:
+    if made.shape != meant.shape:
+        return f"shape {made.shape}, expected {meant.shape}"
+    return f"{made[where]} at {where}, expected {meant[where]} ({off:.1e} of the scale, {how})"
+
+
+def _leaves(made: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, Tensor)]
+
+
+def _targets(exported: Any) -> list[Any]:
+    return [node.target for node in exported.graph.nodes if node.op == "call_function"]
+
+
+def _handled(exported: Any) -> bool:
+    """Whether a correction handles one of the program's operators, or the program has several."""
+    targets = _targets(exported)
+    every = {target for handled in _handles().values() for target in handled}
+    return len(targets) > 2 or any(target in every for target in targets)
+
+
+def _likely(exported: Any) -> list[str]:
+    """Names of corrections: of the program's operators first, and of no operator but of passes."""
+    targets = set(_targets(exported))
+    handles = _handles()
+    own = [name for name, handled in handles.items() if handled & targets]
+    return own + [name for name, handled in handles.items() if not handled]
+
+
+@cache
+def _handles() -> dict[str, frozenset[Any]]:
+    """Each correction's operators; none where it mends a pass or the builder."""
+    from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
+    from executorch.backends.mlx.builder.op_registry import REGISTRY
+
+    stock, every, found = dict(REGISTRY._handlers), corrections(), {}
+    for name in every:
+        with applied([other for other in every if other != name]):
+            here = REGISTRY._handlers.items()
+            found[name] = frozenset(t for t, handler in here if stock.get(t) is not handler)
+    return found
+
+
+@contextmanager
+def _remembered() -> Iterator[None]:
+    """Lower in two thirds of the time: what torch lists anew for each program stays the same."""
+    import torch._export.utils as utils
+
+    stock = getattr(utils, "_materialize_cpp_cia_ops", None)
+    if stock is None:
+        yield
+        return
+    utils._materialize_cpp_cia_ops = _once(stock)
+    try:
+        yield
+    finally:
+        utils._materialize_cpp_cia_ops = stock
+
+
+@cache
+def _once(function: Callable[[], Any]) -> Callable[[], Any]:
+    return cache(function)
+
+
+def _sentence(error: BaseException) -> str:
+    text = re.sub(r"0x[0-9a-f]+", "0x…", " ".join(str(error).split()))
+    text = re.sub(r"/\S+/(site-packages|zoo-\w+)/", "", text)
+    text = text if isinstance(error, HarnessError) else f"{type(error).__name__}: {text}"
+    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} …"

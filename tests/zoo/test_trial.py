@@ -1,0 +1,97 @@
+"""What upstream's lowering gets wrong is found, what it gets right is right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.zoo.families import casts, families, norms, shared
+from harness.zoo.program import Program
+from harness.zoo.trial import Verdict, tried
+from harness.zoo.variations import programs
+
+X = ("torch.rand((2, 3)) * 4 - 2",)
+
+
+def program(call: str, inputs: tuple[str, ...] = X, target: str = "aten.abs.default") -> Program:
+    return Program(target, "", call, inputs)
+
+
+@pytest.mark.parametrize(
+    ("target", "argument"),
+    [("aten.sort.default", "descending=True"), ("aten.topk.default", "largest=False")],
+)
+def test_an_argument_that_the_handler_ignores_is_found_from_the_schema(
+    target: str, argument: str
+) -> None:
+    made = programs(target, 60)
+    changed = next(one for one in made if one.pattern == argument)
+    result = tried(changed)
+    assert result.stock.verdict is Verdict.WRONG
+    assert "expected" in result.stock.detail
+    assert result.corrected.verdict is Verdict.RIGHT
+    assert result.cure == "descending"
+    assert argument not in made[0].pattern
+    assert tried(made[0]).stock.verdict is Verdict.RIGHT
+
+
+def test_a_right_operator_is_right() -> None:
+    result = tried(program("torch.ops.aten.abs.default(a)"))
+    assert (result.stock.verdict, result.corrected.verdict) == (Verdict.RIGHT, Verdict.RIGHT)
+
+
+def test_a_wrong_handler_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from executorch.backends.mlx.builder.op_registry import REGISTRY
+
+    aten = torch.ops.aten
+    handlers = dict(REGISTRY._handlers)
+    handlers[aten.abs.default] = handlers[aten.neg.default]
+    monkeypatch.setattr(REGISTRY, "_handlers", handlers)
+    result = tried(program("torch.ops.aten.abs.default(a)"))
+    assert result.stock.verdict is Verdict.WRONG
+    assert result.cure == ""
+
+
+def test_a_value_that_only_the_executor_rounds_is_wrong_beside_eager() -> None:
+    x = ("(torch.rand((4, 64)) * 4).to(torch.bfloat16)",)
+    result = tried(program("torch.cumsum(a, -1, dtype=torch.float32)", x))
+    assert result.stock.verdict is Verdict.WRONG
+    assert "in float32" in result.stock.detail
+    assert result.cure == "cumsum-type"
+
+
+@pytest.mark.parametrize(
+    ("call", "inputs", "verdict"),
+    [
+        ("torch.ops.aten.abs.default(a)", ("torch.rand((0, 3))",), Verdict.CANNOT_RUN),
+        ("torch.special.gammaln(a)", X, Verdict.OUTSIDE),
+        ("torch.nonzero(a)[: int(a.sum())]", X, Verdict.NOT_EXPORTED),
+    ],
+    ids=["cannot run", "outside", "cannot be exported"],
+)
+def test_every_other_end_has_its_name(call: str, inputs: tuple[str, ...], verdict: Verdict) -> None:
+    assert tried(program(call, inputs)).stock.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("family", "pattern", "cure"),
+    [
+        (casts, "float32 → int64 → float32", "lossy-casts"),
+        (norms, "mean(1), weight (4,)", "false-norms"),
+        (norms, "square of another", "false-norms"),
+        (shared, "conv1d and conv_transpose1d", "shared-weight"),
+    ],
+)
+def test_the_forms_that_passes_spoil_are_found(family: object, pattern: str, cure: str) -> None:
+    made = [one for one in families() if one.pattern == pattern]
+    result = tried(made[0])
+    assert result.stock.verdict is Verdict.WRONG
+    assert result.cure == cure
+
+
+def test_a_program_is_known_by_what_it_computes() -> None:
+    one = program("torch.ops.aten.abs.default(a)")
+    assert one.key == replace(one, pattern="other").key
+    assert one.key != replace(one, inputs=("torch.rand((2, 4))",)).key
