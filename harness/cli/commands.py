@@ -32,7 +32,8 @@ COMMANDS = {
     "diff": "Say what moved from one run to another, what became worse, and what changed with it.",
     "bench": "Time kernels, exports, the two links or speech.",
     "conformance": "Run the MLX op tests of the executorch wheel with the portable executor.",
-    "zoo": "Lower small programs of every operator that the MLX partitioner claims, and judge them.",
+    "zoo": "Lower small programs of every operator that the MLX partitioner claims, and judge "
+    "them.",
     "repro": "Write a report for upstream of every distinct bug of the stock lowering to MLX.",
     "runner-preset": "Add the CMake preset voxtral-tts-mlx to a checkout of ExecuTorch.",
     "doctor": "Say what this machine can run, with which versions, and what to do where it cannot.",
