@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 import pytest
 import torch
@@ -18,6 +17,7 @@ from harness.anymodel import Call, Ignored, Judged, Model, Options, judge_model,
 from harness.compare import Status
 from harness.errors import InputError
 from harness.runtime.portable import interpreter
+from harness.runtime.portable.blas import mx
 
 
 class Mlp(nn.Module):

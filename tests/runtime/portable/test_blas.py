@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from fixtures.rooms import Room
+from harness.runtime.portable.blas import BLAS
 
 REPORT = (
     "from harness.runtime.portable import PortableExecutor as E; print(E().fingerprint.notes[0])"
@@ -31,6 +32,12 @@ def note(before: str = "", **variables: str) -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="only MLX's Linux wheel has a reference BLAS")
 def test_torchs_blas_is_lent_on_linux() -> None:
     assert note() == "BLAS: torch's, lent to MLX"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only MLX's Linux wheel has a reference BLAS")
+def test_these_tests_run_on_it() -> None:
+    """A test module that imports `mlx.core` by itself would take it from all the others."""
+    assert BLAS == "BLAS: torch's, lent to MLX"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only MLX's Linux wheel has a reference BLAS")
