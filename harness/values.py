@@ -7,6 +7,7 @@ Infinities and NaN, for which strict JSON has no literal, are the strings ``"inf
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import types
 import typing
@@ -20,7 +21,7 @@ import numpy as np
 
 from harness.arrays import Array, from_bits, to_bits
 
-__all__ = ["decode", "encode", "number"]
+__all__ = ["decode", "encode", "number", "timestamp"]
 
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
@@ -123,6 +124,12 @@ def number(data: Any) -> float:
     if isinstance(data, bool) or not isinstance(data, (int, float)):
         raise TypeError(f"expected a number, got {data!r:.80}")
     return data + 0
+
+
+def timestamp(moment: datetime.datetime | None = None) -> str:
+    """A moment of UTC, now if none is given, as ISO 8601: ``"2026-08-01T12:00:00Z"``."""
+    moment = moment or datetime.datetime.now(datetime.UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @lru_cache(maxsize=128)

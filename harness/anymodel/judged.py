@@ -27,6 +27,7 @@ from harness.pte.facts import read_facts
 from harness.report import CheckpointFacts, Choice, Reference, Report
 from harness.runtime.select import choose
 from harness.upstream import quiet
+from harness.values import timestamp
 
 __all__ = ["Judged", "Options", "judge_model"]
 
@@ -166,7 +167,7 @@ def _report(
         choices.append(Choice("stock lowering put back", left_out, "--without"))
     return Report(
         tool_version=tool_version(),
-        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        started=timestamp(started),
         seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
         command=command,
         checkpoint=CheckpointFacts(title, lowering.weights_digest(traced.program), ""),

@@ -15,7 +15,6 @@ executorch 1.5.1, ``backends/test/harness/tester.py`` (`_dump_golden_artifacts`)
 
 from __future__ import annotations
 
-import datetime
 import math
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ import numpy as np
 from harness.arrays import Array, dtype_of, from_bits, to_bits
 from harness.bundle.contents import Bundle
 from harness.bundle.manifest import packages
-from harness.bundle.observing import BundleObservation
+from harness.bundle.observing import VERSION, BundleObservation
 from harness.errors import InputError
 from harness.files import read_file, replace_directory, write_json
 from harness.fingerprint import Fingerprint
@@ -39,6 +38,7 @@ from harness.parity.links import observe_exact
 from harness.parity.observation import By, CaseObservation, Observation, Refusal
 from harness.parity.plan import Plan
 from harness.pte.dtypes import SCALAR_TYPES
+from harness.values import timestamp
 
 __all__ = ["INDEX", "read_outputs", "write_golden_dir"]
 
@@ -164,9 +164,9 @@ def read_outputs(
     exact = observe_exact(bundle.plan, bundle.evidence, bundle.artifacts, progress)
     fingerprint = Fingerprint("files", "unknown: its outputs came as files", {})
     observation = Observation(fingerprint, cases, speech_refusal=silent, exact=exact)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    told = now.replace("+00:00", "Z")
-    return BundleObservation(1, bundle.facts.sha256, told, 0.0, packages(), observation)
+    return BundleObservation(
+        VERSION, bundle.facts.sha256, timestamp(), 0.0, packages(), observation
+    )
 
 
 def _calls(plan: Plan, evidence: Evidence) -> Iterator[_Call]:

@@ -26,12 +26,20 @@ from harness.parity.request import RUNNER
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.select import choose, refuse_virtual
 from harness.synthesis import follow
+from harness.values import timestamp
 
-__all__ = ["BundleObservation", "observe_bundle", "read_observation", "write_observation"]
+__all__ = [
+    "VERSION",
+    "BundleObservation",
+    "observe_bundle",
+    "read_observation",
+    "write_observation",
+]
 
 Progress = Callable[[str], None]
 
-_VERSION = 1
+VERSION = 1
+"""Of the form of an observation's file."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,9 @@ def observe_bundle(
     seen = dataclasses.replace(seen, exact=observe_exact(plan, evidence, artifacts, progress))
     took = datetime.datetime.now(datetime.UTC) - started
     return BundleObservation(
-        _VERSION,
+        VERSION,
         bundle.facts.sha256,
-        started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        timestamp(started),
         took.total_seconds(),
         packages(),
         seen,
@@ -131,10 +139,10 @@ def read_observation(path: Path, bundle: Bundle) -> BundleObservation:
     """
     open_file(path, "observation").close()  # no pipe, which would be waited for
     found = load(path, BundleObservation)
-    if found.version != _VERSION:
+    if found.version != VERSION:
         raise InputError(
             f"{path.name} is an observation of version {found.version}, and this voxtral-parity "
-            f"reads version {_VERSION}; use the voxtral-parity that wrote it, or a newer one"
+            f"reads version {VERSION}; use the voxtral-parity that wrote it, or a newer one"
         )
     mine = bundle.facts.sha256
     if found.bundle != mine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import tempfile
 from collections.abc import Callable
@@ -39,6 +38,7 @@ from harness.pte.schema import schema_texts
 from harness.reference.models import Models
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.select import choose
+from harness.values import timestamp
 
 __all__ = ["Packed", "pack", "prepare"]
 
@@ -94,8 +94,7 @@ def pack(packed: Packed, path: Path, *, commit: str, ledger: Path = FILE) -> str
     ledger
         The allowances to keep.
     """
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    origin = Origin(now.replace("+00:00", "Z"), commit, packages())
+    origin = Origin(timestamp(), commit, packages())
     with tempfile.TemporaryDirectory(prefix="voxtral-bundle-") as name:
         scratch = Path(name)
         members: dict[str, Path] = {LEDGER: ledger, SCHEMAS: scratch / SCHEMAS}

@@ -39,6 +39,7 @@ def expect(
     check_targets(output)
     from harness.bundle.contents import open_bundle
     from harness.report.gate import Expectation, Expected
+    from harness.values import timestamp
 
     results = []
     for path in bundles:
@@ -50,8 +51,7 @@ def expect(
                 "pack it again"
             )
         results += [Expected(path.name, facts.sha256, name, methods) for name in on]
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    Expectation(commit, now.replace("+00:00", "Z"), tuple(results)).write(output)
+    Expectation(commit, timestamp(), tuple(results)).write(output)
 
 
 @app.command()
@@ -79,28 +79,16 @@ def judge(
     """
     faces = Faces(json, junit, markdown)
     faces.check()
-    from harness.fingerprint import Fingerprint
-    from harness.report import CheckpointFacts, Reference, Report
+    from harness.report.failure import of_no_program
     from harness.report.gate import judge_jobs, judge_results, read_expectation
 
-    started = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.UTC)
     version = metadata.version("voxtral-parity")
     try:
         jobs = json_format.loads(needs)
         verdicts = judge_jobs(jobs, advisory or (), off or ())
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"--needs is not GitHub's context of jobs: {error}") from None
-    verdicts += judge_results(read_expectation(expected), commit, results, started, version)
-    made = Report(
-        tool_version=version,
-        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
-        command=console.command_line(),
-        checkpoint=CheckpointFacts("", "", ""),
-        precision="",
-        executor=Fingerprint("", "", {}),
-        artifacts=(),
-        reference=Reference("the results that the packing job expects"),
-        verdicts=verdicts,
-    )
-    tell(made, faces)
+    verdicts += judge_results(read_expectation(expected), commit, results, now, version)
+    reference = "the results that the packing job expects"
+    tell(of_no_program(verdicts, reference, console.command_line(), version), faces)

@@ -16,6 +16,7 @@ from harness.conformance.report import Report
 from harness.conformance.trial import listed, tried
 from harness.conformance.workers import Do, Task, workers
 from harness.errors import HarnessError, InputError
+from harness.values import timestamp
 
 __all__ = ["Request", "available", "run"]
 
@@ -102,7 +103,7 @@ def run(request: Request, progress: Callable[[str], None] = lambda text: None) -
         whole=len(chosen) == len(everything),
         mode=request.mode,
         jobs=request.jobs,
-        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        started=timestamp(started),
         seconds=time.perf_counter() - clock,
     )
 

@@ -31,6 +31,7 @@ from harness.export.integer_division import divides_integers, floor_divide
 from harness.export.integer_scalars import NODES, clamp, mixes, with_scalar
 from harness.export.negative_padding import crop_and_pad, crops
 from harness.export.ordering import argsort, descends, sort, takes_least, topk
+from harness.export.patching import patched
 from harness.upstream import enable_mlx_exporter, quiet
 
 __all__ = ["CORRECTIONS", "Correction", "applied", "check_names", "corrected", "corrections"]
@@ -180,11 +181,8 @@ def _typed_scalars() -> Iterator[None]:
             name = f"{name}_{str(tensor.dtype).removeprefix('torch.')}_{tensor.dim()}d"
         return stock(self, name, tensor)
 
-    MLXProgramBuilder.make_or_get_constant = typed
-    try:
+    with patched(MLXProgramBuilder, "make_or_get_constant", typed):
         yield
-    finally:
-        MLXProgramBuilder.make_or_get_constant = stock
 
 
 @contextmanager

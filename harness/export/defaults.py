@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from harness.export.emitting import emit
+from harness.export.patching import patched
 
 __all__ = ["adds_in_another_type", "cumsum", "lacks_eps", "rms_norm", "told_layouts"]
 
@@ -59,11 +60,8 @@ def told_layouts() -> Iterator[None]:
             name = f"{base}_{number}"
         return stock(self, name, tensor)
 
-    MLXProgramBuilder.make_or_get_constant = named
-    try:
+    with patched(MLXProgramBuilder, "make_or_get_constant", named):
         yield
-    finally:
-        MLXProgramBuilder.make_or_get_constant = stock
 
 
 def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:

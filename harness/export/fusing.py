@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from harness.export.patching import patched
+
 __all__ = ["lossless_casts", "true_norms"]
 
 
@@ -33,8 +35,6 @@ def lossless_casts() -> Iterator[None]:
     from executorch.backends.mlx import passes
     from executorch.exir.pass_base import PassResult
 
-    stock = passes.CollapseDtypeConversionPass.call
-
     def call(self: Any, graph_module: Any) -> Any:
         graph, target = graph_module.graph, passes.exir_ops.edge.aten._to_copy.default
         changed = False
@@ -51,11 +51,8 @@ def lossless_casts() -> Iterator[None]:
             graph.lint()
         return PassResult(graph_module, changed)
 
-    passes.CollapseDtypeConversionPass.call = call
-    try:
+    with patched(passes.CollapseDtypeConversionPass, "call", call):
         yield
-    finally:
-        passes.CollapseDtypeConversionPass.call = stock
 
 
 def _pure(node: Any) -> bool:
@@ -73,17 +70,14 @@ def true_norms() -> Iterator[None]:
     """Only what is an RMS norm of the last axis with a weight vector is fused into one."""
     from executorch.backends.mlx import passes
 
-    stock = passes.RMSNormMatch.__dict__["maybe_create"]
+    stock = passes.RMSNormMatch.maybe_create.__func__
 
     def maybe_create(cls: Any, head: Any, **context: Any) -> Any:
-        found = stock.__func__(cls, head, **context)
+        found = stock(cls, head, **context)
         return found if found is not None and _is_norm(found) else None
 
-    passes.RMSNormMatch.maybe_create = classmethod(maybe_create)
-    try:
+    with patched(passes.RMSNormMatch, "maybe_create", classmethod(maybe_create)):
         yield
-    finally:
-        passes.RMSNormMatch.maybe_create = stock
 
 
 def _is_norm(found: Any) -> bool:

@@ -49,6 +49,7 @@ from harness.runner import check_program
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.protocol import Executor
 from harness.runtime.select import choose, refuse_virtual
+from harness.values import timestamp
 
 __all__ = ["Checked", "check", "open_models", "report", "second_lowering"]
 
@@ -163,7 +164,7 @@ def report(checked: Checked, started: datetime.datetime, command: str = "") -> R
     plan, artifacts = checked.plan, checked.artifacts
     return Report(
         tool_version=facts.tool_version(),
-        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        started=timestamp(started),
         seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
         command=command,
         checkpoint=dataclasses.replace(plan.checkpoint, notes=plan.notes),

@@ -124,12 +124,19 @@ class Goldens:
     def __init__(self, session: Session, found: Found, item: pytest.Item) -> None:
         self._session, self._found, self._item = session, found, item
 
-    def judge(self, made: Any, name: str) -> None:
-        """Compare `made`, a `harness.plugin.goldens.Tensor` or `Audio`, with what is kept."""
+    def judge(self, make: Callable[[], Any], name: str) -> None:
+        """Compare what `make` returns, a `harness.plugin.goldens.Tensor` or `Audio`, with the kept.
+
+        What no golden can be made of could not be judged.
+        """
         __tracebackhide__ = True
         from harness.errors import HarnessError
         from harness.plugin.goldens import judge
 
+        try:
+            made = make()
+        except HarnessError as error:
+            raise CouldNotJudgeError(str(error)) from None
         parts = [self._item.nodeid.split("::", 1)[-1], *([name] if name else [])]
         path = self._item.path
         file = path.parent / "goldens" / path.stem / f"{file_name('.'.join(parts))}.json"
@@ -170,14 +177,9 @@ def golden_tensor(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def check(array: Any, name: str = "", *, rtol: float = 1e-5) -> None:
         __tracebackhide__ = True
-        from harness.errors import HarnessError
         from harness.plugin.goldens import Tensor
 
-        try:
-            made = Tensor.of(array, rtol)
-        except HarnessError as error:
-            raise CouldNotJudgeError(str(error)) from None
-        kept.judge(made, name)
+        kept.judge(lambda: Tensor.of(array, rtol), name)
 
     return check
 
@@ -189,14 +191,9 @@ def golden_audio(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def check(waveform: Any, sample_rate: int, name: str = "") -> None:
         __tracebackhide__ = True
-        from harness.errors import HarnessError
         from harness.plugin.goldens import Audio
 
-        try:
-            made = Audio.of(waveform, sample_rate)
-        except HarnessError as error:
-            raise CouldNotJudgeError(str(error)) from None
-        kept.judge(made, name)
+        kept.judge(lambda: Audio.of(waveform, sample_rate), name)
 
     return check
 
