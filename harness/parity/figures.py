@@ -15,9 +15,10 @@ from harness.compare.waveforms import PCM16_FULL_SCALE
 from harness.methods import SOUND, Method
 from harness.parity.check import Checked
 from harness.parity.evidence import SPEECH
+from harness.parity.judges.codes import CODES
 from harness.parity.judges.links import name_of
-from harness.parity.judges.speech import CODES, followed_by
 from harness.parity.judges.speech import SUBJECT as SPOKEN
+from harness.parity.judges.speech import followed_by
 from harness.parity.observation import LocalObservation
 from harness.report.figures import Decided, Decisions, Figures, Outputs, Sound, Steps
 

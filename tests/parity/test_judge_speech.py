@@ -12,7 +12,8 @@ from fixtures.exports import Line
 from harness.budget import DecisionAllowance
 from harness.compare import Status, Verdict
 from harness.parity.evidence import Evidence
-from harness.parity.judges.speech import judge_codes, judge_decisions, judge_repeat, judge_speech
+from harness.parity.judges.codes import judge_codes, judge_decisions
+from harness.parity.judges.speech import judge_repeat, judge_speech
 from harness.parity.observation import By, Observation, Refusal, Spoken
 from harness.synthesis import Followed
 
@@ -34,7 +35,7 @@ def followed(spoken: Spoken, **changes: Any) -> Followed:
         np.zeros(frames + spoken.ended, np.float32),
         np.zeros((BOOKS - 1, frames), np.float32),
         np.zeros(4, np.float32),
-        np.zeros((BOOKS - 1, frames), np.float32),
+        (spoken.codes[1:] - 2).astype(np.float32),
         np.ones(frames + spoken.ended, np.float32),
     )
     return dataclasses.replace(made, **changes)
@@ -150,7 +151,7 @@ def with_oracle(evidence: Evidence, spoken: Spoken, error: float) -> Evidence:
     """Eager's own decisions lie `error` levels and logits from the oracle's."""
     exact = followed(spoken)
     off = at((BOOKS - 1, FRAMES), (2, 2), error)
-    own = followed(spoken, levels=off, margins=exact.margins + np.float32(error))
+    own = followed(spoken, levels=exact.levels + off, margins=exact.margins + np.float32(error))
     return dataclasses.replace(evidence, own=own, exact_own=exact)
 
 
@@ -181,3 +182,32 @@ def test_a_decision_beyond_what_eager_itself_loses_is_a_fault(
     red = verdict(8 * error)
     assert red.status is Status.FAIL
     assert f"{which} decision of own" in red.summary
+
+
+@pytest.mark.parametrize(
+    ("rounding", "status"),
+    [(np.rint, Status.PASS), (np.floor, Status.FAIL), (np.ceil, Status.FAIL)],
+)
+def test_codes_that_are_not_rounded_to_the_nearest_are_shifted(
+    tiny_line: Line, judged: Any, rounding: Any, status: Status
+) -> None:
+    """Beside decisions that may move by a level, as in 16 bits, only their mean tells."""
+    from harness.budget import COMMITTED
+
+    allowed = COMMITTED.of("mlx", "bf16", "predict_velocity")
+    assert allowed is not None
+    assert allowed.own is not None
+    rng = np.random.default_rng(0)
+    levels = rng.uniform(1, 7, (BOOKS - 1, FRAMES)).astype(np.float32)
+    codes = np.vstack([np.full((1, FRAMES), 5), rounding(levels) + 2]).astype(np.int64)
+    spoken = said(codes=codes)
+    exact = followed(spoken, levels=levels)
+    evidence = dataclasses.replace(
+        with_oracle(tiny_line.evidence, spoken, 0.0),
+        own=followed(spoken, levels=levels + rng.normal(0, 0.5, levels.shape).astype(np.float32)),
+        exact_own=exact,
+    )  # fmt: skip
+    wide = dataclasses.replace(ALLOWED, levels=10.0, rms_levels=10.0)
+    verdict = judge_decisions(judged(spoken, exact, wide), evidence, exact, allowed.own)
+    assert verdict.status is status
+    assert ("acoustic codes, mean shift" in verdict.summary) is (status is Status.FAIL)
