@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from harness.arrays import Array
 from harness.compare.metrics import difference
+from harness.errors import ExecutionError
 from harness.localize.graph import Graph
 from harness.pte.names import StepNames
 from harness.report.finding import Finding, Place
@@ -34,16 +36,35 @@ class Trace:
         Its node type or operator.
     order
         The places in the order run.
+    refusal
+        Why the program did not go on; empty where it did.
     """
 
-    values: dict[Location, tuple[Any, ...]]
-    ops: dict[Location, str]
-    order: list[Location]
+    values: dict[Location, tuple[Any, ...]] = field(default_factory=dict)
+    ops: dict[Location, str] = field(default_factory=dict)
+    order: list[Location] = field(default_factory=list)
+    refusal: str = ""
 
-    @classmethod
-    def empty(cls) -> Trace:
-        """Nothing seen yet."""
-        return cls({}, {}, [])
+
+@dataclass(frozen=True)
+class Step:
+    """A step beside the node that it stands for.
+
+    Attributes
+    ----------
+    number, where, name
+        Of the step, and the node's name; empty where none is known.
+    value
+        Of the node; None where it cannot be compared.
+    error
+        How far the step is from it, of the scale; infinite where it has another shape.
+    """
+
+    number: int
+    where: Location
+    name: str
+    value: Array | None
+    error: float
 
 
 @dataclass
@@ -70,24 +91,31 @@ class Exact:
     ) -> tuple[list[Array], Trace]:
         """The last of some calls, made from a fresh state: its outputs and its steps.
 
-        `replace` puts other values in the place of what steps make, in the last call alone.
+        No outputs where the program refuses to go on. `replace` puts other values in the place of
+        what steps make, in the last call alone.
         """
         self.executor.reset()
         for call in calls[:-1]:
             self.executor.call(self.entry, call)
-        trace = Trace.empty()
+        trace = Trace()
 
         def observe(where: Location, what: Any, made: tuple[Any, ...]) -> Any:
             if isinstance(what, Entered):
                 return None
             if where in replace and made:
-                made = (replace[where].reshape(made[0].shape), *made[1:])
+                value = replace[where]
+                fits = made[0].size == value.size
+                made = (value.reshape(made[0].shape) if fits else value, *made[1:])
             trace.values[where] = made
             trace.ops[where] = getattr(what, "operator", type(what).__name__)
             trace.order.append(where)
             return made if where in replace else None
 
-        return self.executor.call(self.entry, calls[-1], observer=observe), trace
+        try:
+            return self.executor.call(self.entry, calls[-1], observer=observe), trace
+        except ExecutionError as error:
+            trace.refusal = str(error)
+            return [], trace
 
     def find(
         self,
@@ -115,57 +143,109 @@ class Exact:
         for call in calls[:-1]:
             self.graph.call(call)
         nodes = self.graph.call(calls[-1])
+
+        def wrong(outputs: Sequence[Array]) -> bool:
+            return not outputs or not apart(outputs) <= allowed
+
         found: list[Finding] = []
         replace: dict[Location, Array] = {}
         outputs, trace = self.run(calls, replace)
-        along = {number: error for number, _, _, _, error in self._errors(trace, nodes)}
-        while apart(outputs) > allowed and len(found) < MOST:
-            wrong = self._first(trace, nodes, allowed, set(replace))
-            if wrong is None:
+        along = {s.number: s.error for s in self._steps(trace, nodes) if math.isfinite(s.error)}
+        while wrong(outputs) and len(found) < MOST:
+            step = self._first(trace, nodes, allowed, set(replace))
+            if step is None:
+                if not found and (trace.refusal or self._means(outputs, wrong)):
+                    found = self._uncompared(trace)
                 break
-            where, name, value = wrong
-            found.append(self._finding(trace, where, name, value))
-            replace[where] = value
+            found.append(self._finding(trace, step))
+            if step.value is None:
+                break
+            replace[step.where] = step.value
             outputs, trace = self.run(calls, replace)
-        return found, bool(apart(outputs) <= allowed), along
+        return found, not wrong(outputs), along
 
     def _first(
         self, trace: Trace, nodes: Mapping[str, Any], allowed: float, known: set[Location]
-    ) -> tuple[Location, str, Array] | None:
-        for _, where, name, value, error in self._errors(trace, nodes):
-            if where not in known and error > allowed:
-                return where, name, value
+    ) -> Step | None:
+        for step in self._steps(trace, nodes):
+            if step.where not in known and step.error > allowed:
+                return step
         return None
 
-    def _errors(
-        self, trace: Trace, nodes: Mapping[str, Any]
-    ) -> Iterator[tuple[int, Location, str, Array, float]]:
-        """Each step that stands for a node, its node's value, and how far it is from that."""
-        places = {where: i for i, where in enumerate(trace.order)}
-        named = [
-            (places[Location(*place)], Location(*place), output, name)
+    def _steps(self, trace: Trace, nodes: Mapping[str, Any]) -> Iterator[Step]:
+        """The steps that can be compared, in the order run."""
+        stands_for = {
+            Location(*place): name
             for name, (place, output) in self.names.values.items()
-            if Location(*place) in places and name in nodes
-        ]
-        for number, where, output, name in sorted(named):
-            value = _numbers(nodes[name])
-            made = trace.values[where][output]
-            if value is None or not isinstance(made, np.ndarray) or made.size != value.size:
+            if not output and name in nodes
+        }
+        for number, where in enumerate(trace.order):
+            made = trace.values[where]
+            if not made or not isinstance(made[0], np.ndarray):
                 continue
-            if not output:
-                error, _ = difference(made.reshape(value.shape), value)
-                yield number, where, name, value, error
+            name = stands_for.get(where, "")
+            value = _numbers(nodes[name]) if name else None
+            if not self._shaped(where, made[0]):
+                name = name or self._node_of(where)
+                yield Step(number, where, name, value, math.inf)
+            elif value is not None and made[0].size == value.size:
+                error, _ = difference(made[0].reshape(value.shape), value)
+                yield Step(number, where, name, value, error)
 
-    def _finding(self, trace: Trace, where: Location, name: str, value: Array) -> Finding:
-        made = trace.values[where][0].reshape(value.shape)
-        error, index = difference(made, value)
-        known = self.graph.describe(name)
-        place = Place(
-            trace.order.index(where), trace.ops[where], name, known.target, known.module,
-            known.source, known.shapes,
-        )  # fmt: skip
-        around = _around(made, index), _around(value, index)
-        return Finding(place, "exact", "the lowering", error, index, *around)
+    def _shaped(self, where: Location, made: Array) -> bool:
+        """Whether a step made what the export says of its shape, if it says anything."""
+        _, sizes = self.names.types.get((where, 0), ("", made.shape))
+        return len(sizes) == made.ndim and all(
+            wanted in (None, size) for wanted, size in zip(sizes, made.shape, strict=True)
+        )
+
+    def _node_of(self, where: Location) -> str:
+        origin = self.names.origins.get(where)
+        return "" if origin is None else origin.node or origin.edge
+
+    def _means(self, outputs: Sequence[Array], wrong: Callable[[Sequence[Array]], bool]) -> bool:
+        """Whether the graph makes what is meant, so that only its lowering can be wrong."""
+        made = self.graph.returned
+        return len(made) == len(outputs) and not wrong(made)
+
+    def _uncompared(self, trace: Trace) -> list[Finding]:
+        """The step that is wrong where all that can be compared are right.
+
+        It is the one that refuses, or else the last of those that stand for no node's value.
+        """
+        number = len(trace.order) if trace.refusal else len(trace.order) - 1
+        if trace.refusal:
+            last = _position(trace.order[-1]) if trace.order else (0, -1)
+            places = (Location(*place) for place in self.names.origins)
+            where = min((p for p in places if _position(p) > last), key=_position, default=None)
+        else:
+            where = next((w for w in reversed(trace.order) if self._node_of(w)), None)
+            number = trace.order.index(where) if where is not None else number
+        if where is None:
+            return []
+        return [self._finding(trace, Step(number, where, self._node_of(where), None, math.inf))]
+
+    def _finding(self, trace: Trace, step: Step) -> Finding:
+        index: tuple[int, ...] = ()
+        around: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+        made = trace.values.get(step.where, ())[:1]
+        if step.value is not None and made and made[0].size == step.value.size:
+            here = made[0].reshape(step.value.shape)
+            _, index = difference(here, step.value)
+            around = _around(here, index), _around(step.value, index)
+        origin = self.names.origins.get(step.where)
+        op, module = trace.ops.get(step.where, ""), "" if origin is None else origin.module or ""
+        place = Place(step.number, op, step.name, "", module)
+        if step.name in self.graph.nodes:
+            known = self.graph.describe(step.name)
+            place = Place(
+                step.number, op, step.name, known.target, known.module, known.source, known.shapes
+            )  # fmt: skip
+        return Finding(place, "exact", "the lowering", step.error, index, *around)
+
+
+def _position(where: Location) -> tuple[int, int]:
+    return where.instruction, -1 if where.node is None else where.node
 
 
 def _around(value: Array, index: tuple[int, ...], reach: int = 1) -> tuple[float, ...]:

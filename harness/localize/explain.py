@@ -23,6 +23,11 @@ __all__ = ["explained", "localize"]
 
 Progress = Callable[[str], None]
 
+_LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
+"""Kind of a verdict → the link along which its node is looked for."""
+
+_NAMES = {method.name for method in METHODS}
+
 
 def localize(
     request: Request,
@@ -63,6 +68,8 @@ def explained(
 ) -> Checked:
     """The same run; verdicts on a link that broke say at which node, and whose fault it is.
 
+    So does the first verdict on a method that refuses to run.
+
     Parameters
     ----------
     request, checked, models
@@ -74,9 +81,12 @@ def explained(
     """
     line = Line(checked.plan, checked.evidence, checked.artifacts, models, budget, progress)
     verdicts, findings = [], list[Localized]()
+    seen: set[tuple[str, str]] = set()
     for verdict in checked.verdicts:
-        broken = verdict.status is Status.FAIL and verdict.kind in ("exact", "local")
-        told, found = _explained(request, line, verdict) if broken else (verdict, ())
+        link = _LINKS.get(verdict.kind, "") if verdict.status is Status.FAIL else ""
+        broken = link and (verdict.subject, link) not in seen and verdict.subject in _NAMES
+        seen.add((verdict.subject, link))
+        told, found = _explained(request, line, verdict, link) if broken else (verdict, ())
         verdicts.append(told)
         findings += [_with_repros(line, one) for one in found] if repros else found
     return dataclasses.replace(checked, verdicts=tuple(verdicts), findings=tuple(findings))
@@ -90,11 +100,11 @@ def _with_repros(line: Line, found: Localized) -> Localized:
 
 
 def _explained(
-    request: Request, line: Line, verdict: Verdict
+    request: Request, line: Line, verdict: Verdict, link: str
 ) -> tuple[Verdict, tuple[Localized, ...]]:
     method = next(method for method in METHODS if method.name == verdict.subject)
     try:
-        found = localize(request, line, method, links=(verdict.kind,))
+        found = localize(request, line, method, links=(link,))
     except HarnessError as error:  # the verdict stands, whoever can say more or not
         note = f"The node could not be found: {error}"
         return dataclasses.replace(verdict, notes=(*verdict.notes, note)), ()

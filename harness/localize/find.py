@@ -13,7 +13,7 @@ from harness.arrays import Array
 from harness.budget import Budget
 from harness.compare import Status
 from harness.compare.metrics import difference
-from harness.errors import InputError, one_of
+from harness.errors import ExecutionError, InputError, one_of
 from harness.export.programs import PROGRAMS
 from harness.localize.exact import MOST, Exact
 from harness.localize.graph import Graph
@@ -25,7 +25,6 @@ from harness.parity.judges.contents import judge_constants
 from harness.parity.judges.values import judge_outputs
 from harness.parity.observation import CaseObservation
 from harness.parity.plan import Plan
-from harness.parity.replay import replay
 from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
 from harness.pte.plan import DelegateCall
@@ -101,7 +100,7 @@ def localize_exact(line: Line, method: Method, label: str | None = None) -> Loca
         if not findings:
             modules = module_values(line.models.exact, method.name, calls)
             _, trace = search.run(calls, {})
-            found = first_wrong_module(modules, names, trace, allowed)
+            found = first_wrong_module(modules, search.graph, names, trace, allowed)
             findings = [] if found is None else [found]
             proof = (
                 "Every node of the graph that was exported has the same value in the program, so "
@@ -151,13 +150,18 @@ def _first_wrong(
     for item in line.items(method, label):
         meant = line.evidence.exact.get(method.name, {}).get(item.case.label, ())
         case = item.case.first(len(meant))
-        outputs = replay(method, case, line.plan, executor)
-        for number, pair in enumerate(zip(outputs, meant, strict=True)):
-            if difference(*pair)[0] > line.budget.exact.of_scale:
-                states = list(case.first(number + 1).in_states())
-                calls = [call for state, call in states if state == states[-1][0]]
-                calls = calls if method.stateful else calls[-1:]
-                return item.case.label, number, list(calls), meant[number]
+        states = list(case.in_states())
+        for state in case.state_names:
+            executor.reset(state)
+        for number, ((state, call), wanted) in enumerate(zip(states, meant, strict=True)):
+            try:
+                (made,) = executor.call(method.entry, call, state=state)
+            except ExecutionError:
+                made = None
+            if made is None or difference(made, wanted)[0] > line.budget.exact.of_scale:
+                calls: list[Sequence[Array]] = [c for of, c in states[:number] if of == state]
+                calls = [*calls, call] if method.stateful else [call]
+                return item.case.label, number, calls, wanted
     return None
 
 

@@ -46,24 +46,47 @@ class GraphNode:
 
 
 class Graph:
-    """The exported program of one method, in float64; its state lasts from call to call."""
+    """The exported program of one method, in float64; its state lasts from call to call.
+
+    Attributes
+    ----------
+    nodes
+        That compute, by name, in order.
+    returned
+        The tensors that the last call returned.
+    """
 
     def __init__(self, program: ExportedProgram) -> None:
         module: Any = program.module(check_guards=False)
         self._interpreter = _Widened(module)
         self.nodes = {node.name: node for node in module.graph.nodes if node.op == "call_function"}
+        self.returned: tuple[Array, ...] = ()
 
     def call(self, inputs: Sequence[Array]) -> dict[str, Any]:
         """The value of each node that computes, by its name, in order."""
-        self._run([widened(to_torch(value.copy())) for value in inputs])
+        self._call(inputs)
         return self._interpreter.values
 
     def outputs(self, inputs: Sequence[Array], changed: Sequence[int] = ()) -> tuple[Array, ...]:
         """What the inputs of these numbers are after a call, then the tensors that it returns."""
+        tensors = self._call(inputs)
+        after = tuple(from_torch(tensors[i].detach()).copy() for i in changed)
+        return (*after, *self.returned)
+
+    def given(self, module: str) -> str | None:
+        """The node whose value the first operator of a module takes, by the module's path."""
+        for name, node in self.nodes.items():
+            if self.describe(name).module == module:
+                names = (source.name for source in node.all_input_nodes)
+                return next((name for name in names if name in self.nodes), None)
+        return None
+
+    def _call(self, inputs: Sequence[Array]) -> list[Tensor]:
         tensors = [widened(to_torch(value.copy())) for value in inputs]
         made = torch.utils._pytree.tree_leaves(self._run(tensors))
-        found = (*(tensors[i] for i in changed), *(m for m in made if isinstance(m, Tensor)))
-        return tuple(from_torch(tensor.detach()).copy() for tensor in found)
+        tensors_made = (tensor for tensor in made if isinstance(tensor, Tensor))
+        self.returned = tuple(from_torch(tensor.detach()).copy() for tensor in tensors_made)
+        return tensors
 
     def _run(self, tensors: Sequence[Tensor]) -> Any:
         self._interpreter.values = {}
@@ -115,7 +138,7 @@ class _Widened(Interpreter):
         made = super().run_node(n)
         if n.op == "call_function":
             # What a later node overwrites must stay as it was made.
-            self.values[n.name] = made.clone() if isinstance(made, Tensor) else made
+            self.values[n.name] = _whole(n, made).clone() if isinstance(made, Tensor) else made
         return made
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -132,6 +155,15 @@ class _Widened(Interpreter):
             args = args[:3]
         # The parts of a quantised weight are taken out by operators of their own.
         return widened(super().call_function(function, args, kwargs))
+
+
+def _whole(node: Node, made: Tensor) -> Tensor:
+    """What a node makes; of one that writes into a part of a tensor, all of that tensor.
+
+    A lowered graph has no writing into parts: it makes the whole anew.
+    """
+    writes = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+    return made._base if writes and made._base is not None else made
 
 
 def widened(value: Any) -> Any:

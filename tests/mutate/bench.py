@@ -208,12 +208,15 @@ class Bench:
         found += tuple(judge_golden(plan, self.evidence, observation, golden))
         # What the precision costs eager is no fault of the candidate's.
         found = tuple(verdict for verdict in found if verdict.kind != "sqnr")
-        return tuple(self._located(plan, artifacts, verdict) for verdict in found)
+        broken: dict[tuple[str, str], Verdict] = {}
+        for verdict in found:  # of a program that refuses every case, the first says it all
+            if verdict.status is Status.FAIL and verdict.kind in ("exact", "execution"):
+                broken.setdefault((verdict.subject, verdict.kind), verdict)
+        located = {id(v): self._located(plan, artifacts, v) for v in broken.values()}
+        return tuple(located.get(id(verdict), verdict) for verdict in found)
 
     def _located(self, plan: Plan, artifacts: Artifacts, verdict: Verdict) -> Verdict:
-        """A red verdict of the exact link, with the node and the module that `localize` names."""
-        if verdict.kind != "exact" or verdict.status is not Status.FAIL:
-            return verdict
+        """A red verdict of the exact link, or of a program that does not run, with its node."""
         if not self.retrace:  # an unpatched model has the same graph in every item
             self.patch.setitem(PROGRAMS, verdict.subject, self._traced(verdict.subject))
         line = localize.Line(plan, self.evidence, artifacts, self.line.models, COMMITTED)

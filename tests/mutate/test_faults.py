@@ -72,8 +72,8 @@ def names(verdict: Verdict, trial: Trial) -> bool:
         assert isinstance(wrong, tuple)
         weight = trial.module.split(".parametrizations")[0].removesuffix("_channel_last")
         return bool(weight) and any(weight in str(name) for name in wrong)
-    if verdict.kind == "execution":
-        return bool(trial.place) and trial.place in verdict.summary
+    if verdict.kind == "execution" and trial.place and trial.place in verdict.summary:
+        return True
     if verdict.kind == "local" and "worst step" not in {g.name for g in verdict.failed_gates}:
         return False  # it only says that a call changed
     if trial.node:
