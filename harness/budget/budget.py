@@ -48,7 +48,7 @@ class Budget:
     ledger
         The rows that allow something.
     regimes
-        Those of arithmetic, by `Fingerprint.regime`, in which they hold.
+        Those of arithmetic, by `Fingerprint.regime`, in which rows that name none hold.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
     exact, local
@@ -67,20 +67,21 @@ class Budget:
     ) -> Allowed | None:
         """What a method's outputs may differ by; None where nobody measured it."""
         cap = self.ledger.cap(lowering, precision, method, regime) or self.otherwise
-        if regime not in self.regimes and (cap is None or cap.max_abs > 0):
+        measured = regime in self.regimes or self.ledger.knows(regime, precision, method)
+        if not measured and (cap is None or cap.max_abs > 0):
             cap = self.otherwise  # but what multiplies nothing is the same in every regime
         if cap is None:
             return None
-        own = None
-        if cap is not self.otherwise or regime in self.regimes:
-            own = self.ledger.multiples(lowering, precision, method, regime)
-        return Allowed(cap, own)
+        return Allowed(cap, self.ledger.multiples(lowering, precision, method, regime))
 
     def decision(self, precision: str, regime: str = UNMEASURED) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""
-        if regime not in self.regimes:
-            return self.otherwise_decided
-        rows = {r.check: r for r in self.ledger.table("decision") if r.precision in ("", precision)}
+        named = "" if regime in self.regimes else regime
+        rows = {
+            row.check: row
+            for row in self.ledger.table("decision")
+            if row.regime == named and row.precision in ("", precision)
+        }
         if "logits" not in rows:
             return self.otherwise_decided
         return DecisionAllowance(

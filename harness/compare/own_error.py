@@ -50,6 +50,9 @@ _SAME = 1e-9
 """Of the greatest: values of the oracle that differ by less repeat one another."""
 
 
+_ANOTHER = 10.0
+
+
 @dataclass(frozen=True)
 class Multiples:
     """How many times eager's own error each measure may be; 1 is typical.
@@ -88,8 +91,13 @@ class Multiples:
     source: str
 
     def times(self, factor: float, reason: str) -> Multiples:
-        """For an executor that rounds oftener than eager does."""
-        names = ("rms", "part", "peak", "band", "coherence", "coherence_z", "decision")
+        """For an executor that rounds oftener than eager does.
+
+        From ten times on its arithmetic is another one, whose error need not grow as eager's does:
+        a GPU may compute one row exactly and several rows not.
+        """
+        names = ["rms", "part", "peak", "band", "coherence", "coherence_z", "decision"]
+        names += ["growth"] * (factor >= _ANOTHER)
         more = {name: factor * getattr(self, name) for name in names}
         return dataclasses.replace(self, **more, source=f"{self.source}; × {factor:g}: {reason}")
 

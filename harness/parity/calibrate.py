@@ -1,9 +1,9 @@
 """Measure what right exports differ by, and keep the ledger: what every allowance stands on.
 
-Run as ``nox -s calibrate -- [tiny|small|DIR]… [--precision P]… [--seeds N] [--weights N]
-[--write]``. All cases of the main job count, then random inputs of each method for every further
-seed, then all cases on checkpoints of the preset's shapes and other seeds. Prints the rows, the
-worst first; ``--write`` puts what is worse than ever before into `ledger.json`, and makes
+Run as ``nox -s calibrate -- [tiny|small|DIR]… [--precision P]… [--regime R] [--seeds N]
+[--weights N] [--write]``. All cases of the main job count, then random inputs of each method for
+every further seed, then all cases on checkpoints of the preset's shapes and other seeds. Prints the
+rows, the worst first; ``--write`` puts what is worse than ever before into `ledger.json`, and makes
 `docs/ledger.md` of it. An allowance that right exports miss, or nearly so, is only raised with
 ``--loosen REASON``.
 """
@@ -26,10 +26,11 @@ from rich.table import Table
 from harness.budget import MEASURING
 from harness.budget.ledger import HEADROOM, Ledger, Row, Run, loose, read_ledger
 from harness.budget.ledger_file import write_ledger
-from harness.budget.regimes import NARROW
+from harness.budget.regimes import EMULATED, EXACT, NARROW
 from harness.checkpoint.generate import synthesize
 from harness.checkpoint.presets import PRESETS
 from harness.compare import Oracle, Verdict
+from harness.fingerprint import UNMEASURED
 from harness.methods.cases import random_cases
 from harness.methods.precision import PRECISIONS, Precision
 from harness.parity.check import Checked, check, open_models
@@ -79,6 +80,13 @@ _NAMED = {
     "fp32-4w8w": Precision("fp32", qlinear="4w", qembedding="8w", qembedding_group_size=128),
 }
 
+_IN_REGIME = "products round their operands or their sums oftener in this regime than eager does"
+
+_OF_FEW_SEEDS = 3.0
+_OF_FEW_SEEDS_REASON = (
+    "three times the worst of few seeds, and no less than is allowed without the regime"
+)
+
 _ROOM = 1.5
 """What is allowed beside the worst measured, at least: other seeds will have a little more."""
 
@@ -106,32 +114,42 @@ def measured(verdicts: Iterable[Verdict], scope: Scope, ledger: Ledger, run: str
             )
         if verdict.kind not in ("tensor", "waveform", "pcm", "codes"):
             continue
-        factor = next(
-            (
-                row
-                for row in ledger.table("factor")
-                if row.applies(lowering, precision, verdict.subject, regime)
-            ),
-            None,
-        )
+        factor = _factor(ledger, scope, verdict)
         for gate in verdict.gates:
             if gate.name in OWN:
+                another = factor is not None and factor.regime not in ("", NARROW)
+                if another and gate.name == "growth along":
+                    continue  # its arithmetic may depend on the number of rows
                 if factor is not None and gate.name not in ("growth along", "level drop"):
-                    least = gate.headroom_used * factor.allowed
+                    least = gate.headroom_used * (factor.allowed or 1.0)
                     yield dataclasses.replace(factor, measured=least, worst=where, run=run)
                     continue
                 for check in OWN[gate.name]:
                     used = gate.headroom_used * ledger.row("own", check).allowed
                     yield Row("own", check, 0, used, where, run)
             elif gate.name in DECISIONS and lowering == "mlx":
-                check = DECISIONS[gate.name]
-                yield Row("decision", check, 0, gate.value, where, run, precision=precision)
+                check, of = DECISIONS[gate.name], "" if regime == NARROW else regime
+                yield Row(
+                    "decision", check, 0, gate.value, where, run, regime=of, precision=precision
+                )  # fmt: skip
             elif gate.name.removesuffix(", worst call") in CAPS and verdict.kind != "pcm":
                 method = "codec" if verdict.subject == "speech" else verdict.subject
                 yield Row(
                     "cap", gate.name.removesuffix(", worst call"), 0, gate.value, where, run,
                     *(lowering, regime, precision, method),
                 )  # fmt: skip
+
+
+def _factor(ledger: Ledger, scope: Scope, verdict: Verdict) -> Row | None:
+    """The factor of a method; of a regime that no row is for, a new one."""
+    lowering, regime, precision = scope
+    method = verdict.subject
+    if method == "speech":
+        method = "predict_velocity" if verdict.kind == "codes" else "codec"
+    rows = [r for r in ledger.table("factor") if r.applies(lowering, precision, method, regime)]
+    if regime in ("", NARROW) or any(row.regime for row in rows):
+        return max(rows, key=lambda row: bool(row.regime), default=None)
+    return Row("factor", method, 0, 0, "", "", lowering, regime, precision, method, _IN_REGIME)
 
 
 def merge(ledger: Ledger, rows: Iterable[Row], run: tuple[str, Run], loosen: str = "") -> Ledger:
@@ -151,11 +169,13 @@ def merge(ledger: Ledger, rows: Iterable[Row], run: tuple[str, Run], loosen: str
     for row in rows:
         old = found.get(row.key)
         if old is None:
-            found[row.key] = _new(row)
+            found[row.key] = _in_regime(row, ledger) if row.regime else _new(row)
         elif row.measured > old.measured:
             new = dataclasses.replace(old, measured=row.measured, worst=row.worst, run=row.run)
-            if row.table == "cap" and old.run == row.run:  # its first measurement goes on
-                new = _new(dataclasses.replace(new, reason=""))
+            first = row.table == "cap" or row.regime not in ("", NARROW)
+            if first and old.run == row.run:  # its first measurement goes on
+                bare = dataclasses.replace(new, reason=row.reason)
+                new = _in_regime(bare, ledger) if row.regime else _new(bare)
             elif loosen and new.measured * _ROOM > new.allowed:
                 allowed = max(new.allowed, float(f"{_ROOM * new.measured:.1e}"))
                 new = dataclasses.replace(new, allowed=allowed, reason=loosen)
@@ -169,6 +189,17 @@ def merge(ledger: Ledger, rows: Iterable[Row], run: tuple[str, Run], loosen: str
 def _most(row: Row) -> float:
     """What a row may allow at most, to two digits."""
     return float(f"{HEADROOM[row.table] * row.measured * 0.95:.1e}")
+
+
+def _in_regime(row: Row, ledger: Ledger) -> Row:
+    """A row of a regime that was not there before: no less than is allowed without the regime."""
+    key = dataclasses.replace(row, regime="").key
+    least = next((other.allowed for other in ledger.rows if other.key == key), 0.0)
+    if row.table == "factor":
+        least = 1.0
+    allowed = float(f"{_OF_FEW_SEEDS * row.measured:.1e}")
+    reason = "; ".join(filter(None, (row.reason, _OF_FEW_SEEDS_REASON)))
+    return dataclasses.replace(row, allowed=max(least, allowed), reason=reason)
 
 
 def _new(row: Row) -> Row:
@@ -192,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"repeatable: {', '.join(_NAMED)}",
     )
     parser.add_argument("--executor", default="auto", metavar="E", help="xnnpack measures XNNPACK")
+    parser.add_argument("--regime", choices=EMULATED, metavar="R", help=", ".join(EMULATED))
     parser.add_argument("--seeds", type=int, default=200, metavar="N", help="random inputs: 200")
     parser.add_argument(
         "--weights", type=int, default=0, metavar="N", help="presets with N other seeds, too: 0"
@@ -207,7 +239,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for checkpoint in given.checkpoints:
         for precision in given.precision or list(PRECISIONS):
             request = Request(
-                checkpoint=checkpoint, precision=_NAMED[precision], executor=given.executor
+                checkpoint=checkpoint,
+                precision=_NAMED[precision],
+                executor="portable" if given.regime else given.executor,
+                regime=given.regime,
             )
             ledger = read_ledger()
             name, run, rows = _measure(request, given.seeds, ledger, say)
@@ -232,9 +267,10 @@ def _measure(
     executor = checked.observation.executor
     verdicts = [*checked.verdicts, *_seeded(checked, models, request, seeds, say)]
     today = datetime.date.today().isoformat()
-    regime = NARROW if executor.regime == NARROW else ""
+    regime = "" if executor.regime in (EXACT, UNMEASURED) else executor.regime
     scope = (plan.lowering, regime, plan.precision.allowance)
-    name = f"{today} {request.executor} {request.checkpoint} {plan.precision.name}"
+    executed = " ".join(filter(None, (request.executor, request.regime)))
+    name = f"{today} {executed} {request.checkpoint} {plan.precision.name}"
     counted = [v for v in verdicts if v.kind in ("tensor", "waveform", "codes", "exact")]
     run = Run(
         today, f"{platform.machine()}, {os.cpu_count()} cores, {executor.device}",
@@ -267,7 +303,7 @@ def _seeded(
 ) -> Iterator[Verdict]:
     """Verdicts on random inputs of seeds 1 …, each method's teacher-forced by eager."""
     plan, evidence = checked.plan, checked.evidence
-    make = partial(choose, request.executor, request.require)
+    make = partial(choose, request.executor, request.require, request.regime)
     regime = checked.observation.executor.regime
     with ArtifactPair(checked.artifacts.paths, make) as pair:
         for seed in range(1, seeds):
