@@ -25,6 +25,7 @@ from harness.compare import Status, Verdict
 from harness.errors import HarnessError
 from harness.export.corrections import corrections
 from harness.pte.facts import read_facts
+from harness.pte.kernels import runtime_lacks
 from harness.runtime.portable import PortableExecutor
 from harness.upstream import quiet
 from harness.zoo import trial
@@ -160,24 +161,33 @@ def _ignored(flat: Flat, call: Call, padding: Tensor) -> tuple[Ignored, ...]:
 
 def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     """The worst of the verdicts on one program: wrong, cannot run, then not judged."""
-    failed = [verdict for verdict in verdicts if verdict.status is Status.FAIL]
-    wrong = [verdict for verdict in failed if verdict.kind not in ("execution", "delegation")]
+    judged = [verdict for verdict in verdicts if verdict.kind != "delegation"]
+    failed = [verdict for verdict in judged if verdict.status is Status.FAIL]
+    wrong = [verdict for verdict in failed if verdict.kind != "execution"]
     if wrong:
         found = min(wrong, key=lambda verdict: not verdict.metrics.get("operator"))
         return Outcome(trial.Verdict.WRONG, shortened(_where(found) + found.summary))
     if failed:
-        # Where the program does not run, that says more than which kernel the wheel lacks.
-        found = min(failed, key=lambda verdict: verdict.kind != "execution")
-        return Outcome(trial.Verdict.CANNOT_RUN, shortened(_where(found) + found.summary))
-    unjudged = [verdict for verdict in verdicts if verdict.status is Status.UNJUDGED]
-    if unjudged:
-        found = unjudged[0]
-        return Outcome(trial.Verdict.NOT_JUDGED, shortened(f"{found.case}: {found.summary}"))
-    outside = next((v.metrics.get("not delegated") for v in verdicts if v.kind == "delegation"), ())
+        return Outcome(trial.Verdict.CANNOT_RUN, shortened(_where(failed[0]) + failed[0].summary))
+    outside = _outside(verdicts)
+    lacking = runtime_lacks(outside)
+    if lacking:
+        text = f"the wheel's runtime has no kernel {', '.join(lacking)}"
+        return Outcome(trial.Verdict.CANNOT_RUN, text)
+    nodes = any(verdict.metrics.get("nodes") for verdict in verdicts)
+    for verdict in judged:
+        if verdict.status is Status.UNJUDGED and (nodes or verdict.kind != "local"):
+            text = f"{verdict.case}: {verdict.summary}"
+            return Outcome(trial.Verdict.NOT_JUDGED, shortened(text))
     if outside:
-        names = sorted({str(name) for name in outside}) if isinstance(outside, tuple) else []
-        return Outcome(trial.Verdict.OUTSIDE, ", ".join(names))
+        return Outcome(trial.Verdict.OUTSIDE, ", ".join(outside))
     return Outcome(trial.Verdict.RIGHT)
+
+
+def _outside(verdicts: Sequence[Verdict]) -> list[str]:
+    """The operators that were left to ExecuTorch's CPU kernels."""
+    found = (v.metrics.get("not delegated") for v in verdicts if v.kind == "delegation")
+    return sorted({str(name) for names in found if isinstance(names, tuple) for name in names})
 
 
 def _where(verdict: Verdict) -> str:

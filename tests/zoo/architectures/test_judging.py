@@ -132,6 +132,11 @@ def test_operators_outside_the_delegate_are_named() -> None:
     assert found == Outcome(Verdict.OUTSIDE, "aten::scatter.value_out")
 
 
+def test_a_batch_norm_outside_the_delegate_is_right() -> None:
+    found = judged(nn.BatchNorm1d(4), "corrected", input=torch.randn(3, 4))
+    assert found == Outcome(Verdict.OUTSIDE, "aten::_native_batch_norm_legit_no_training.out")
+
+
 class Filled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         made = x * 2
