@@ -44,10 +44,13 @@ def build(architecture: Architecture, dtype: torch.dtype, seed: int = _SEED) -> 
     sizes = {**{n: size for n, size in SIZES.items() if _fits(known, n, size)}, **architecture.own}
     given = {name: copy.deepcopy(size) for name, size in sizes.items() if size is not ...}
     config = transformers.AutoConfig.for_model(architecture.model_type, **given)
-    torch.manual_seed(seed)
-    model = getattr(transformers, architecture.model)._from_config(config, dtype=dtype).eval()
-    draw_weights(model)
-    return model
+    kind = getattr(transformers, architecture.model)
+    made = []
+    for number in (seed, seed + 1):
+        torch.manual_seed(number)
+        made.append(kind._from_config(copy.deepcopy(config), dtype=dtype).eval())
+    draw_weights(*made)
+    return made[0]
 
 
 def _fits(config: Any, name: str, size: Any) -> bool:
@@ -57,14 +60,20 @@ def _fits(config: Any, name: str, size: Any) -> bool:
     return default is not ... and isinstance(default, several) == isinstance(size, several)
 
 
-def draw_weights(model: nn.Module) -> None:
+def draw_weights(model: nn.Module, twin: nn.Module) -> None:
     """Give each parameter numbers of its own, so that no two weights can be confused.
 
     Matrices keep the size of what they multiply. Vectors move by a tenth from what the module
-    begins with, where that is the same everywhere: gains from 1, biases from 0.
+    begins with: gains from 1, biases from 0. What `twin`, the same module made with other random
+    numbers, begins with otherwise, buffers too, is drawn alone.
     """
-    for name, tensor in (*model.named_parameters(), *_statistics(model)):
+    others = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
+    weights = dict(model.named_parameters())
+    for name, tensor in (*weights.items(), *model.named_buffers()):
         if not tensor.is_floating_point() or not tensor.numel():
+            continue
+        same = torch.equal(tensor, others[name])
+        if name not in weights and same and not name.endswith(("running_mean", "running_var")):
             continue
         matrix = tensor.dim() > 1
         spread = 1 / math.sqrt(math.prod(tensor.shape[1:])) if matrix else 0.1
@@ -74,12 +83,7 @@ def draw_weights(model: nn.Module) -> None:
         if name.endswith("running_var"):
             values = values.abs()
         with torch.no_grad():
-            tensor.copy_(values if matrix else tensor + values)
-
-
-def _statistics(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """A batch norm's buffers, which are neutral in a new model."""
-    return [(n, b) for n, b in model.named_buffers() if n.endswith(("running_mean", "running_var"))]
+            tensor.copy_(tensor + values if same and not matrix else values)
 
 
 def inputs_of(architecture: Architecture, dtype: torch.dtype) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One architecture in one precision, phase and lowering: exported, run and judged."""
+"""One architecture in one precision and phase: exported, run and judged, in both lowerings."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from harness.anymodel.observing import observe
 from harness.anymodel.recording import record
 from harness.anymodel.tracing import Traced
 from harness.compare import Status, Verdict
-from harness.errors import HarnessError
+from harness.errors import in_a_sentence
 from harness.export.corrections import corrections
+from harness.files import file_digest
 from harness.pte.facts import read_facts
 from harness.pte.kernels import runtime_lacks
 from harness.runtime.portable import PortableExecutor
@@ -41,7 +42,7 @@ from harness.zoo.architectures.exporting import (
 )
 from harness.zoo.trial import Outcome
 
-__all__ = ["DTYPES", "Case", "judged_case", "judged_module", "outcome_of", "shortened"]
+__all__ = ["DTYPES", "LOWERINGS", "Case", "judged_case", "judged_module", "outcome_of", "shortened"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -50,26 +51,20 @@ _MOST_WORDS = 320
 _PADDING = "positions of padding: with every key masked, attention is undefined there"
 
 
+LOWERINGS = ("stock", "corrected")
+
+
 @dataclass(frozen=True)
 class Case:
-    """What is judged by itself: a dead process costs one of these.
-
-    Attributes
-    ----------
-    architecture, precision, phase
-        Which program.
-    lowering
-        ``stock`` or ``corrected``.
-    """
+    """One exported program, which is judged by itself: a dead process costs one of these."""
 
     architecture: Architecture
     precision: str
     phase: str
-    lowering: str
 
 
-def judged_case(case: Case) -> Outcome:
-    """Build, export, run and judge."""
+def judged_case(case: Case) -> tuple[Outcome, Outcome]:
+    """Build, export, run and judge; stock, and corrected."""
     architecture, dtype = case.architecture, DTYPES[case.precision]
     with quiet():
         model, inputs = build(architecture, dtype), inputs_of(architecture, dtype)
@@ -78,19 +73,16 @@ def judged_case(case: Case) -> Outcome:
         try:
             module, kwargs = phase_of(model, inputs, case.phase)
         except NotExportedError as error:
-            return Outcome(trial.Verdict.NOT_EXPORTED, str(error))
+            failed = Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
+            return failed, failed
         with whole_caches():
-            return judged_module(module, kwargs, case.precision, case.lowering, padding)
+            return judged_module(module, kwargs, case.precision, padding)
 
 
 def judged_module(
-    module: nn.Module,
-    kwargs: dict[str, Any],
-    precision: str,
-    lowering: str,
-    padding: Tensor | None = None,
-) -> Outcome:
-    """The outcome of a module that is called with `kwargs`.
+    module: nn.Module, kwargs: dict[str, Any], precision: str, padding: Tensor | None = None
+) -> tuple[Outcome, Outcome]:
+    """The outcomes of a module that is called with `kwargs`: stock, and corrected.
 
     Parameters
     ----------
@@ -98,24 +90,33 @@ def judged_module(
         As transformers' exporter takes them.
     precision
         What the module's weights have.
-    lowering
-        ``stock`` or ``corrected``.
     padding
         Shape (batch, length): True where a text has none; None: it has everywhere.
     """
-    without = tuple(corrections()) if lowering == "stock" else ()
-    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-        path = Path(folder) / "model.pte"
-        try:
-            exported = export(module, kwargs, path, without)
-            verdicts = _verdicts(module, kwargs, exported, path, precision, padding)
-        except NotExportedError as error:
-            return Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
-        except NotLoweredError as error:
-            return Outcome(trial.Verdict.NOT_LOWERED, shortened(str(error)))
-        except HarnessError as error:
-            return Outcome(trial.Verdict.NOT_JUDGED, shortened(str(error)))
-    return outcome_of(verdicts)
+    found: dict[str, Outcome] = {}
+
+    def outcome(lowering: str) -> Outcome:
+        without = tuple(corrections()) if lowering == "stock" else ()
+        with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+            path = Path(folder) / "model.pte"
+            try:
+                exported = export(module, kwargs, path, without)
+                digest = file_digest(path)
+                if digest not in found:  # where no correction applies, both files are the same
+                    verdicts = _verdicts(module, kwargs, exported, path, precision, padding)
+                    found[digest] = outcome_of(verdicts)
+                return found[digest]
+            except NotExportedError as error:
+                return Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
+            except NotLoweredError as error:
+                return Outcome(trial.Verdict.NOT_LOWERED, shortened(str(error)))
+            except Exception as error:  # the harness is at fault
+                return Outcome(trial.Verdict.NOT_JUDGED, shortened(in_a_sentence(error)))
+
+    stock = outcome("stock")
+    if stock.verdict is trial.Verdict.NOT_EXPORTED:
+        return stock, stock  # corrections are of the lowering
+    return stock, outcome("corrected")
 
 
 def _verdicts(

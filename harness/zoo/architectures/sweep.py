@@ -18,11 +18,10 @@ from harness.files import read_json, replace_file
 from harness.fingerprint import installed_versions
 from harness.zoo.architectures.building import require_transformers
 from harness.zoo.architectures.catalog import CATALOG, KINDS, Architecture, named
-from harness.zoo.architectures.judging import DTYPES, Case, judged_case
+from harness.zoo.architectures.judging import DTYPES, LOWERINGS, Case, judged_case
 from harness.zoo.trial import Outcome, Verdict
 
 __all__ = [
-    "LOWERINGS",
     "Program",
     "Request",
     "Result",
@@ -33,8 +32,6 @@ __all__ = [
     "run",
     "write_sweep",
 ]
-
-LOWERINGS = ("stock", "corrected")
 
 _PACKAGES = ("transformers", "torch", "executorch", "mlx", "numpy")
 _PROGRESS_EVERY = 5.0
@@ -59,7 +56,7 @@ class Request:
     names: tuple[str, ...] = ()
     precisions: tuple[str, ...] = tuple(DTYPES)
     jobs: int = 1
-    timeout: float = 120.0
+    timeout: float = 300.0
     shard: tuple[int, int] = (1, 1)
 
 
@@ -113,11 +110,11 @@ class Sweep:
 def run(
     request: Request,
     progress: Callable[[str], None] = lambda text: None,
-    judge: Callable[[Case], Outcome] = judged_case,
+    judge: Callable[[Case], tuple[Outcome, Outcome]] = judged_case,
 ) -> Sweep:
     """Judge the chosen architectures.
 
-    `judge` is what a process does with one case; an importable function.
+    `judge` is what a process does with one; an importable function.
 
     Raises
     ------
@@ -138,24 +135,17 @@ def run(
         require_transformers()
     part, parts = request.shard
     mine = _programs(chosen, request.precisions)[part - 1 :: parts]
-    cases = [
-        Case(architecture, program.precision, program.phase, lowering)
-        for architecture, program in mine
-        for lowering in LOWERINGS
-    ]
-    outcomes: dict[int, Outcome] = {}
+    found: dict[int, Result] = {}
     said = time.monotonic()
-    with workers(min(request.jobs, max(len(cases), 1))) as do:
-        tasks = [(judge, (case,)) for case in cases]
+    with workers(min(request.jobs, max(len(mine), 1))) as do:
+        tasks = [(judge, (Case(a, program.precision, program.phase),)) for a, program in mine]
         for done in do(tasks, request.timeout):
-            outcomes[done.number] = done.result or _failed(done.fault)
+            outcomes = done.result or (_failed(done.fault),) * 2
+            found[done.number] = Result(mine[done.number][1], *outcomes)
             if time.monotonic() - said > _PROGRESS_EVERY:
                 said = time.monotonic()
-                progress(f"{len(outcomes)} of {len(cases)} cases")
-    results = tuple(
-        Result(program, outcomes[2 * number], outcomes[2 * number + 1])
-        for number, (_, program) in enumerate(mine)
-    )
+                progress(f"{len(found)} of {len(mine)} programs")
+    results = tuple(found[number] for number in range(len(mine)))
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     return Sweep(results, dict(installed_versions(*_PACKAGES)), date)
 
@@ -177,7 +167,7 @@ def _programs(
 
 
 def _failed(fault: str) -> Outcome:
-    """A case that did not come back: its process crashed, was stopped, or raised an error."""
+    """A program that did not come back: its process crashed, was stopped, or raised an error."""
     crashed = fault.startswith(("crashed", "died"))
     return Outcome(Verdict.NOT_JUDGED, f"its process {fault}" if crashed else fault)
 

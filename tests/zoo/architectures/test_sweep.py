@@ -43,8 +43,8 @@ NAMES = ("llama", "gpt2", "opt")
 
 
 def told(found: Sweep) -> dict[str, str]:
-    """Details of stock, of the three that do not come back; all others are whole."""
-    assert {result.corrected for result in found.results} == {WHOLE}
+    """Details of those that do not come back; all others are whole."""
+    assert all(result.stock == result.corrected for result in found.results)
     stock = {result.program.key: result.stock for result in found.results}
     failed = {key: outcome for key, outcome in stock.items() if outcome != WHOLE}
     assert {outcome.verdict for outcome in failed.values()} == {Verdict.NOT_JUDGED}
@@ -88,7 +88,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
 
 
 def test_a_case_that_does_not_come_back_costs_no_other(here: dict[int, str]) -> None:
-    here |= {0: "crashed (signal 11)", 6: "took too long and was stopped"}
+    here |= {0: "crashed (signal 11)", 3: "took too long and was stopped"}
     found = run(Request(("vit", "bert", "deit"), timeout=30.0), judge=judged)
     assert told(found) == {
         "bert fp32 forward": "its process crashed (signal 11)",
