@@ -50,10 +50,13 @@ class Exported:
         The program as it went to the lowering, called with tensors alone.
     kwargs
         What it was traced with.
+    kernels
+        Operators that were left to ExecuTorch's CPU kernels.
     """
 
     program: ExportedProgram
     kwargs: Mapping[str, Any]
+    kernels: tuple[str, ...]
 
 
 def phase_of(
@@ -126,7 +129,9 @@ def export(
     with replace_file(path) as scratch, scratch.open("wb") as file:
         manager.write_to_file(file)
     names.write(manager, {ENTRY: seen[0]}, path)
-    return Exported(_flat(seen[0]), seen[0].example_inputs[1])
+    operators = (op for plan in manager.executorch_program.execution_plan for op in plan.operators)
+    kernels = tuple(f"{op.name}.{op.overload}" if op.overload else op.name for op in operators)
+    return Exported(_flat(seen[0]), seen[0].example_inputs[1], kernels)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from harness.anymodel.observing import observe
 from harness.anymodel.recording import record
 from harness.anymodel.tracing import Traced
 from harness.compare import Status, Verdict
-from harness.errors import in_a_sentence
+from harness.errors import ProgramError, in_a_sentence
 from harness.export.corrections import corrections
 from harness.files import file_digest
 from harness.pte.facts import read_facts
@@ -95,6 +95,15 @@ def judged_module(
     """
     found: dict[str, Outcome] = {}
 
+    def judged_file(exported: Exported, path: Path) -> Outcome:
+        try:
+            return outcome_of(_verdicts(module, kwargs, exported, path, precision, padding))
+        except ProgramError:  # types of which only a kernel makes something: complex numbers
+            lacking = _lacking(exported.kernels)
+            if lacking is None:
+                raise
+            return lacking
+
     def outcome(lowering: str) -> Outcome:
         without = tuple(corrections()) if lowering == "stock" else ()
         with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
@@ -103,8 +112,7 @@ def judged_module(
                 exported = export(module, kwargs, path, without)
                 digest = file_digest(path)
                 if digest not in found:  # where no correction applies, both files are the same
-                    verdicts = _verdicts(module, kwargs, exported, path, precision, padding)
-                    found[digest] = outcome_of(verdicts)
+                    found[digest] = judged_file(exported, path)
                 return found[digest]
             except NotExportedError as error:
                 return Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
@@ -171,10 +179,9 @@ def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     if failed:
         return Outcome(trial.Verdict.CANNOT_RUN, shortened(_where(failed[0]) + failed[0].summary))
     outside = _outside(verdicts)
-    lacking = runtime_lacks(outside)
-    if lacking:
-        text = f"the wheel's runtime has no kernel {', '.join(lacking)}"
-        return Outcome(trial.Verdict.CANNOT_RUN, text)
+    lacking = _lacking(outside)
+    if lacking is not None:
+        return lacking
     nodes = any(verdict.metrics.get("nodes") for verdict in verdicts)
     for verdict in judged:
         if verdict.status is Status.UNJUDGED and (nodes or verdict.kind != "local"):
@@ -183,6 +190,15 @@ def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     if outside:
         return Outcome(trial.Verdict.OUTSIDE, ", ".join(outside))
     return Outcome(trial.Verdict.RIGHT)
+
+
+def _lacking(kernels: Sequence[str]) -> Outcome | None:
+    """That a program cannot be loaded where the wheel's runtime lacks one of its kernels."""
+    lacking = runtime_lacks(kernels)
+    if not lacking:
+        return None
+    text = f"the wheel's runtime has no kernel {', '.join(lacking)}"
+    return Outcome(trial.Verdict.CANNOT_RUN, text)
 
 
 def _outside(verdicts: Sequence[Verdict]) -> list[str]:

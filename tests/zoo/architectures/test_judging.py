@@ -150,6 +150,17 @@ def test_a_program_that_cannot_run_is_told_with_its_node() -> None:
     assert corrected == Outcome(Verdict.RIGHT)
 
 
+class Turned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(torch.fft.fft(x.relu())).real
+
+
+def test_a_program_of_complex_numbers_cannot_be_loaded() -> None:
+    found = judged(Turned(), "stock", x=torch.randn(2, 4))
+    assert found.verdict is Verdict.CANNOT_RUN
+    assert found.detail.startswith("the wheel's runtime has no kernel aten::")
+
+
 class Branching(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
