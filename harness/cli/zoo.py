@@ -62,8 +62,9 @@ def zoo(
     part = _shard(shard)
     if ops is not None and architectures is not None:
         raise InputError("--ops and --architectures are two sweeps: give one of them")
-    if architectures is not None and not _names(architectures):
-        raise InputError("--architectures must name architectures or kinds, or be all (got none)")
+    for flag_name, text in (("--ops", ops), ("--architectures", architectures)):
+        if text is not None and not _names(text):
+            raise InputError(f"{flag_name} must give names, with commas between (got none)")
     if precision is not None and architectures is None:
         raise InputError("--precision is one of --architectures, which is missing")
     kind, face = _operators() if architectures is None else _architectures()

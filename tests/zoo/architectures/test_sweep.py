@@ -146,7 +146,8 @@ def test_without_transformers_a_sentence_says_how(
     ("options", "told"),
     [
         (("--architectures", "lama"), "no architecture 'lama'"),
-        (("--architectures", " ,"), "or be all"),
+        (("--architectures", " ,"), "must give names"),
+        (("--ops", ""), "must give names"),
         (("--architectures", "all", "--precision", "fp8"), "must be one of fp32, bf16"),
         (("--architectures", "all", "--ops", "sort"), "give one of them"),
         (("--precision", "fp32"), "which is missing"),
