@@ -68,8 +68,12 @@ def phase_of(
     """
     if phase == "forward":
         return model, dict(inputs)
+    from transformers.exporters.exporter_dynamo import register_cache_pytrees_for_model
     from transformers.exporters.utils import decompose_for_generation
 
+    # The exporter registers caches only after it made its inputs contiguous, so that the first
+    # export of a cache that was cut fails in each process, and later ones do not.
+    register_cache_pytrees_for_model(model)
     try:
         with torch.no_grad(), quiet():
             parts = decompose_for_generation(model, dict(inputs))
