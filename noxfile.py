@@ -23,6 +23,9 @@ LOCK = Path("constraints.txt")
 ENVIRONMENT = Path(".nox/voxtral-parity").absolute()
 PROGRAMS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 
+ZOO = Path(".nox/zoo").absolute()
+ZOO_LOCK = Path("constraints-zoo.txt")
+
 
 def run(session: nox.Session, *command: str) -> None:
     """Run a program of the shared environment."""
@@ -153,9 +156,42 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def zoo(session: nox.Session) -> None:
-    """Judge every operator that lowers to MLX, into docs/ (`-- --ops sort,topk --shard 1/4`)."""
-    kept = ("--json", "docs/zoo.json", "--markdown", "docs/zoo.md", "--against", "docs/zoo.json")
-    run(session, "voxtral-parity", "zoo", *(session.posargs or kept))
+    """Judge operators, and models of transformers, into docs/ (`-- --architectures llama,vit`)."""
+    python = install_zoo(session)
+    if session.posargs:
+        session.run(python, "-m", "harness.cli", "zoo", *session.posargs, external=True)
+        return
+    session.run(python, "-m", "pytest", "-m", "zoo", "tests/zoo", external=True)
+    for name, options in (("zoo", ()), ("zoo-architectures", ("--architectures", "all"))):
+        json, page = f"docs/{name}.json", f"docs/{name}.md"
+        kept = ("--json", json, "--markdown", page, "--against", json)
+        # 1 is for a program that became worse, which is a result.
+        command = (python, "-m", "harness.cli", "zoo", *options, *kept)
+        session.run(*command, external=True, success_codes=[0, 1])
+
+
+def install_zoo(session: nox.Session) -> str:
+    """Lay another transformers over the shared environment; the Python that sees both."""
+    install(session)
+    python = str(ZOO / PROGRAMS.name / "python")
+    stamp = ZOO / "built-for"
+    wanted = (ENVIRONMENT / "built-for").read_text() + ZOO_LOCK.read_text()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    shutil.rmtree(ZOO, ignore_errors=True)
+    session.run(sys.executable, "-m", "venv", str(ZOO), external=True)
+    where = ("-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    shared, own = (
+        str(session.run(program, *where, silent=True, external=True)).strip()
+        for program in (str(PROGRAMS / "python"), python)
+    )
+    # What a .pth file names is behind the environment's own packages; `addsitedir` reads the shared
+    # environment's .pth files too, hence this project's.
+    Path(own, "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n")
+    command = ("-m", "pip", "install", "--quiet", "--no-compile", "-c", str(ZOO_LOCK))
+    session.run(python, *command, *group("zoo"), external=True)
+    stamp.write_text(wanted)
+    return python
 
 
 @nox.session(default=False)
@@ -180,13 +216,14 @@ def hostile(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Write the newest versions that pyproject.toml allows to constraints.txt."""
+    """Write the newest versions that pyproject.toml allows to constraints.txt and its like."""
     install(session)
     pip_install(session, "uv")
-    run(
-        session,
-        *("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--upgrade"),
-        *("--no-annotate", "--custom-compile-command", "nox -s lock", "--quiet"),
-        *("--group", "dev", "--group", "conformance", "--extra", "asr"),
-        *(str(PYPROJECT), "--output-file", str(LOCK)),
-    )
+    groups = ("--group", "dev", "--group", "conformance", "--extra", "asr", str(PYPROJECT))
+    for what, lock in ((groups, LOCK), (("--group", "zoo"), ZOO_LOCK)):
+        run(
+            session,
+            *("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--upgrade"),
+            *("--no-annotate", "--custom-compile-command", "nox -s lock", "--quiet"),
+            *(*what, "--output-file", str(lock)),
+        )

@@ -203,15 +203,15 @@ def _tried(work: Callable[[], Made]) -> Made | str:
 
 
 def _apart(made: Made | str, meant: Made | str, masks: Any) -> float:
-    """The worst difference of the scale; NaN where one of them did not run."""
+    """The worst difference of the scale; infinite if one makes more, NaN if one did not run."""
     if isinstance(made, str) or isinstance(meant, str):
         return float("nan")
-    triples = [
-        triple
-        for cases in zip(made, meant, masks, strict=True)
-        for calls in zip(*cases, strict=True)
-        for triple in zip(*calls, strict=True)
-    ]
+    triples = []
+    for cases in zip(made, meant, masks, strict=True):
+        for one, other, call_masks in zip(*cases, strict=True):
+            if len(one) != len(other):
+                return float("inf")
+            triples += list(zip(one, other, call_masks, strict=False))
     return max(
         (difference(masked(a, mask), masked(b, mask))[0] for a, b, mask in triples), default=0.0
     )

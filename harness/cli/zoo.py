@@ -1,9 +1,9 @@
-"""``voxtral-parity zoo``: what the lowering to MLX makes of every operator that it claims."""
+"""``voxtral-parity zoo``: what the lowering to MLX makes of operators, and of other models."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,18 @@ def zoo(
     ops: Annotated[
         str | None,
         option("--ops", "NAMES", "Operators or families, with commas between; all by default."),
+    ] = None,
+    architectures: Annotated[
+        str | None,
+        option(
+            "--architectures",
+            "NAMES",
+            "Judge models of transformers instead: architectures or kinds, with commas, or all.",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        option("--precision", "P", "Of architectures: fp32 or bf16; both by default."),
     ] = None,
     jobs: Annotated[int, option("--jobs", "N", "Processes.", min=1)] = 2,
     shard: Annotated[str, option("--shard", "K/N", "The K-th of N parts of the programs.")] = "1/1",
@@ -40,41 +52,49 @@ def zoo(
     """Lower small programs of every operator that the MLX partitioner claims, and judge them.
 
     Each is lowered as upstream does and with this harness's corrections, run in float64 beside
-    torch's float64, and on the portable executor beside eager.
+    torch's float64, and on the portable executor beside eager. --architectures does the same with
+    tiny models of transformers, which must be installed, exported by its own exporter.
 
     Exit code 0: no worse than --against, or nothing to compare with. 1: something became worse.
     2: could not judge.
     """
     check_targets(json, markdown)
     part = _shard(shard)
-    from harness.zoo import Request, merged, read_sweep, run
+    if ops is not None and architectures is not None:
+        raise InputError("--ops and --architectures are two sweeps: give one of them")
+    for flag_name, text in (("--ops", ops), ("--architectures", architectures)):
+        if text is not None and not _names(text):
+            raise InputError(f"{flag_name} must give names, with commas between (got none)")
+    if precision is not None and architectures is None:
+        raise InputError("--precision is one of --architectures, which is missing")
+    kind, face = _operators() if architectures is None else _architectures()
     from harness.zoo.changes import changes
-    from harness.zoo.page import page, summary
-    from harness.zoo.sweep import write_sweep
 
     out = console.stdout()
     if listed:
-        from harness.zoo.families import FAMILIES
-        from harness.zoo.samples import claimed
-
-        for name in (*claimed(), *FAMILIES):
+        for name in kind.names():
             out.print(name, markup=False, highlight=False)
         return
-    before = None if against is None else read_sweep(against)
+    before = None if against is None else kind.read_sweep(against)
     if merge:
-        sweep = merged([read_sweep(path) for path in merge])
+        sweep = kind.merged([kind.read_sweep(path) for path in merge])
     else:
-        names = tuple(name.strip() for name in (ops or "").split(",") if name.strip())
+        if architectures is None:
+            request = kind.Request(_names(ops), jobs, timeout, part, most)
+        else:
+            precisions = ("fp32", "bf16") if precision is None else (precision,)
+            chosen = () if architectures == "all" else _names(architectures)
+            request = kind.Request(chosen, precisions, jobs, timeout, part)
         with console.progress() as progress:
-            sweep = run(Request(names, jobs, timeout, part, most), progress)
+            sweep = kind.run(request, progress)
     if json is not None:
-        write_sweep(sweep, json)
+        kind.write_sweep(sweep, json)
     if markdown is not None:
         from harness.files import replace_file
 
         with replace_file(markdown) as scratch:
-            scratch.write_text(page(sweep), encoding="utf-8")
-    for line in summary(sweep):
+            scratch.write_text(face.page(sweep), encoding="utf-8")
+    for line in face.summary(sweep):
         out.print(line, markup=False, highlight=False)
     if before is None:
         return
@@ -82,6 +102,22 @@ def zoo(
     for line in found.sentences():
         out.print(line, markup=False, highlight=False)
     raise typer.Exit(1 if found.worse else 0)
+
+
+def _operators() -> tuple[Any, Any]:
+    from harness.zoo import page, sweep
+
+    return sweep, page
+
+
+def _architectures() -> tuple[Any, Any]:
+    from harness.zoo.architectures import page, sweep
+
+    return sweep, page
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _shard(text: str) -> tuple[int, int]:

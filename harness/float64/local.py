@@ -197,7 +197,9 @@ def _same(a: Array, b: Array) -> Array:
 def _within(name: str, meant: Array, made: Array, allowed: Array | float) -> NodeError:
     wide = widened(made)
     error = wide - meant
-    share = np.where(_same(wide, meant), 0.0, np.abs(error) / allowed)
+    # What is meant may be beyond the type, and is an infinity in it.
+    over = ~np.isfinite(wide) & _same(wide, widened(meant.astype(made.dtype)))
+    share = np.where(over | _same(wide, meant), 0.0, np.abs(error) / allowed)
     share = np.where(np.isnan(share), np.inf, share)
     if not share.size:
         return NodeError(name, 0.0, shape=made.shape)

@@ -156,7 +156,9 @@ def slack(
         terms = _terms(node, slots)
         if kind is Kind.PRODUCT:
             unit = unit_roundoff(_product(name), dtype.name, regime)
-        bound = (3 + 0.5 * np.sqrt(terms)) * unit * _sum_magnitude(node, slots)
+        # What a sum adds may be alike, as the weights of a product are not: roundings add up.
+        each = 0.5 if kind is Kind.PRODUCT else 1.0
+        bound = (3 + each * np.sqrt(terms)) * unit * _sum_magnitude(node, slots)
     return half + least + np.where(np.isfinite(bound), bound, 0.0)
 
 

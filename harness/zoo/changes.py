@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from harness.zoo.sweep import Sweep
-from harness.zoo.trial import Result
+from typing import Any, Protocol
 
 __all__ = ["Changes", "changes"]
+
+
+class _Found(Protocol):
+    """Results of programs in both lowerings: a sweep of operators or of architectures."""
+
+    @property
+    def results(self) -> Sequence[Any]: ...
+
+    @property
+    def versions(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Changes:
             yield "no verdict changed"
 
 
-def changes(before: Sweep, after: Sweep) -> Changes:
+def changes(before: _Found, after: _Found) -> Changes:
     """Compare the programs that both sweeps have."""
     known = {result.program.key: result for result in before.results}
     worse: list[str] = []
@@ -69,6 +77,6 @@ def changes(before: Sweep, after: Sweep) -> Changes:
     return Changes(tuple(worse), tuple(better), tuple(other), versions, new)
 
 
-def _told(result: Result, lowering: str, was: str, now: str) -> str:
+def _told(result: Any, lowering: str, was: str, now: str) -> str:
     program = result.program
     return f"{program.target}, {program.pattern}, {lowering}: {was} → {now} ({program.key})"

@@ -21,7 +21,7 @@ from harness.zoo.samples import claimed
 from harness.zoo.trial import Outcome, Result, Verdict, tried
 from harness.zoo.variations import programs
 
-__all__ = ["Request", "Sweep", "chosen", "merged", "read_sweep", "run", "write_sweep"]
+__all__ = ["Request", "Sweep", "chosen", "merged", "names", "read_sweep", "run", "write_sweep"]
 
 _PACKAGES = ("torch", "executorch", "mlx", "numpy")
 _PROGRESS_EVERY = 5.0
@@ -124,6 +124,11 @@ def chosen(ops: Sequence[str], most: int) -> tuple[list[Program], list[str]]:
             unswept.append(name)
     made += [program for program in families() if program.target in wanted]
     return list({program.key: program for program in made}.values()), unswept
+
+
+def names() -> tuple[str, ...]:
+    """Every operator that the partitioner claims, and the families."""
+    return *claimed(), *FAMILIES
 
 
 def _names(ops: Sequence[str], known: Iterable[str]) -> set[str]:

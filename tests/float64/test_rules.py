@@ -52,6 +52,26 @@ def test_roundoff(dtype: str, unit: float) -> None:
     assert spacing(np.array([1.0, 3.0]), numpy).tolist() == [2 * unit, 4 * unit]
 
 
+def test_what_is_meant_beyond_the_type_is_an_infinity_in_it() -> None:
+    least = np.full(3, float(np.finfo(np.float32).min))
+    what = node("AddNode", a=Tid(0), b=Tid(1))
+    with np.errstate(over="ignore"):
+        right = (least + least).astype(np.float32)
+    assert np.isneginf(right).all()
+    assert judged(what, right, least, least).share(LOCAL) == 0.0
+    assert judged(what, -right, least, least).share(LOCAL) == np.inf
+    assert judged(what, right, least, -least).share(LOCAL) == np.inf
+
+
+def test_roundings_of_alike_terms_add_up() -> None:
+    """MLX adds along an axis that is not the last one by one: 14 units of 256 terms were seen."""
+    rows = np.full((256, 4), 0.7) + 0.001 * draw(256, 4)
+    what = node("MeanNode", x=Tid(0), axes=(0,), keepdims=False)
+    made = np.cumsum(rows.astype(np.float32), axis=0, dtype=np.float32)[-1] / 256
+    assert 0 < judged(what, made.astype(np.float32), rows).share(LOCAL) <= 1.0
+    assert judged(what, (made * (1 + 24 * 2**-24)).astype(np.float32), rows).share(LOCAL) > 1.0
+
+
 def test_a_value_moved_by_a_bit_is_wrong_where_nothing_is_computed() -> None:
     x = draw(4, 3)
     what = node("TransposeNode", x=Tid(0), perm=(1, 0))

@@ -41,6 +41,9 @@ _REGISTERED_BY = {
 
 _VIEW, _COPY_INDEX = "executorch_prim::et_view.default", "executorch_prim::et_copy_index.tensor"
 
+# The runtime leaves the statistics empty, as a plan declares them; torch on the CPU fills them.
+_WITHOUT_STATISTICS = "aten::_native_batch_norm_legit_no_training"
+
 # Reads any file that a damaged or hostile program names.
 _REFUSED = {"aten::from_file.out"}
 
@@ -197,7 +200,10 @@ def _called(overload: Any, given: Mapping[str, Any]) -> list[Any]:
             raise
         except Exception as error:  # whatever torch says of arguments that a program gives it
             raise refusal(error) from error
-    return [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    if overload._schema.name == _WITHOUT_STATISTICS:
+        return [made[0], *(statistic.new_empty(0) for statistic in made[1:])]
+    return made
 
 
 def _shapes(overload: Any, given: Mapping[str, Any]) -> list[tuple[int, ...]]:

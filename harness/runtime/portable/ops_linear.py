@@ -166,9 +166,33 @@ def _conv(
         }
         if n.groups < 1:
             raise ExecutionError(f"a convolution needs at least 1 group (got {n.groups})")
-        return function(s.tensor(n.x), s.tensor(n.w), groups=n.groups, **options)
+        x, w = s.tensor(n.x), s.tensor(n.w)
+        if _overruns(n, x, w, letters, transposed):
+            parts = zip(mx.split(x, n.groups, axis=-1), mx.split(w, n.groups, axis=0), strict=True)
+            return mx.concatenate([function(*part, **options) for part in parts], axis=-1)
+        return function(x, w, groups=n.groups, **options)
 
     return op
+
+
+def _overruns(n: Node, x: Any, w: Any, letters: str, transposed: bool) -> bool:
+    """Whether MLX 0.32 would write beyond its memory on the CPU.
+
+    A 2-D convolution in groups does where more is padded than there is. One group at a time takes
+    another path.
+    """
+    if letters != "hw" or n.groups == 1 or x.ndim != 4 or w.ndim != 4:
+        return False
+    if x.shape[-1] % n.groups or w.shape[0] % n.groups:
+        return False  # MLX refuses it
+    for axis, letter in enumerate(letters, 1):
+        size, padded = x.shape[axis], getattr(n, f"padding_{letter}")
+        if transposed:
+            size = 1 + (size - 1) * getattr(n, f"stride_{letter}")
+            padded = getattr(n, f"dilation_{letter}") * (w.shape[axis] - 1) - padded
+        if padded > size:
+            return True
+    return False
 
 
 _conv1d = _conv(mx.conv1d, "")

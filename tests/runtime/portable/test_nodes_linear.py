@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +68,42 @@ def test_transposed_convolution(run_node: Run, name: str, rank: int) -> None:
     weight = torch.tensor(w).movedim(-1, 0)
     options = {k: v[:rank] for k, v in numbers.items()}
     close(got, function(torch.tensor(x).movedim(-1, 1), weight, **options).movedim(1, -1))
+
+
+SMALL = """
+from types import SimpleNamespace
+import numpy as np, torch
+from torch.nn import functional as F
+from harness.runtime.portable.blas import mx
+from harness.runtime.portable.interpreter import OPS
+mx.set_default_device(mx.cpu)
+numbers = dict(stride=1, padding={padding}, dilation=1, output_padding=0)
+fields = {{f"{{kind}}_{{axis}}": number for kind, number in numbers.items() for axis in "hw"}}
+x, w = (np.random.default_rng(3).normal(size=size).astype(np.float32) for size in {sizes})
+node = SimpleNamespace(x=mx.array(x), w=mx.array(w), groups=8, **fields)
+first = (torch.tensor(t).movedim(-1, 1) for t in (x, w))
+meant = F.{function}(*first, padding={padding}, groups=8).movedim(1, -1)
+for _ in range(150):
+    made = OPS["{name}"](node, SimpleNamespace(tensor=lambda t: t, fp32_weights=None))
+    np.testing.assert_allclose(np.array(made), meant, rtol=1e-5, atol=1e-5)
+    others = [np.ones(size) for size in range(1, 200, 7)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "sizes", "padding"),
+    [
+        ("Conv2DNode", "conv2d", ((1, 2, 2, 8), (8, 7, 7, 1)), 3),
+        ("ConvTranspose2DNode", "conv_transpose2d", ((1, 1, 1, 8), (8, 5, 5, 1)), 2),
+    ],
+)
+def test_more_padding_than_image_leaves_memory_alone(
+    name: str, function: str, sizes: tuple[Any, ...], padding: int
+) -> None:
+    """MLX 0.32.2 writes beyond its memory: the process dies, or numbers change elsewhere."""
+    script = SMALL.format(name=name, function=function, sizes=sizes, padding=padding)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_convolution_without_groups_is_refused(run_node: Run) -> None:

@@ -1,0 +1,9 @@
+"""Tiny models of transformers, exported by its own exporter, and judged.
+
+`catalog`    which architectures
+`building`   a model and inputs, the same bytes everywhere
+`exporting`  transformers' exporter, stock or with the corrections → `.pte`
+`judging`    one program → an outcome
+`sweep`      all of them in processes, and their JSON
+`page`       Markdown
+"""
