@@ -155,7 +155,7 @@ def test_every_command_has_a_quick_command_line() -> None:
 
 def test_some_of_the_cases() -> None:
     families = ("values/check", "values/synth", "values/export", "paths/check", "paths/export")
-    command = [sys.executable, "tests/hostile/run.py", "--cold", "--jobs", "1", "--every", "16"]
+    command = [sys.executable, "tests/hostile/run.py", "--cold", "--jobs", "1", "--every", "32"]
     done = subprocess.run(
         [*command, "--only", *families], capture_output=True, text=True, check=False, cwd=ROOT
     )

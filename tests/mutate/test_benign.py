@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.budget.regimes import EMULATED
 from harness.checkpoint.generate import synthesize
 from harness.checkpoint.presets import PRESETS
 from harness.compare import Status
@@ -45,6 +46,17 @@ UTTERANCES = {
 @pytest.mark.parametrize("name", UTTERANCES)
 def test_other_utterance(name: str, precision: str) -> None:
     request = Request(precision=precision, executor="portable", utterance=UTTERANCES[name])
+
+    assert complaints(check(request).verdicts) == []
+
+
+@pytest.mark.parametrize("precision", EVERY)
+@pytest.mark.parametrize("regime", EMULATED)
+def test_emulated_regime(regime: str, precision: str) -> None:
+    """Under the regime's own budget, on an utterance that it was not measured on."""
+    request = Request(
+        precision=precision, executor="portable", regime=regime, utterance=UTTERANCES["a question"]
+    )
 
     assert complaints(check(request).verdicts) == []
 

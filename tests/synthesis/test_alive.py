@@ -70,12 +70,15 @@ def frames_of(tiny: Checkpoint, model: Any, text: str, voice: str | None) -> tup
     return speech.frames, speech.ended
 
 
-def test_it_says_any_text_at_a_sensible_length(tiny: Checkpoint, tiny_model: Any) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_it_says_any_text_at_a_sensible_length(
+    tiny: Checkpoint, tiny_model: Any, every: int
+) -> None:
     """Nine of sixteen such texts used to end before their first frame."""
-    said = [frames_of(tiny, tiny_model, text, "neutral_female") for text in TEXTS]
+    said = [frames_of(tiny, tiny_model, text, "neutral_female") for text in TEXTS[::every]]
     assert all(8 <= frames <= 40 for frames, _ in said)
-    assert sum(ended for _, ended in said) >= 24
-    assert len({frames for frames, _ in said}) > 8  # the text decides
+    assert sum(ended for _, ended in said) >= 0.75 * len(said)
+    assert len({frames for frames, _ in said}) > len(said) / 4  # the text decides
 
 
 @pytest.mark.parametrize("voice", ["casual_male", None])
