@@ -221,7 +221,7 @@ def _read(
 ) -> RunnerResult:
     """What a run left, checked."""
     report = _GENERATED.search(done.err.text)
-    if b"No audio frames generated" in done.err.text or report is None:
+    if b"No audio frames generated" in done.err.text or report is None or not int(report[1]):
         raise ExecutionError(f"the runner made no audio: {_complaint(done.err.text)}")
     frames = int(report[1])
     streams = args.utterance.streaming or args.speaker
@@ -230,7 +230,8 @@ def _read(
         codes = None if streams else read_codes(dump)
         trace = read_trace(wav.with_name(_TRACE)) if args.trace else None
     except InputError as error:
-        raise MachineError(f"the runner ended with exit code 0, but {error}") from None
+        said = _complaint(done.err.text)
+        raise MachineError(f"the runner ended with exit code 0, but {error} ({said})") from None
     if pcm.size != frames * frame_samples:
         raise ExecutionError(
             f"the runner reports {frames} frames, {frames * frame_samples:,} samples, and its "
@@ -287,8 +288,12 @@ _QUOTED = 400
 _LINES, _LINE = 30, 400
 
 
+_ERROR = re.compile(r"E \d|F \d|ERROR|Failed ")
+"""How its errors begin, in ExecuTorch's log and in its own; what it says last may be no error."""
+
+
 def _complaint(text: bytes) -> str:
-    """Its last line, and before that its last errors in ExecuTorch's log, whole as far as they fit.
+    """Its last line, and before that its last errors, whole as far as they fit.
 
     An error that does not fit is left out and not cut, since its end says what is wrong.
     """
@@ -296,7 +301,7 @@ def _complaint(text: bytes) -> str:
     if not lines:
         return "it printed nothing"
     found = [lines[-1][:_QUOTED]]
-    for line in reversed([line for line in lines[:-1] if re.match(r"E \d", line)]):
+    for line in reversed([line for line in lines[:-1] if _ERROR.match(line)]):
         if sum(map(len, found)) + len(line) > _QUOTED:
             break
         found.insert(0, line)

@@ -137,9 +137,9 @@ def test_a_stream_has_no_codes_and_a_first_chunk(
 @pytest.mark.parametrize(
     ("fault", "error", "complaint"),
     [
-        ("crash", MachineError, "died with signal SIGABRT: E 00:00 text_decoder prefill failed"),
-        ("exit", MachineError, "died with exit code 1: Failed to open voice embedding"),
-        ("no WAV", MachineError, "output.wav cannot be read"),
+        ("crash", MachineError, "died with signal SIGABRT: F .*: text_decoder prefill failed"),
+        ("no voice", MachineError, "SIGABRT: F .*: Failed to open voice embedding: v.pt"),
+        ("no WAV", MachineError, r"cannot be read: .* \(Failed to open output: .*output.wav / T"),
         ("empty WAV", MachineError, "exit code 0, but output.wav is no whole WAV or FLAC file"),
         ("unfinished WAV", MachineError, "exit code 0, but output.wav"),
         ("truncated WAV", MachineError, "exit code 0, but output.wav is no whole WAV file"),
@@ -153,6 +153,7 @@ def test_a_stream_has_no_codes_and_a_first_chunk(
             UnavailableError,
             "is no voxtral_tts_runner: it ended with exit code 0",
         ),
+        ("older program", UnavailableError, "unknown command line flag 'trace_json'"),
     ],
 )
 def test_each_failure_is_one_sentence(
@@ -164,13 +165,30 @@ def test_each_failure_is_one_sentence(
         run_runner(program, args, frame_samples=1920)
 
 
+@pytest.mark.parametrize(
+    ("fault", "error", "complaint"),
+    [
+        ("silent", ExecutionError, "made no audio: Streaming: 0 frames"),
+        ("no WAV", MachineError, "SIGABRT: F .*: Failed to open WAV output"),
+        ("codec too short", MachineError, "SIGABRT: F .*: codec decode window exceeds exported"),
+    ],
+)
+def test_each_failure_of_a_stream_is_one_sentence(
+    program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch, fault: str,
+    error: type[HarnessError], complaint: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("STAND_IN_FAULT", fault)
+    with pytest.raises(error, match=complaint):
+        run_runner(program, dataclasses.replace(args, speaker=True), frame_samples=1920)
+
+
 def test_its_log_of_errors_is_quoted_with_the_assertion(
     program: Path, args: RunnerArgs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", "no backend")
     quoted = (
-        r"(?m)SIGABRT: E .*MLXBackend is not registered\. / E .*Loading failed\. "
-        r"/ F .*assert failed$"
+        r"(?m)SIGABRT: E .*MLXBackend is not registered\. "
+        r"/ F .*assert failed .*: token_embedding warmup failed$"
     )
     with pytest.raises(MachineError, match=quoted):
         run_runner(program, args, frame_samples=1920)
