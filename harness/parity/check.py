@@ -97,6 +97,8 @@ def check(
         raise InputError(
             "triangulation compares another executor with xnnpack; leave --executor xnnpack out"
         )
+    if request.utterance.temperature > 0:
+        raise InputError("parity is judged at temperature 0; leave the temperature out")
     transcriber = Transcriber.of(request.asr, request.asr_command)
     # What is not here is told before the work.
     if request.runner is None:

@@ -117,5 +117,3 @@ class Request:
                 raise InputError(f"{name} cannot be combined with the runner; leave it out")
         if not self.speak:
             raise InputError("the runner is judged by its speech alone; leave --no-speak out")
-        if self.utterance.temperature > 0:
-            raise InputError("parity is judged at temperature 0; leave the temperature out")

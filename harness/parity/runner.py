@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.budget.regimes import NARROW
 from harness.checkpoint import Checkpoint
 from harness.checkpoint.opening import MAX_VOICE_ROWS
 from harness.checkpoint.voice_file import RUNNER_FOLDERS, voice_form
 from harness.errors import ExecutionError, InputError
 from harness.files import file_digest
-from harness.fingerprint import Fingerprint
+from harness.fingerprint import UNMEASURED, Fingerprint
 from harness.methods import CODEC, MODEL
 from harness.parity.artifacts import Artifacts
 from harness.parity.observation import By, Observation, Refusal, Spoken, SpokenTwice
@@ -111,13 +112,25 @@ def check_runner_voice(checkpoint: Checkpoint, voice: str | None) -> Path | None
 
 
 def runner_fingerprint(program: Path) -> Fingerprint:
-    """Which program, on what machine."""
-    notes = (
+    """Which program, on what machine, in which regime of arithmetic.
+
+    It runs no canaries. Upstream builds its delegate for Metal alone; built for another system it
+    multiplies with MLX's kernels on the CPU, whose regime was measured (`portable:faithful`).
+    """
+    notes = [
         f"{program.name}, sha256 {file_digest(program)[:12]}…",
         "the runner cannot call one method at a time: free-running speech alone is judged, and "
         "what it traces of its first three frames",
-    )
-    return Fingerprint(RUNNER, f"{platform.machine()} {platform.system()}", {}, notes)
+    ]
+    system, regime = platform.system(), UNMEASURED
+    if system != "Darwin":
+        regime = NARROW
+        notes.append(
+            f"{regime} is the regime of MLX's kernels on a CPU, as measured of portable:faithful: "
+            "the runner runs no canaries"
+        )
+    device = f"{platform.machine()} {system}"
+    return Fingerprint(RUNNER, device, {}, tuple(notes), regime=regime)
 
 
 def observe_runner(

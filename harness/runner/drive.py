@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import signal
@@ -85,8 +84,11 @@ _GENERATED = re.compile(
     rb"(?:Generated|Streaming:) (\d+) frames \(([\d.e+-]+)s(?: audio)?\) in (\d+)ms"
 )
 _TITLE = b"Voxtral TTS"  # its first line, before it loads anything
-_LOADED, _CONFIG = b"Model loaded", b"Model config:"
-"""Its lines after everything is loaded, and after each load of `model.pte`."""
+_LOADED = b"Model loaded"
+"""Its line after everything is loaded and warm."""
+
+_WARMING, _WARM = b"Warming up", b"Warmup complete"
+"""Its lines around the first calls of four methods, which load them."""
 
 
 def run_runner(
@@ -94,10 +96,10 @@ def run_runner(
 ) -> RunnerResult:
     """Run the runner once; after `timeout` seconds it counts as hung, and is killed.
 
-    Frames and END_AUDIO are as it reports them. Before it speaks it loads `model.pte` once more,
-    which its `generate_ms` holds and other executors do not do: the time between two lines of its
-    log is taken off. The first audio is measured from outside, from there to the first chunk, or
-    offline to the end. It dumps no codes when streaming.
+    Frames, END_AUDIO and `generate_ms` are as it reports them. Before it speaks it opens
+    `model.pte` once more, and the first call of each method loads that method again: its times
+    hold this, and its log does not show how much it is. The first audio is measured from outside,
+    from the load to the first chunk, or offline to the end. It dumps no codes when streaming.
 
     Raises
     ------
@@ -150,10 +152,9 @@ class _Reader(threading.Thread):
     def text(self) -> bytes:
         return b"".join(piece for _, piece in self._pieces)
 
-    def first(self, words: bytes, after: int = 0) -> float | None:
-        """When the first line that holds `words` came, `after` others of them left out."""
-        times = (when for when, piece in self._pieces if words in piece)
-        return next(itertools.islice(times, after, None), None)
+    def first(self, words: bytes) -> float | None:
+        """When the first line that holds `words` came."""
+        return next((when for when, piece in self._pieces if words in piece), None)
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def _read(
 ) -> RunnerResult:
     """What a run left, checked."""
     report = _GENERATED.search(done.err.text)
-    if b"No audio frames generated" in done.err.text or report is None:
+    if b"No audio frames generated" in done.err.text or report is None or not int(report[1]):
         raise ExecutionError(f"the runner made no audio: {_complaint(done.err.text)}")
     frames = int(report[1])
     streams = args.utterance.streaming or args.speaker
@@ -230,7 +231,8 @@ def _read(
         codes = None if streams else read_codes(dump)
         trace = read_trace(wav.with_name(_TRACE)) if args.trace else None
     except InputError as error:
-        raise MachineError(f"the runner ended with exit code 0, but {error}") from None
+        said = _complaint(done.err.text)
+        raise MachineError(f"the runner ended with exit code 0, but {error} ({said})") from None
     if pcm.size != frames * frame_samples:
         raise ExecutionError(
             f"the runner reports {frames} frames, {frames * frame_samples:,} samples, and its "
@@ -251,20 +253,18 @@ def _read(
 def _timing(
     done: _Ended, args: RunnerArgs, report: re.Match[bytes], audio_seconds: float
 ) -> Timing:
-    """Its figures, without its second load of `model.pte` if that was seen."""
+    """Its figures, and how long its first calls took."""
     log = done.err if args.speaker else done.out
     loaded = log.first(_LOADED) or done.started
-    again = done.err.first(_CONFIG, after=1)  # the first is of the load before
-    begun = loaded if again is None else again
-    reload_ms = None if again is None else max(0.0, again - loaded) * 1e3
+    begun, ended = done.err.first(_WARMING), done.err.first(_WARM)
     return Timing(
         frames=int(report[1]),
         ended=b"END_AUDIO at frame" in done.err.text,
         audio_seconds=audio_seconds,
-        generate_ms=max(0.0, float(report[3]) - (reload_ms or 0.0)),
-        first_audio_ms=((log.first(b"  Chunk:") or done.ended) - begun) * 1e3,
+        generate_ms=float(report[3]),
+        first_audio_ms=((log.first(b"  Chunk:") or done.ended) - loaded) * 1e3,
         wall_ms=(done.ended - done.started) * 1e3,
-        reload_ms=reload_ms,
+        warm_up_ms=None if begun is None or ended is None else (ended - begun) * 1e3,
     )
 
 
@@ -287,8 +287,12 @@ _QUOTED = 400
 _LINES, _LINE = 30, 400
 
 
+_ERROR = re.compile(r"E \d|F \d|ERROR|Failed ")
+"""How its errors begin, in ExecuTorch's log and in its own; what it says last may be no error."""
+
+
 def _complaint(text: bytes) -> str:
-    """Its last line, and before that its last errors in ExecuTorch's log, whole as far as they fit.
+    """Its last line, and before that its last errors, whole as far as they fit.
 
     An error that does not fit is left out and not cut, since its end says what is wrong.
     """
@@ -296,7 +300,7 @@ def _complaint(text: bytes) -> str:
     if not lines:
         return "it printed nothing"
     found = [lines[-1][:_QUOTED]]
-    for line in reversed([line for line in lines[:-1] if re.match(r"E \d", line)]):
+    for line in reversed([line for line in lines[:-1] if _ERROR.match(line)]):
         if sum(map(len, found)) + len(line) > _QUOTED:
             break
         found.insert(0, line)

@@ -31,9 +31,11 @@ class Timing:
         Until the first samples could be played; offline, all of them.
     wall_ms
         Of the whole process, which loads first; None where it was not timed.
-    reload_ms
-        What upstream's runner took to load `model.pte` once more before it spoke, and which is not
-        in the figures above; None for who does not, or where that was not seen and they hold it.
+    warm_up_ms
+        What the first calls of four of the five methods of `model.pte` took upstream's runner,
+        which loads each method at its first call. It loads all five again when it speaks, so that
+        `generate_ms` and `first_audio_ms` hold a second load. None for who loads once, or where
+        it was not seen.
     """
 
     frames: int
@@ -42,7 +44,7 @@ class Timing:
     generate_ms: float
     first_audio_ms: float
     wall_ms: float | None = None
-    reload_ms: float | None = None
+    warm_up_ms: float | None = None
 
     @property
     def rtf(self) -> float:

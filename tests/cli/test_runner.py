@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from fixtures.command_line import typed
 from fixtures.exports import Line
 from fixtures.runner import give_words
+from harness.budget.regimes import NARROW
 from harness.synthesis.dump import read_codes
 from harness.synthesis.wav import read_wav
 
@@ -43,6 +45,7 @@ def test_what_says_the_same_as_eager_is_green(
     assert {status for status, _ in found.values()} == {"pass"}
     executor = json.loads(report.read_text())["executor"]
     assert executor["executor"] == "runner"
+    assert executor["regime"] == ("unmeasured" if sys.platform == "darwin" else NARROW)
     assert any("free-running speech alone is judged" in note for note in executor["notes"])
     assert "runner" in capsys.readouterr().out
 
@@ -147,7 +150,7 @@ def test_what_it_said_last_is_in_the_report(
 
     verdict = next(v for v in json.loads(report.read_text())["verdicts"]
                    if v["case"] == "free-running")  # fmt: skip
-    assert "Backend MLXBackend is not registered. / E" in verdict["summary"]
+    assert "Backend MLXBackend is not registered. / F" in verdict["summary"]
     assert any("It said last:" in note and "assert failed" in note for note in verdict["notes"])
 
 
@@ -191,7 +194,19 @@ def test_it_speaks_and_its_files_are_kept(
     assert np.array_equal(read_codes(codes), tiny_line.speech.codes[:, :8])
     err = capfd.readouterr().err
     assert "8 frames (0.64 s of audio, no END_AUDIO) in" in err
-    assert "the runner's second load of model.pte, " in err
+    assert "the runner's times hold its second load of model.pte and cannot be compared" in err
+
+
+def test_it_draws_at_a_temperature(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Path
+) -> None:
+    code = typed(
+        monkeypatch, "synth", "--text", "Hello, how are you today?", "--temperature", "0.8",
+        "--runner-path", str(runner), "--output", str(tmp_path / "out.wav"),
+    )  # fmt: skip
+
+    assert code == 0
+    assert (tmp_path / "out.wav").exists()
 
 
 def test_it_speaks_with_files_that_somebody_else_exported(

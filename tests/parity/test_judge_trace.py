@@ -12,6 +12,7 @@ from fixtures.exports import Line
 from harness.budget import COMMITTED, Budget
 from harness.budget.ledger import Ledger
 from harness.compare import Status, Verdict
+from harness.fingerprint import UNMEASURED
 from harness.parity.evidence import Evidence
 from harness.parity.judges.trace import judge_prompt, judge_trace
 from harness.parity.opening import opening_of
@@ -38,7 +39,7 @@ def judged(
     budget: Budget = COMMITTED,
 ) -> list[Verdict]:
     said = line.speech.codes if codes is None else codes
-    return judge_trace(line.plan, evidence or line.evidence, trace, said, budget)
+    return judge_trace(line.plan, evidence or line.evidence, trace, said, budget, UNMEASURED)
 
 
 def test_eagers_own_values_pass(tiny_line: Line) -> None:

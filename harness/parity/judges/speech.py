@@ -64,7 +64,7 @@ def judge_speech(
         found.append(judge_prompt(evidence, trace))
     if same_prompt(evidence, trace):
         if trace is not None:
-            found += judge_trace(plan, evidence, trace, said.first.codes, budget)
+            found += judge_trace(plan, evidence, trace, said.first.codes, budget, regime)
         codes = judge_codes(plan, evidence, said.first, followed, decisions)
         if exact is not None and velocity is not None and velocity.own is not None:
             codes = judge_decisions(codes, evidence, exact, velocity.own)

@@ -53,19 +53,22 @@ def judge_prompt(evidence: Evidence, trace: Trace) -> Verdict:
 
 
 def judge_trace(
-    plan: Plan, evidence: Evidence, trace: Trace, codes: Array, budget: Budget
+    plan: Plan, evidence: Evidence, trace: Trace, codes: Array, budget: Budget, regime: str
 ) -> list[Verdict]:
-    """Hidden states, the first embedding and top logits against eager's along the same codes."""
+    """Hidden states, the first embedding and top logits against eager's along the same codes.
+
+    `regime` names the runner's arithmetic.
+    """
     eager = _opening(evidence, codes)
     precision = plan.precision.allowance
-    decisions = budget.decision(precision)
+    decisions = budget.decision(precision, regime)
     found = []
     for method, names in (
         ("text_decoder", HIDDEN),
         ("audio_token_embedding", ("frame0_audio_embed",)),
     ):
         case = f"{TRACE}{', '.join(name.replace('_', ' ') for name in names)}"
-        allowed = budget.of(plan.lowering, precision, method)
+        allowed = budget.of(plan.lowering, precision, method, regime)
         if eager is None or allowed is None:
             found.append(_unjudged(method, case, eager is None, precision))
             continue
