@@ -249,6 +249,8 @@ class Search:
             wanted = self.names.types.get((where, 0))
             if wanted is None or wanted[0] == dtype:
                 continue
+            if not any("float" in name for name in (wanted[0], dtype)):
+                continue  # which integers a step counts in is MLX's affair
             finding = self._of_place(where, f"works in {dtype}, meant is {wanted[0]}")
             proof = "Both links hold, for each of its values is right in the type that it has."
             return Localized(self.traced.model.title, "", 0, (finding,), False, proof)

@@ -156,9 +156,11 @@ def slack(
         terms = _terms(node, slots)
         if kind is Kind.PRODUCT:
             unit = unit_roundoff(_product(name), dtype.name, regime)
-        # What a sum adds may be alike, as the weights of a product are not: roundings add up.
-        each = 0.5 if kind is Kind.PRODUCT else 1.0
-        bound = (3 + each * np.sqrt(terms)) * unit * _sum_magnitude(node, slots)
+        growth = 0.5 * np.sqrt(terms)
+        if kind is Kind.SUM:  # of terms that may be alike: then their roundings are, too
+            alike = terms / 4 if dtype == np.dtype(np.float32) else 0.0
+            growth = max(2 * growth, alike)
+        bound = (3 + growth) * unit * _sum_magnitude(node, slots)
     return half + least + np.where(np.isfinite(bound), bound, 0.0)
 
 

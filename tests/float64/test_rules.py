@@ -69,7 +69,7 @@ def test_roundings_of_alike_terms_add_up() -> None:
     what = node("MeanNode", x=Tid(0), axes=(0,), keepdims=False)
     made = np.cumsum(rows.astype(np.float32), axis=0, dtype=np.float32)[-1] / 256
     assert 0 < judged(what, made.astype(np.float32), rows).share(LOCAL) <= 1.0
-    assert judged(what, (made * (1 + 24 * 2**-24)).astype(np.float32), rows).share(LOCAL) > 1.0
+    assert judged(what, (made * (1 + 90 * 2**-24)).astype(np.float32), rows).share(LOCAL) > 1.0
 
 
 def test_a_value_moved_by_a_bit_is_wrong_where_nothing_is_computed() -> None:
