@@ -76,7 +76,7 @@ class Graph:
     def given(self, module: str) -> str | None:
         """The node whose value the first operator of a module takes, by the module's path."""
         for name, node in self.nodes.items():
-            if self.describe(name).module == module:
+            if f"{self.describe(name).module}.".startswith(f"{module}."):
                 names = (source.name for source in node.all_input_nodes)
                 return next((name for name in names if name in self.nodes), None)
         return None

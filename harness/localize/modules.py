@@ -73,8 +73,10 @@ def first_wrong_module(
     last: dict[str, tuple[int, Location]] = {}
     for number, where in enumerate(trace.order):
         origin = names.origins.get(where)
-        if origin is not None and origin.module:
-            last[origin.module] = (number, where)
+        path = "" if origin is None else origin.module or ""
+        while path:  # what a module computes, those around it compute too
+            last[path] = (number, where)
+            path = path.rpartition(".")[0]
     for module in modules:
         path = module.path
         match = next((m for m in last if path.endswith(m) or m.endswith(path)), None)
@@ -90,12 +92,18 @@ def first_wrong_module(
             earlier = _differs(trace, source, module.given, allowed)
             if earlier is not None and source in trace.order:
                 number, where, wrong = trace.order.index(source), source, earlier
-                path, shape = path.rpartition(".")[0], module.given.shape
+                path, shape = _around(path), module.given.shape
         origin = names.origins.get(where)
         node = "" if origin is None else origin.node or ""
         place = Place(number, trace.ops[where], node, "", path, "", (shape,))
         return Finding(place, "exact", "our wrapper of the module", *wrong)
     return _behind(names, trace)
+
+
+def _around(path: str) -> str:
+    """The module that calls another: a list of modules, ``blocks`` of ``blocks.0``, calls none."""
+    outer, _, name = path.rpartition(".")
+    return outer.rpartition(".")[0] if name.isdigit() else outer
 
 
 def _behind(names: StepNames, trace: Trace) -> Finding | None:

@@ -217,11 +217,15 @@ class Bench:
 
     def _located(self, plan: Plan, artifacts: Artifacts, verdict: Verdict) -> Verdict:
         """A red verdict of the exact link, or of a program that does not run, with its node."""
-        if not self.retrace:  # an unpatched model has the same graph in every item
-            self.patch.setitem(PROGRAMS, verdict.subject, self._traced(verdict.subject))
         line = localize.Line(plan, self.evidence, artifacts, self.line.models, COMMITTED)
+        method = method_of(verdict.subject)
+        if self.retrace:  # the graph is that of the wrong model, and what it is compared with not
+            line.graph(method)
+            self.patch.undo()
+        else:  # an unpatched model has the same graph in every item
+            self.patch.setitem(PROGRAMS, verdict.subject, self._traced(verdict.subject))
         try:
-            found = localize.localize_exact(line, method_of(verdict.subject))
+            found = localize.localize_exact(line, method)
         except HarnessError:
             found = None
         if found is None or not found.findings:
