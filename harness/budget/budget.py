@@ -80,7 +80,7 @@ class Budget:
         """The allowance of decisions; None where nobody measured how far they may move."""
         if regime not in self.regimes:
             return self.otherwise_decided
-        rows = {r.check: r for r in self.ledger.table("decision") if r.precision in ("", precision)}
+        rows = self.ledger.decisions(precision, regime)
         if "logits" not in rows:
             return self.otherwise_decided
         return DecisionAllowance(
