@@ -76,12 +76,11 @@ class Budget:
 
     def decision(self, precision: str, regime: str = UNMEASURED) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""
-        named = "" if regime in self.regimes else regime
-        rows = {
-            row.check: row
-            for row in self.ledger.table("decision")
-            if row.regime == named and row.precision in ("", precision)
-        }
+        table = self.ledger.table("decision")
+        known = {row.regime for row in table if row.precision in ("", precision)}
+        if regime not in (*self.regimes, *known):
+            return self.otherwise_decided
+        rows = self.ledger.decisions(precision, regime)
         if "logits" not in rows:
             return self.otherwise_decided
         return DecisionAllowance(

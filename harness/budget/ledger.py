@@ -154,6 +154,11 @@ class Ledger:
                 multiples = multiples.times(row.allowed, row.reason)
         return multiples
 
+    def decisions(self, precision: str, regime: str) -> dict[str, Row]:
+        """Check → how far decisions may move; a row of the regime comes before one of all."""
+        table = sorted(self.table("decision"), key=lambda row: bool(row.regime))
+        return {row.check: row for row in table if row.applies("", precision, "", regime)}
+
     def cap(self, lowering: str, precision: str, method: str, regime: str) -> Allowance | None:
         """How far from eager a method may be at most; None where nobody measured it."""
         found: dict[str, Row] = {}

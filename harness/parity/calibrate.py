@@ -128,9 +128,9 @@ def measured(verdicts: Iterable[Verdict], scope: Scope, ledger: Ledger, run: str
                     used = gate.headroom_used * ledger.row("own", check).allowed
                     yield Row("own", check, 0, used, where, run)
             elif gate.name in DECISIONS and lowering == "mlx":
-                check, of = DECISIONS[gate.name], "" if regime == NARROW else regime
+                check = DECISIONS[gate.name]
                 yield Row(
-                    "decision", check, 0, gate.value, where, run, regime=of, precision=precision
+                    "decision", check, 0, gate.value, where, run, "", regime, precision
                 )  # fmt: skip
             elif gate.name.removesuffix(", worst call") in CAPS and verdict.kind != "pcm":
                 method = "codec" if verdict.subject == "speech" else verdict.subject

@@ -168,6 +168,16 @@ def test_allowances_hold_in_the_regimes_they_were_measured_in() -> None:
     assert COMMITTED.of("mlx", "bf16", "codec", NARROW) == COMMITTED.of("mlx", "bf16", "codec")
 
 
+def test_decisions_may_move_further_where_quantised_sums_are_of_16_bits() -> None:
+    usual = COMMITTED.decision("bf16-4w8w")
+    narrow = COMMITTED.decision("bf16-4w8w", NARROW)
+    assert usual is not None
+    assert narrow is not None
+    assert (usual.logits, narrow.logits) == (0.6, 1.7)
+    assert narrow.levels == usual.levels
+    assert COMMITTED.decision("bf16", NARROW) == COMMITTED.decision("bf16")
+
+
 def test_in_another_regime_nobody_measured_what_counts_as_equal() -> None:
     assert COMMITTED.of("mlx", "fp32", "codec", TF32) is None
     assert COMMITTED.decision("fp32", TF32) is None
