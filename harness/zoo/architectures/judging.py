@@ -98,11 +98,14 @@ def judged_module(
     def judged_file(exported: Exported, path: Path) -> Outcome:
         try:
             return outcome_of(_verdicts(module, kwargs, exported, path, precision, padding))
-        except ProgramError:  # types of which only a kernel makes something: complex numbers
+        except ProgramError as error:  # upstream's own exporter made this file
             lacking = _lacking(exported.kernels)
-            if lacking is None:
+            if lacking is not None:
+                return lacking  # of types that only a kernel takes, such as complex numbers
+            if "not supported here" in str(error):
                 raise
-            return lacking
+            text = shortened(f"cannot be loaded: {error}")
+            return Outcome(trial.Verdict.CANNOT_RUN, text)
 
     def outcome(lowering: str) -> Outcome:
         without = tuple(corrections()) if lowering == "stock" else ()

@@ -22,10 +22,12 @@ exported graph beside the module, the program in float64 beside the module in fl
 the portable executor beside its meaning, and each output, caches included, beside eager.
 
 A program is *whole*: right, in one MLX delegate; *partly* delegated: right, with operators on
-ExecuTorch's CPU kernels; or **wrong**. What was made *cannot run*: the executor refuses it, as
-upstream's runtime does, or the wheel's runtime lacks a kernel. *Cannot be lowered*: the lowering to
-MLX raises an error, and one without MLX does not. *Cannot be exported*: transformers or
-`torch.export` raises an error, or no backend could lower it. *Not judged*: the harness cannot say.
+ExecuTorch's CPU kernels; or **wrong**, with the first wrong node: what *means something else* was
+lowered wrongly; what *does not compute what it means* is MLX's kernel, here on a CPU. What was
+made *cannot run*: the executor refuses it, as upstream's runtime does, or the wheel's runtime
+lacks a kernel. *Cannot be lowered*: the lowering to MLX raises an error, and one without MLX does
+not. *Cannot be exported*: transformers or `torch.export` raises an error, or no backend could
+lower it. *Not judged*: the harness cannot say.
 
 `nox -s zoo` makes this page and docs/zoo-architectures.json, and says what changed. Positions of
 padding are not compared: with every key masked, attention is undefined there. Sliding caches are

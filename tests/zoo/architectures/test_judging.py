@@ -150,6 +150,22 @@ def test_a_program_that_cannot_run_is_told_with_its_node() -> None:
     assert corrected == Outcome(Verdict.RIGHT)
 
 
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 4))
+
+    def forward(self, x: Tensor, i: Tensor) -> Tensor:
+        return (x * self.weight).scatter(1, i, 2.0) * self.weight + x[0] @ self.weight[0]
+
+
+def test_a_program_whose_weight_is_lost_cannot_be_loaded() -> None:
+    """Stock keys a delegate's weights by name, and loses one that several delegates share."""
+    found = judged(Twice(), "stock", x=torch.randn(2, 4), i=torch.tensor([[1, 0], [2, 3]]))
+    assert found.verdict is Verdict.CANNOT_RUN
+    assert found.detail.startswith("cannot be loaded: ")
+
+
 class Turned(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.fft.fft(torch.fft.fft(x.relu())).real
