@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.localize.graph import IN_FLOAT64, wide_type, widened
+from harness.localize.graph import IN_FLOAT64, wide_type, widened, with_eps
 from harness.reference.oracle import dequantized
 
 __all__ = ["exact_module", "in_float64"]
@@ -61,7 +62,7 @@ def in_float64() -> Iterator[None]:
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with torch.no_grad(), _Widening():
+        with torch.no_grad(), _Norms(), _Widening():
             yield
     finally:
         torch.set_default_dtype(usual)
@@ -73,3 +74,14 @@ class _Widening(TorchDispatchMode):
     ) -> Any:
         args, kwargs = pytree.tree_map(lambda v: widened(wide_type(v)), (args, kwargs or {}))
         return pytree.tree_map(widened, IN_FLOAT64.get(str(func), func)(*args, **kwargs))
+
+
+class _Norms(TorchFunctionMode):
+    """An RMS norm whose eps is None has that of the type that the module was written for."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__name__", "") in ("rms_norm", "rms_norm.default"):
+            return torch.rms_norm(*with_eps(args, kwargs))
+        return func(*args, **(kwargs or {}))

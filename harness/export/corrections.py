@@ -27,11 +27,40 @@ from harness.export.defaults import (
 from harness.export.emitting import emit
 from harness.export.fusing import lossless_casts, true_norms
 from harness.export.index_put import accumulate_at
-from harness.export.integer_division import divides_integers, floor_divide
-from harness.export.integer_scalars import NODES, clamp, mixes, with_scalar
+from harness.export.integer_division import (
+    divides_integers,
+    floor_divide,
+    floors_an_integer,
+    promoted_floor_divide,
+)
 from harness.export.negative_padding import crop_and_pad, crops
 from harness.export.ordering import argsort, descends, sort, takes_least, topk
-from harness.export.patching import patched
+from harness.export.patching import handled, patched
+from harness.export.reductions import (
+    ALONG_AN_AXIS,
+    KEEPING,
+    corrects_by_a_fraction,
+    is_a_number,
+    keeps_every_axis,
+    logsumexp,
+    names_no_axis,
+    of_one_element,
+    reshaped,
+    spread,
+)
+from harness.export.refusing import FORMS, refuse
+from harness.export.scalars import in_common_type, in_float32
+from harness.export.shaping import (
+    by_fractions,
+    filled,
+    fills_otherwise,
+    flattens,
+    no_axis,
+    range_by_fractions,
+    repeat_flat,
+    squeeze,
+)
+from harness.export.signature import one_slot_for_one_parameter, without_constant_inputs
 from harness.upstream import enable_mlx_exporter, quiet
 
 __all__ = ["CORRECTIONS", "Correction", "applied", "check_names", "corrected", "corrections"]
@@ -185,33 +214,6 @@ def _typed_scalars() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _handled(
-    target: Any, handler: Callable[[Any, Any], Any], handles: Callable[[Any], bool] | None = None
-) -> Iterator[None]:
-    """`handler` for the nodes of `target` that `handles` picks; for all where stock takes none."""
-    from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
-    from executorch.backends.mlx.builder.op_registry import REGISTRY
-
-    stock = REGISTRY._handlers.get(target)
-    check = REGISTRY._support_checks.get(target)
-
-    def corrected(builder: Any, node: Any) -> Any:
-        return (handler if handles is None or handles(node) else stock)(builder, node)
-
-    if stock is not None:
-        REGISTRY.unregister(target)  # `register` refuses a taken target
-    REGISTRY.register(target)(corrected)
-    try:
-        yield
-    finally:
-        REGISTRY.unregister(target)
-        if stock is not None:
-            REGISTRY.register(target)(stock)
-        if check is not None:
-            REGISTRY.register_support_check(target)(check)
-
-
 def _index_tensors(node: Any) -> int:
     return sum(index is not None for index in node.args[1])
 
@@ -221,19 +223,19 @@ CORRECTIONS: tuple[Correction, ...] = (
         "adjacent-indices",
         "x[:, i, j] is gathered without the transpose that puts the indexed axes back in "
         "place, so values land in the wrong order (F.unfold, hence the codec's unfold form)",
-        (partial(_handled, _ATEN.index.Tensor, _index, lambda node: _index_tensors(node) > 1),),
+        (partial(handled, _ATEN.index.Tensor, _index, lambda node: _index_tensors(node) > 1),),
     ),
     Correction(
         "index-rank",
         "x[i] with an index of x's own rank becomes take_along_axis, whose shape is "
         "another one unless both are 1-D",
-        (partial(_handled, _ATEN.index.Tensor, _index, lambda node: _index_tensors(node) == 1),),
+        (partial(handled, _ATEN.index.Tensor, _index, lambda node: _index_tensors(node) == 1),),
     ),
     Correction(
         "copy-broadcast",
         "copy_ keeps the source's shape and type instead of the destination's, so that "
         "`logit[:, 0] = -inf` lowers fully and then cannot run (semantic_head)",
-        (partial(_handled, _ATEN.copy.default, _copy),),
+        (partial(handled, _ATEN.copy.default, _copy),),
     ),
     Correction(
         "scalar-type",
@@ -244,32 +246,34 @@ CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         "integer-division",
         "floor division of integer tensors is a float32 quotient that nothing rounds: "
-        "(7 // 2) * 2 is 7, and 16777217 // 1 is 16777216",
+        "(7 // 2) * 2 is 7, and 16777217 // 1 is 16777216; so is that of an integer by a float",
         (
-            partial(_handled, _ATEN.floor_divide.default, floor_divide, divides_integers),
-            partial(_handled, _ATEN.div.Tensor_mode, floor_divide, divides_integers),
+            partial(handled, _ATEN.floor_divide.default, promoted_floor_divide, floors_an_integer),
+            partial(handled, _ATEN.div.Tensor_mode, promoted_floor_divide, floors_an_integer),
+            partial(handled, _ATEN.floor_divide.default, floor_divide, divides_integers),
+            partial(handled, _ATEN.div.Tensor_mode, floor_divide, divides_integers),
         ),
     ),
     Correction(
         "index-put",
         "index_put is not taken, so that F.fold, and with it overlap-add, runs outside "
         "the delegate",
-        (partial(_handled, _ATEN.index_put.default, accumulate_at),),
+        (partial(handled, _ATEN.index_put.default, accumulate_at),),
     ),
     Correction(
         "negative-padding",
         "padding by a negative width, which crops, lowers fully and then cannot run "
         "(F.fold with padding)",
-        (partial(_handled, _ATEN.constant_pad_nd.default, crop_and_pad, crops),),
+        (partial(handled, _ATEN.constant_pad_nd.default, crop_and_pad, crops),),
     ),
     Correction(
         "descending",
         "sort and argsort with descending=True sort up, and topk with largest=False takes the "
         "greatest",
         (
-            partial(_handled, _ATEN.sort.default, sort, descends),
-            partial(_handled, _ATEN.argsort.default, argsort, descends),
-            partial(_handled, _ATEN.topk.default, topk, takes_least),
+            partial(handled, _ATEN.sort.default, sort, descends),
+            partial(handled, _ATEN.argsort.default, argsort, descends),
+            partial(handled, _ATEN.topk.default, topk, takes_least),
         ),
     ),
     Correction(
@@ -286,27 +290,101 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         "norm-eps",
-        "an RMS norm whose eps is None takes 1e-5, where torch takes the eps of the input's type",
-        (partial(_handled, _ATEN.rms_norm.default, rms_norm, lacks_eps),),
+        "an RMS norm whose eps is None takes 1e-5, where torch takes float32's 1.2e-7",
+        (partial(handled, _ATEN.rms_norm.default, rms_norm, lacks_eps),),
     ),
     Correction(
         "integer-scalars",
-        "beside an integer tensor a float scalar is cast to an integer: i < 2.5 is i < 2, and "
-        "i ** 0.5 is i ** 0",
+        "beside an integer tensor a float scalar is cast to an integer, and beside a bool any "
+        "scalar to a bool: i < 2.5 is i < 2, i ** 0.5 is i ** 0, and True + 2 is True",
+        (in_common_type,),
+    ),
+    Correction(
+        "rounded-scalars",
+        "beside a 16-bit tensor a scalar is rounded to 16 bits first: in bfloat16 x * 0.1 is "
+        "x * 0.1001, where torch multiplies in float32",
+        (in_float32,),
+    ),
+    Correction(
+        "fractional-correction",
+        "var and std take the whole part of a fractional correction",
         (
-            *(partial(_handled, target, with_scalar, mixes) for target in NODES),
-            partial(_handled, _ATEN.clamp.default, clamp, mixes),
+            partial(handled, _ATEN.var.correction, spread("Var"), corrects_by_a_fraction),
+            partial(handled, _ATEN.std.correction, spread("Std"), corrects_by_a_fraction),
         ),
+    ),
+    Correction(
+        "unnamed-axes",
+        "where no axis is named, squeeze takes every axis, logsumexp none, and argmax, argmin, "
+        "sum and mean with keepdim=True keep none",
+        (
+            partial(handled, _ATEN.squeeze.dims, squeeze, no_axis),
+            partial(handled, _ATEN.squeeze_copy.dims, squeeze, no_axis),
+            partial(handled, _ATEN.logsumexp.default, logsumexp, names_no_axis),
+            *(
+                partial(handled, target, handles=keeps_every_axis, around=reshaped)
+                for target in KEEPING
+            ),
+        ),
+    ),
+    Correction(
+        "flat-repeat",
+        "repeat_interleave without an axis repeats along the first one instead of all elements in "
+        "a row",
+        (partial(handled, _ATEN.repeat_interleave.self_int, repeat_flat, flattens),),
+    ),
+    Correction(
+        "axis-of-a-number",
+        "softmax, sort, sum and others along the axis 0 of a number, which torch lets it have, "
+        "lower fully and then cannot run",
+        tuple(
+            partial(handled, target, handles=is_a_number, around=of_one_element)
+            for target in ALONG_AN_AXIS
+        ),
+    ),
+    Correction(
+        "fractional-range",
+        "arange takes the whole part of its bounds and step: arange(0, 1, 0.25) has the step 0",
+        (
+            partial(handled, _ATEN.arange.default, range_by_fractions, by_fractions),
+            partial(handled, _ATEN.arange.start_step, range_by_fractions, by_fractions),
+        ),
+    ),
+    Correction(
+        "filled-type",
+        "full without a dtype makes float32 of integers and truth values, and a whole number that "
+        "float32 does not hold is rounded",
+        tuple(
+            partial(handled, target, filled, fills_otherwise)
+            for target in (_ATEN.full.default, _ATEN.full_like.default, _ATEN.scalar_tensor.default)
+        ),
+    ),
+    Correction(
+        "unsupported-forms",
+        "products of integers, pooling and convolution without a batch, places of what a pooling "
+        "takes, and others lower fully and then cannot run, where the CPU kernels could",
+        tuple(partial(handled, target, refuse, form) for target, form in FORMS.items()),
     ),
     Correction(
         "cumsum-type",
         "cumsum ignores its dtype, and adds 16-bit numbers up in 16 bits",
-        (partial(_handled, _ATEN.cumsum.default, cumsum, adds_in_another_type),),
+        (partial(handled, _ATEN.cumsum.default, cumsum, adds_in_another_type),),
     ),
     Correction(
         "shared-weight",
         "one weight of a convolution and of a transposed one is laid out once, for whichever "
         "comes first",
         (told_layouts,),
+    ),
+    Correction(
+        "shared-parameter",
+        "a parameter that two delegates use has two placeholders in one of them, of which the "
+        "second takes the name of both, so that the file cannot be loaded",
+        (one_slot_for_one_parameter,),
+    ),
+    Correction(
+        "constant-input",
+        "a program with an input that is None, a bool, a number or text cannot be lowered",
+        (without_constant_inputs,),
     ),
 )

@@ -16,7 +16,7 @@ import torch
 
 from harness.export.emitting import emit
 
-__all__ = ["divides_integers", "floor_divide"]
+__all__ = ["divides_integers", "floor_divide", "floors_an_integer", "promoted_floor_divide"]
 
 # Divisions until nothing is left. Each leaves at most 2**-22 of the quotient before, so that one
 # does for 16 bits, two for 32, three for 64.
@@ -28,6 +28,27 @@ def divides_integers(node: Any) -> bool:
     kept = node.meta["val"].dtype
     floors = node.kwargs.get("rounding_mode", "floor") == "floor"
     return floors and not kept.is_floating_point and kept is not torch.bool
+
+
+def floors_an_integer(node: Any) -> bool:
+    """Whether a floor division is of an integer by a float: stock's quotient is not rounded."""
+    dividend = getattr(node.args[0], "meta", {}).get("val")
+    whole = isinstance(dividend, torch.Tensor) and not dividend.dtype.is_floating_point
+    floors = node.kwargs.get("rounding_mode", "floor") == "floor"
+    return whole and floors and bool(node.meta["val"].dtype.is_floating_point)
+
+
+def promoted_floor_divide(builder: Any, node: Any) -> Any:
+    """Floor division of an integer by a float, in the type of the result."""
+    from executorch.backends.mlx.builder.op_helpers import (
+        emit_lifted_constant,
+        torch_dtype_to_scalar_type,
+    )
+
+    kept, (x, y) = node.meta["val"].dtype, builder.args(node)[:2]
+    x = emit(builder, "AsTypeNode", x=x, scalar_type=torch_dtype_to_scalar_type(kept))
+    y = emit_lifted_constant(builder, y, kept) if isinstance(y, int | float) else y
+    return emit(builder, "FloorDivideNode", builder.make_or_get_slot(node), a=x, b=y)
 
 
 def floor_divide(builder: Any, node: Any) -> Any:

@@ -1,12 +1,15 @@
-"""Put another attribute in the place of one of upstream's, for the length of a block."""
+"""Put something else in the place of what upstream has, for the length of a block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["patched"]
+__all__ = ["Handler", "handled", "patched"]
+
+Handler = Callable[[Any, Any], Any]
+"""Lowers a node: called with upstream's program builder and the node."""
 
 
 @contextmanager
@@ -18,3 +21,37 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, stock)
+
+
+@contextmanager
+def handled(
+    target: Any,
+    handler: Handler | None = None,
+    handles: Callable[[Any], bool] | None = None,
+    around: Callable[[Handler], Handler] | None = None,
+) -> Iterator[None]:
+    """`handler` for the nodes of `target` that `handles` picks; for all where stock takes none.
+
+    In the place of a handler, `around` makes one of stock's own.
+    """
+    from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
+    from executorch.backends.mlx.builder.op_registry import REGISTRY
+
+    stock: Any = REGISTRY._handlers.get(target)
+    check = REGISTRY._support_checks.get(target)
+    own: Any = handler if around is None else around(stock)
+
+    def corrected(builder: Any, node: Any) -> Any:
+        return (own if handles is None or handles(node) else stock)(builder, node)
+
+    if stock is not None:
+        REGISTRY.unregister(target)  # `register` refuses a taken target
+    REGISTRY.register(target)(corrected)
+    try:
+        yield
+    finally:
+        REGISTRY.unregister(target)
+        if stock is not None:
+            REGISTRY.register(target)(stock)
+        if check is not None:
+            REGISTRY.register_support_check(target)(check)

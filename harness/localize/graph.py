@@ -17,7 +17,7 @@ from torch.fx import Interpreter, Node
 from harness.arrays import Array, from_torch, to_torch
 from harness.reference.oracle import dequantized
 
-__all__ = ["IN_FLOAT64", "Graph", "GraphNode", "computing", "wide_type", "widened"]
+__all__ = ["IN_FLOAT64", "Graph", "GraphNode", "computing", "wide_type", "widened", "with_eps"]
 
 _NARROW = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -134,7 +134,6 @@ class _Widened(Interpreter):
         self._attributes: dict[str, Any] = {}
 
     def run_node(self, n: Node) -> Any:
-        self._node = n
         made = super().run_node(n)
         if n.op == "call_function":
             # What a later node overwrites must stay as it was made.
@@ -149,10 +148,8 @@ class _Widened(Interpreter):
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         function = IN_FLOAT64.get(str(target), target)
         args, kwargs = torch.utils._pytree.tree_map(wide_type, (args, dict(kwargs)))
-        if str(target) == "aten.rms_norm.default" and (*args, None, None)[3] is None:
-            # By default a norm takes the spacing of its input's own type.
-            kwargs["eps"] = torch.finfo(self._node.meta["val"].dtype).eps
-            args = args[:3]
+        if str(target) == "aten.rms_norm.default":
+            args = with_eps(args)
         # The parts of a quantised weight are taken out by operators of their own.
         return widened(super().call_function(function, args, kwargs))
 
@@ -175,6 +172,15 @@ def widened(value: Any) -> Any:
 def wide_type(value: Any) -> Any:
     """float64 in the place of a type of floating point; other values as they are."""
     return torch.float64 if value in _NARROW and isinstance(value, torch.dtype) else value
+
+
+def with_eps(args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
+    """All arguments of ``rms_norm``; an eps of None is float32's, of 16-bit inputs too."""
+    given = dict(zip(("input", "normalized_shape", "weight", "eps"), args, strict=False))
+    given |= kwargs or {}
+    eps = given.get("eps")
+    eps = torch.finfo(torch.float32).eps if eps is None else eps
+    return given["input"], given["normalized_shape"], given.get("weight"), eps
 
 
 def _rope(

@@ -65,8 +65,8 @@ class Repro:
         """The tensors' names."""
         return ", ".join("abcdefgh"[: len(self.inputs)])
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The inputs, the same each time."""
+    def tensors(self) -> tuple[Any, ...]:
+        """The inputs, the same each time: tensors, and what else is written there."""
         torch.manual_seed(0)
         return tuple(eval(text, {"torch": torch}) for text in self.inputs)
 

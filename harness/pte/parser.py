@@ -21,7 +21,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import ProgramError
+from harness.errors import ProgramError, UnsupportedError
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.flat_tensor import DataFile
 from harness.pte.flatbuffer import Reader, damaged, truncated
@@ -59,6 +59,9 @@ def parse_program(
 ) -> tuple[dict[str, Plan], dict[str, Span]]:
     """The methods in `content`, a whole `.pte`, and where named weights lie; or `ProgramError`."""
     return _Parser(path, content, others).parse()
+
+
+_COMPLEX = {8: "complex32", 9: "complex64", 10: "complex128"}
 
 
 class _Parser:
@@ -193,6 +196,11 @@ class _Parser:
     def tensor(self, raw: Any) -> TensorValue:
         scalar = SCALAR_TYPES.get(raw.scalar_type)
         if scalar is None:
+            if raw.scalar_type in _COMPLEX:
+                raise UnsupportedError(
+                    f"{self.path} has a tensor of {_COMPLEX[raw.scalar_type]}, and complex numbers "
+                    "are not supported here; export real and imaginary parts apart"
+                )
             raise ProgramError(
                 f"{self.path} has a tensor of ScalarType {raw.scalar_type}, which is not "
                 "supported here; export it with another dtype"

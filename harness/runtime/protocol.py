@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from harness.arrays import Array, dtype_of
-from harness.errors import InputError, ProgramError
+from harness.errors import InputError, ProgramError, brief
 from harness.fingerprint import Fingerprint, Regime
 from harness.float64.local import NodeError
 from harness.pte.dtypes import SCALAR_TYPES
@@ -27,15 +27,17 @@ __all__ = [
     "output_specs",
 ]
 
-SCALAR_KINDS: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
-"""numpy's names of the kinds of number that a plan's values can be."""
+SCALAR_KINDS: dict[type, str] = {
+    bool: "bool", int: "int64", float: "float64", type(None): "None",
+}  # fmt: skip
+"""numpy's names of the kinds of number that a plan's values can be; None is itself."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
     """What a method declares of one input or output."""
 
-    dtype: str  # numpy's name of the element type: float32, int64, bfloat16
+    dtype: str  # numpy's name of the element type: float32, int64, bfloat16; or None
     shape: tuple[int, ...]  # sizes, or the upper bounds where `dynamic`
     dynamic: bool = False  # each call may bring any shape up to `shape`, of the same rank
 
@@ -85,7 +87,11 @@ def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Arra
     if len(inputs) != len(specs):
         raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
     arrays = [np.asarray(value) for value in inputs]
-    for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
+    for index, (array, spec, value) in enumerate(zip(arrays, specs, inputs, strict=True)):
+        if spec.dtype == "None":
+            if array.dtype != object or array.item() is not None:
+                raise InputError(f"input {index} of {method} must be None (got {brief(value)})")
+            continue
         if array.dtype != dtype_of(spec.dtype):
             raise InputError(f"input {index} of {method} must be {spec.dtype} (got {array.dtype})")
         if not spec.fits(array.shape):
@@ -93,8 +99,6 @@ def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Arra
             raise InputError(
                 f"input {index} of {method} must have shape {bound}{spec.shape} (got {array.shape})"
             )
-        if array.size == 0:
-            raise InputError(f"input {index} of {method} is empty (shape {array.shape})")
     return arrays
 
 

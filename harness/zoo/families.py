@@ -28,6 +28,13 @@ def casts() -> list[Program]:
     made.append(
         Program("casts", "bool().float()", "a.bool().float()", (Values("int64", (5,)).text(),))
     )
+    drawn = Values("float32", (2, 3), -3, 4).text()
+    for inner in ("bfloat16", "float16"):
+        back = f"a.to(torch.{inner}).to(torch.float32)"
+        made += [
+            Program("casts", f"through {inner}, reshaped", f"{back}.reshape(3, 2)", (drawn,)),
+            Program("casts", f"through {inner}, turned", f"-{back}.T", (drawn,)),
+        ]
     return made
 
 
@@ -50,6 +57,27 @@ def norms() -> list[Program]:
     ):
         inputs = (x, other) if "b." in call else (x,)
         made.append(Program("norms", pattern, call, inputs, (w,)))
+    return made + _norms_without_eps()
+
+
+def _norms_without_eps() -> list[Program]:
+    """The norm that torch itself has, with its own eps, on numbers that are not great beside it."""
+    made = []
+    for dtype, shape, weight in itertools.product(
+        ("float32", "bfloat16"), ((2, 8), (2, 3, 8)), (True, False)
+    ):
+        x = f"({Values(dtype, shape).text()}) * 0.01"
+        w = Values(dtype, (8,), 0, 2).text()
+        given = ", self.p" if weight else ""
+        made.append(
+            Program(
+                "norms",
+                f"eps of None, {dtype}, rank {len(shape)}{', weight' if weight else ''}",
+                f"torch.nn.functional.rms_norm(a, (8,){given})",
+                (x,),
+                (w,) if weight else (),
+            )
+        )
     return made
 
 
@@ -57,7 +85,8 @@ def shared() -> list[Program]:
     """One parameter used twice."""
     image, square = Values("float32", (1, 3, 8)).text(), Values("float32", (3, 3, 3)).text()
     x, matrix = Values("float32", (3, 3)).text(), Values("float32", (3, 3)).text()
-    outside = "torch.special.gammaln"
+    outside, linear = "torch.nn.functional.elu", "torch.nn.functional.linear"
+    first = f"{outside}({linear}(a, self.p))"
     return [
         Program(
             "shared", "conv1d and conv_transpose1d",
@@ -74,15 +103,33 @@ def shared() -> list[Program]:
             "torch.nn.functional.linear(self.p[b], self.p) + a", (x, "torch.tensor([0, 2, 1])"),
             (matrix,),
         ),
+        Program("shared", "across a partition", f"{outside}(a @ self.p) @ self.p", (x,), (matrix,)),
         Program(
-            "shared", "across a partition", f"{outside}((a @ self.p).abs() + 1) @ self.p",
+            "shared", "within and outside", f"(a @ self.p) + {outside}(self.p)", (x,), (matrix,)
+        ),
+        Program(
+            "shared", "twice across a partition", f"{linear}({first}, self.p) + a @ self.p",
             (x,), (matrix,),
         ),
         Program(
-            "shared", "within and outside", f"(a @ self.p) + {outside}(self.p.abs() + 1)",
+            "shared", "in two delegates, twice in one", f"({first} @ self.p) * self.p + a @ self.p",
             (x,), (matrix,),
         ),
     ]  # fmt: skip
+
+
+def arguments() -> list[Program]:
+    """Inputs that are no tensors: what they are is traced."""
+    x = Values("float32", (2, 3)).text()
+    return [
+        Program("arguments", pattern, call, (x, given))
+        for pattern, call, given in (
+            ("None", "a + 1 if b is None else a + b", "None"),
+            ("a bool", "a + 1 if b else a - 1", "True"),
+            ("a whole number", "a + b", "3"),
+            ("a fraction", "a * b", "2.5"),
+        )
+    ]
 
 
 def indices() -> list[Program]:
@@ -114,7 +161,7 @@ def indices() -> list[Program]:
 def scalars() -> list[Program]:
     """Python scalars of several types beside one another, None and bool as keyword arguments."""
     x, whole = Values("float32", (2, 3)).text(), Values("int64", (2, 3), 0, 5).text()
-    mask = Values("bool", (3,)).text()
+    mask, half = Values("bool", (3,)).text(), Values("bfloat16", (2, 3)).text()
     return [
         Program("scalars", pattern, call, inputs)
         for pattern, call, inputs in (
@@ -125,6 +172,12 @@ def scalars() -> list[Program]:
             ("whole division", "(a // 2) * 2", (whole,)),
             ("remainder of negatives", "(a - 3) % 2", (whole,)),
             ("full of bool", "torch.full((3,), True) & a", (mask,)),
+            ("a fraction added to whole numbers", "(a + 2.5, 0.5 - a)", (whole,)),
+            ("a fraction beside whole numbers", "(a * 0.1, a / 4)", (whole,)),
+            ("a whole number beside truth values", "(a + 2, a * 3)", (mask,)),
+            ("a great whole number", "torch.full((3,), 16777217) + a", (mask,)),
+            ("full of whole numbers", "torch.full((2, 3), 7) // 2 + a", (whole,)),
+            ("a fraction beside bfloat16", "(a * 0.1 + 0.3) / 0.7 - 0.1", (half,)),
             ("arange of fractions", "torch.arange(0, 1, 0.25) + a[:1, :1].sum()", (x,)),
             ("where of scalars", "torch.where(a > 0, 1.5, 0)", (x,)),
             ("argmax with a None", "torch.ops.aten.argmax.default(a, None, True)", (x,)),
@@ -136,7 +189,8 @@ def scalars() -> list[Program]:
 
 
 FAMILIES = {
-    "casts": casts, "norms": norms, "shared": shared, "indices": indices, "scalars": scalars,
+    "casts": casts, "norms": norms, "shared": shared, "arguments": arguments, "indices": indices,
+    "scalars": scalars,
 }  # fmt: skip
 
 

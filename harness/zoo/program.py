@@ -134,8 +134,8 @@ class Program:
         name = self.target.removeprefix("aten.").replace(".", "_").replace(" ", "_")
         return Repro(name.replace("-", "_"), self.call, self.inputs, self.weights)
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The inputs, the same each time."""
+    def tensors(self) -> tuple[Any, ...]:
+        """The inputs, the same each time: tensors, and in a family other things too."""
         return self.repro.tensors()
 
     def module(self) -> nn.Module:

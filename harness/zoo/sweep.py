@@ -103,10 +103,9 @@ def run(request: Request, progress: Callable[[str], None] = lambda text: None) -
 
 
 def _failed(program: Program, fault: str) -> Result:
-    """A program whose process crashed, which is a fault of the run, or ended otherwise."""
+    """A program whose process crashed or took too long: the harness's fault, or the machine's."""
     unknown = Outcome(Verdict.NOT_JUDGED, fault)
-    crashed = Outcome(Verdict.CANNOT_RUN, f"MLX {fault}")
-    return Result(program, crashed if fault.startswith("crashed") else unknown, unknown)
+    return Result(program, unknown, unknown)
 
 
 def chosen(ops: Sequence[str], most: int) -> tuple[list[Program], list[str]]:

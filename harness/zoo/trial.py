@@ -19,8 +19,9 @@ from torch.utils import _pytree as pytree
 
 from harness.anymodel.twin import exact_module, in_float64
 from harness.arrays import Array, from_torch
+from harness.budget import LOCAL
 from harness.compare.metrics import difference
-from harness.errors import HarnessError
+from harness.errors import ExecutionError, HarnessError, ProgramError
 from harness.export.corrections import applied, corrections
 from harness.export.lower import lower_to_mlx
 from harness.float64.slots import is_float
@@ -29,7 +30,6 @@ from harness.pte.coverage import delegation
 from harness.pte.kernels import runtime_lacks
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable.executor import PortableExecutor
-from harness.runtime.protocol import Executor
 from harness.upstream import enable_mlx_exporter, quiet
 from harness.zoo.program import Program
 
@@ -40,6 +40,15 @@ _EXACT = 1e-7
 
 _UNITS = 64
 """Units in the last place of the scale that a few roundings may cost on the executor."""
+
+_EXACTLY = {
+    "aten.to.dtype", "aten._to_copy.default", "aten._assert_tensor_metadata.default",
+    "aten.reshape.default", "aten.view.default", "aten.permute.default", "aten.transpose.int",
+    "aten.neg.default", "aten.abs.default", "aten.relu.default", "aten.clone.default",
+    "aten.numpy_T.default", "aten.t.default", "aten.slice.Tensor", "aten.select.int",
+    "aten.cat.default", "aten.alias.default",
+}  # fmt: skip
+"""Operators that round once, to the nearest number of a type, or not at all."""
 
 _MOST_WORDS = 240
 
@@ -98,14 +107,14 @@ def tried(program: Program) -> Result:
     with torch.no_grad(), quiet():
         inputs, module = program.tensors(), program.module()
         try:
-            exported = torch.export.export(module, tuple(x.clone() for x in inputs))
+            exported = torch.export.export(module, _copies(inputs))
+            eager = _leaves(module(*_copies(inputs)))
         except Exception as error:
             failed = Outcome(Verdict.NOT_EXPORTED, _sentence(error))
             return Result(program, failed, failed)
-        eager = _leaves(module(*(x.clone() for x in inputs)))
         try:
             with in_float64():
-                meant = _leaves(exact_module(module)(*(widened(x.clone()) for x in inputs)))
+                meant = _leaves(exact_module(module)(*map(widened, _copies(inputs))))
         except Exception as error:
             unknown = Outcome(Verdict.NOT_JUDGED, f"eager in float64: {_sentence(error)}")
             return Result(program, unknown, unknown)
@@ -132,9 +141,14 @@ def tried(program: Program) -> Result:
 class _Judge:
     program: Program
     exported: Any
-    inputs: Sequence[Tensor]
+    inputs: Sequence[Any]
     eager: Sequence[Tensor]
     meant: Sequence[Tensor]
+
+    @property
+    def exact(self) -> bool:
+        """Whether eager's bits are the only right ones: it casts and moves, and no more."""
+        return all(str(target) in _EXACTLY for target in _targets(self.exported))
 
     def lowered(self, without: Collection[str]) -> Outcome:
         """What comes of the program where these corrections are left out."""
@@ -171,18 +185,22 @@ class _Judge:
         exact: list[Array] | None
         try:
             (coverage,) = (each for each in delegation(path) if each.method == "forward")
-            made = self._outputs(PortableExecutor, path)
-        except HarnessError as error:
+            made, fault = self._watched(path)
+        except (ExecutionError, ProgramError) as error:
+            # As `parity.replay.guarded` has it; and the lowering has just written what cannot be
+            # read. Whatever else goes wrong is the harness's fault, or the machine's.
             return Outcome(Verdict.CANNOT_RUN, _sentence(error))
         try:
-            exact = self._outputs(ExactExecutor, path)
+            exact = self._in_float64(path)
         except HarnessError as error:
             if not coverage.kernel_calls:
                 return Outcome(Verdict.NOT_JUDGED, f"in float64: {_sentence(error)}")
             exact = None  # a kernel outside the delegate has a type of its own
         wrong = self._difference(exact, made)
         if wrong:
-            return Outcome(Verdict.WRONG, wrong)
+            return Outcome(Verdict.WRONG, f"{wrong}; {fault}" if fault else wrong)
+        if fault:
+            return Outcome(Verdict.NOT_JUDGED, fault)
         lacking = runtime_lacks(coverage.kernel_calls)
         if lacking:
             text = f"the wheel's runtime has no kernel {', '.join(lacking)}"
@@ -191,13 +209,26 @@ class _Judge:
             return Outcome(Verdict.OUTSIDE, ", ".join(sorted(set(coverage.kernel_calls))))
         return Outcome(Verdict.RIGHT)
 
-    def _outputs(self, kind: Callable[[], Executor], path: Path) -> list[Array]:
-        with closing(kind()) as executor:
+    def _in_float64(self, path: Path) -> list[Array]:
+        with closing(ExactExecutor()) as executor:
             executor.load(path)
             return [
                 np.array(array)
-                for array in executor.call("forward", [from_torch(x).copy() for x in self.inputs])
+                for array in executor.call("forward", list(map(_array, self.inputs)))
             ]
+
+    def _watched(self, path: Path) -> tuple[list[Array], str]:
+        """The portable executor's outputs, and by the local link the step that it computed wrong.
+
+        There the runtime is wrong, not the lowering: the executor does as upstream's interpreter.
+        """
+        with closing(PortableExecutor()) as executor:
+            executor.load(path)
+            outputs, steps = executor.watch("forward", list(map(_array, self.inputs)))
+        judged = [(step, step.error.share(LOCAL)) for step in steps if step.error is not None]
+        step, share = max(judged, key=lambda pair: pair[1], default=(None, 0.0))
+        fault = f"the runtime's {step.op} is off by {share:.2g} of what is allowed" if step else ""
+        return [np.array(output) for output in outputs], fault if share > 1 else ""
 
     def _difference(self, exact: Sequence[Array] | None, made: Sequence[Array]) -> str:
         """What is wrong in words with a number; empty where nothing is."""
@@ -214,11 +245,10 @@ class _Judge:
                 return f"an output of {here.dtype}, expected {one.dtype}"
             off, where = difference(here, one)
             own = difference(one, meant)[0]
-            if is_float(one.dtype):
+            allowed = 0.0
+            if is_float(one.dtype) and not self.exact:
                 unit = torch.finfo(eager.dtype).eps
                 allowed = _UNITS * unit + 8 * (own if np.isfinite(own) else 0.0)
-            else:
-                allowed = 0.0
             if off > allowed:
                 return _told(here, one, off, where, f"in {one.dtype}")
         return ""
@@ -228,6 +258,14 @@ def _told(made: Array, meant: Array, off: float, where: tuple[int, ...], how: st
     if made.shape != meant.shape:
         return f"shape {made.shape}, expected {meant.shape}"
     return f"{made[where]} at {where}, expected {meant[where]} ({off:.1e} of the scale, {how})"
+
+
+def _copies(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs)
+
+
+def _array(value: Any) -> Array:
+    return from_torch(value).copy() if isinstance(value, Tensor) else np.asarray(value)
 
 
 def _leaves(made: Any) -> list[Tensor]:

@@ -39,6 +39,9 @@ _CHOOSING = {
 }  # fmt: skip
 """Operators that return places, which are anybody's choice where values are equal."""
 
+_IN_FLOAT32 = ("add", "sub", "mul", "div")
+"""Operators of which torch keeps a number in float32 beside a 16-bit tensor; in others, not."""
+
 _MOST_IN_PLACE = 2
 """Exported, an operator in place is the other one."""
 
@@ -223,6 +226,9 @@ def _float_scalars(example: Example, tensors: list[str]) -> Iterator[tuple[str, 
         for scalar in (2.5, 0.5):
             whole = _cast(example, tensors, "int64")
             yield f"int64, {name}={scalar}", whole.changed(**{name: scalar})
+        if example.target.split(".")[1] in _IN_FLOAT32:
+            half = _cast(example, tensors, "bfloat16")
+            yield f"bfloat16, {name}=0.1", half.changed(**{name: 0.1})
         yield f"float32, {name}=2", _cast(example, tensors, "float32").changed(**{name: 2})
 
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.errors import ExecutionError, InputError
+from harness.errors import ExecutionError, InputError, ProgramError
 from harness.export.corrections import CORRECTIONS, applied, corrected, corrections
 from harness.export.lower import lower_to_mlx
 from harness.pte.coverage import delegation
@@ -60,11 +60,25 @@ class LeftOutside:
 
 
 @dataclass(frozen=True)
+class NotLowered:
+    """Stock raises an error in these words."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotLoaded:
+    """Stock lowers, and the file cannot be read, in these words."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Minimal:
     correction: str
     function: Callable[..., torch.Tensor]
-    inputs: tuple[torch.Tensor, ...]
-    wrong: Differing | Refused | LeftOutside
+    inputs: tuple[Any, ...]
+    wrong: Differing | Refused | LeftOutside | NotLowered | NotLoaded
     passes: bool = False
     """Whether the bug is in one of the passes that exporters of other models run."""
 
@@ -78,6 +92,7 @@ def grid(*shape: int) -> torch.Tensor:
     return torch.arange(float(torch.Size(shape).numel())).reshape(shape)
 
 
+ATEN = torch.ops.aten
 I2, J2 = torch.tensor([0, 2]), torch.tensor([3, 1])
 IDS = torch.tensor([[0, 2, 1], [3, 3, 0]])
 INDEX_PUT = LeftOutside("aten::index_put.out")
@@ -103,6 +118,18 @@ def copied_into_wider_type(x: torch.Tensor) -> torch.Tensor:
 
 def relu_of_float_then_integer(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
     return torch.relu(x).to(torch.int64) + torch.relu(n)
+
+
+class ThreeProducts(nn.Module):
+    """A weight that two delegates use, one of them twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(grid(3, 3), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = F.elu(F.linear(x, self.weight))
+        return F.linear(first, self.weight) + x @ self.weight
 
 
 def halves_doubled(n: torch.Tensor) -> torch.Tensor:
@@ -209,6 +236,12 @@ def both_convolutions(x: torch.Tensor) -> torch.Tensor:
 
 W8 = torch.arange(1.0, 9.0)
 SQUARE = grid(3, 3, 1)
+TRUTHS = torch.tensor([True, False, True, True])
+SIXTEEN = torch.arange(1, 65).bfloat16()
+REFUSED = Refused("a tensor of shape .* is made, expected")
+OUTSIDE = {"shared-parameter", "unsupported-forms"}
+"""Corrections whose programs have an operator outside the delegate, once they are right."""
+
 NORMED = grid(2, 4, 8).sub(20).div(8)
 
 WRONG += [
@@ -239,12 +272,73 @@ WRONG += [
         Differing(64),
     ),
     Minimal("norm-eps", lambda x: F.rms_norm(x, (8,)), (NORMED / 1024,), Differing(63)),
+    Minimal(
+        "norm-eps",
+        lambda x: F.rms_norm(x, (8,)).float(),
+        ((NORMED / 1024).bfloat16(),),
+        Differing(63),
+    ),
     Minimal("integer-scalars", lambda n: n < 2.5, (COUNTS,), Differing(1)),
     Minimal("integer-scalars", lambda n: n == 2.5, (COUNTS,), Differing(1)),
     Minimal("integer-scalars", lambda n: n**0.5, (COUNTS,), Differing(4)),
     Minimal("integer-scalars", lambda n: n.clamp(min=0.5, max=2.5), (COUNTS,), Differing(3)),
     Minimal("cumsum-type", lambda x: x.cumsum(-1, dtype=torch.float32), (BF16,), Differing(3)),
     Minimal("shared-weight", both_convolutions, (grid(1, 3, 4),), Differing(12)),
+    Minimal("shared-parameter", ThreeProducts(), (grid(2, 3),), NotLoaded("without name")),
+    Minimal("constant-input", lambda x, y: x if y else -x, (MIXED, True), NotLowered("value=True")),
+    Minimal(
+        "constant-input",
+        lambda x, y: -x if y is None else x,
+        (MIXED, None),
+        NotLowered("value=None"),
+    ),
+    Minimal("integer-scalars", lambda n: ATEN.add.Scalar(n, 2.5), (COUNTS,), Differing(5)),
+    Minimal("integer-scalars", lambda n: ATEN.sub.Scalar(n, 0.5), (COUNTS,), Differing(5)),
+    Minimal("integer-scalars", lambda b: ATEN.add.Scalar(b, 2), (TRUTHS,), Differing(4)),
+    Minimal("integer-scalars", lambda b: b | 2, (TRUTHS,), Differing(4)),
+    Minimal("integer-scalars", lambda n: n % 0.5, (COUNTS,), Refused("divided by 0")),
+    Minimal(
+        "integer-division",
+        lambda n, x: torch.floor_divide(n, x),
+        (COUNTS - 4, torch.full((5,), 1.5)),
+        Differing(4),
+    ),
+    Minimal(
+        "rounded-scalars", lambda x: ATEN.mul.Scalar(x, 0.1).float(), (SIXTEEN,), Differing(12)
+    ),
+    Minimal("rounded-scalars", lambda x: F.leaky_relu(-x).float(), (SIXTEEN,), Differing(11)),
+    Minimal(
+        "fractional-correction",
+        lambda x: x.var(-1, correction=1.5),
+        (torch.tensor([[0.0, 2.0, 4.0, 6.0]]),),
+        Differing(1),
+    ),
+    Minimal(
+        "fractional-correction",
+        lambda x: x.std(correction=0.5) > 5.3,
+        (torch.tensor([0.0, 8.0, 0.0, 12.0]),),
+        Differing(1),
+    ),
+    Minimal("unnamed-axes", lambda x: x.squeeze(dim=[]), (grid(2, 1, 3),), REFUSED),
+    Minimal("unnamed-axes", lambda x: x.logsumexp([], True) > 0, (grid(2, 3),), REFUSED),
+    Minimal("unnamed-axes", lambda x: x.argmax(keepdim=True), (grid(2, 3),), REFUSED),
+    Minimal("unnamed-axes", lambda x: x.sum(None, keepdim=True), (grid(2, 3),), REFUSED),
+    Minimal("flat-repeat", lambda x: x.repeat_interleave(2), (grid(2, 3),), REFUSED),
+    Minimal("axis-of-a-number", lambda x: x.softmax(0), (grid(),), Refused("Softmax")),
+    Minimal("axis-of-a-number", lambda x: x.sort(0).indices, (grid(),), Refused("[Aa]xis")),
+    Minimal("axis-of-a-number", lambda x: x.sum(0, keepdim=True), (grid(),), Refused("[Aa]xis")),
+    Minimal(
+        "fractional-range",
+        lambda x: torch.arange(0, 1, 0.25) + x,
+        (grid(1),),
+        Refused("the step of a range is 0"),
+    ),
+    Minimal(
+        "filled-type", lambda b: torch.full((3,), True) & b, (TRUTHS[:3],), Refused("bitwise_and")
+    ),
+    Minimal("filled-type", lambda n: torch.full((5,), 2**24 + 1) - n, (COUNTS,), Differing(5)),
+    Minimal("unsupported-forms", lambda n: n @ n, (COUNTS[:4].view(2, 2),), Refused("inexact")),
+    Minimal("unsupported-forms", lambda x: F.max_pool2d(x, 2), (grid(1, 4, 4),), Refused("")),
 ]
 
 RIGHT = [
@@ -289,7 +383,9 @@ def run(path: Path, inputs) -> np.ndarray:
     return output
 
 
-def as_numpy(x: torch.Tensor) -> np.ndarray:
+def as_numpy(x: Any) -> np.ndarray:
+    if not isinstance(x, torch.Tensor):
+        return np.asarray(x)
     if x.dtype == torch.bfloat16:
         return x.float().numpy().astype(ml_dtypes.bfloat16)
     return x.numpy()
@@ -303,7 +399,8 @@ def test_corrected_equals_eager(case: Minimal, tmp_path) -> None:
     output = run(path, case.inputs)
 
     (method,) = delegation(path)
-    assert method.kernel_calls == ()
+    if case.correction not in OUTSIDE:
+        assert method.kernel_calls == ()
     assert output.dtype == expected.dtype
     np.testing.assert_array_equal(output, expected)
 
@@ -311,14 +408,20 @@ def test_corrected_equals_eager(case: Minimal, tmp_path) -> None:
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.correction)
 def test_stock_is_still_wrong(case: Minimal, tmp_path) -> None:
     expected = case.function(*case.inputs).numpy()
+    given = (case.function, case.inputs, (case.correction,), case.passes)
+    if isinstance(case.wrong, NotLowered):
+        with pytest.raises(NotImplementedError, match=case.wrong.reason):
+            lowered(tmp_path, *given)
+        return
 
-    path = lowered(tmp_path, case.function, case.inputs, (case.correction,), case.passes)
+    path = lowered(tmp_path, *given)
 
     if isinstance(case.wrong, LeftOutside):
         (method,) = delegation(path)
         assert case.wrong.operator in method.kernel_calls
-    elif isinstance(case.wrong, Refused):
-        with pytest.raises(ExecutionError, match=case.wrong.reason):
+    elif isinstance(case.wrong, Refused | NotLoaded):
+        kind = ExecutionError if isinstance(case.wrong, Refused) else ProgramError
+        with pytest.raises(kind, match=case.wrong.reason):
             run(path, case.inputs)
     else:
         output = run(path, case.inputs)

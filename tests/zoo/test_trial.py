@@ -91,6 +91,48 @@ def test_the_forms_that_passes_spoil_are_found(family: object, pattern: str, cur
     assert result.cure == cure
 
 
+@pytest.mark.parametrize(
+    ("pattern", "verdict", "cure"),
+    [
+        ("float32 → bfloat16 → float32", Verdict.WRONG, "lossy-casts"),
+        ("twice across a partition", Verdict.CANNOT_RUN, "shared-parameter"),
+        ("None", Verdict.NOT_LOWERED, "constant-input"),
+        ("a bool", Verdict.NOT_LOWERED, "constant-input"),
+        ("eps of None, bfloat16, rank 2, weight", Verdict.WRONG, "norm-eps"),
+    ],
+)
+def test_the_other_kinds_are_found(pattern: str, verdict: Verdict, cure: str) -> None:
+    (made,) = (one for one in families() if one.pattern == pattern)
+    result = tried(made)
+    assert (result.stock.verdict, result.cure) == (verdict, cure)
+
+
+def test_only_the_programs_own_refusal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.errors import ExecutionError, HarnessError, MachineError, UnsupportedError
+    from harness.runtime.portable.executor import PortableExecutor
+
+    def refusing(error: Exception) -> Verdict:
+        def watch(self: object, method: str, inputs: object) -> None:
+            raise error
+
+        monkeypatch.setattr(PortableExecutor, "watch", watch)
+        return tried(program("torch.ops.aten.abs.default(a)")).stock.verdict
+
+    assert refusing(ExecutionError("no")) is Verdict.CANNOT_RUN
+    for kind in (UnsupportedError, MachineError, HarnessError, KeyError):
+        assert refusing(kind("no")) is Verdict.NOT_JUDGED
+
+
+def test_where_the_runtime_is_off_the_local_link_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.runtime.portable.blas import mx
+    from harness.runtime.portable.interpreter import OPS
+
+    monkeypatch.setitem(OPS, "TanhNode", lambda n, s: mx.tanh(s.tensor(n.x)) * (1 + 3e-6))
+    result = tried(program("torch.ops.aten.tanh.default(a)"))
+    assert result.stock.verdict is Verdict.NOT_JUDGED
+    assert "the runtime's TanhNode" in result.stock.detail
+
+
 def test_a_program_is_known_by_what_it_computes() -> None:
     one = program("torch.ops.aten.abs.default(a)")
     assert one.key == replace(one, pattern="other").key

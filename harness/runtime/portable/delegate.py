@@ -142,6 +142,11 @@ class MLXDelegate:
     def argument(self, value: Array, declared: TensorValue) -> Any:
         """A tensor of the plan as an MLX array."""
         mlx_dtype(declared.scalar_type)
+        if value.size == 0 and declared.place is None:
+            raise ExecutionError(
+                f"an empty tensor (shape {value.shape}) is given to MLX's delegate, which refuses "
+                'one without memory: "tensor has null data pointer"'
+            )
         return to_mlx(value)
 
     def results(self, made: list[Any], declared: Sequence[Value], buffers: Buffers) -> list[Any]:

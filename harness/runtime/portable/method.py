@@ -213,6 +213,8 @@ class Method:
             return np.array(value, order="C")
         if value is None and isinstance(declared, TensorValue):
             raise ExecutionError(f"method {self.plan.name!r}: an output was never written")
+        if value is None:
+            return np.asarray(None)
         if isinstance(value, (bool, int, float, str, tuple)):
             return np.asarray(value, SCALAR_KINDS.get(type(value)))
         raise UnsupportedError(

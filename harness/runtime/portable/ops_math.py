@@ -51,6 +51,25 @@ def _sigmoid(n: Node, s: Slots) -> Any:
     return sigmoid(x) if many and x.dtype in _FLOATS else mx.sigmoid(x)
 
 
+def _divisible(a: Any, b: Any) -> None:
+    """Refuse an integer over 0, and the least over -1: there MLX's CPU kernel ends the process."""
+    if any(mx.issubdtype(x.dtype, mx.inexact) for x in (a, b)) or a.dtype == b.dtype == mx.bool_:
+        return
+    if mx.any(mx.equal(b, mx.array(0, b.dtype))).item():
+        raise ExecutionError("an integer is divided by 0: MLX would end the process, or make any")
+    size = max(a.dtype.size, b.dtype.size)
+    if size >= 4 and all(mx.issubdtype(x.dtype, mx.signedinteger) for x in (a, b)):
+        least = mx.equal(a, mx.array(-(2 ** (8 * size - 1)), mx.int64))
+        if mx.any(mx.logical_and(least, mx.equal(b, mx.array(-1, b.dtype)))).item():
+            raise ExecutionError("the least integer is divided by -1: MLX would end the process")
+
+
+def _remainder(n: Node, s: Slots) -> Any:
+    a, b = s.tensor(n.a), s.tensor(n.b)
+    _divisible(a, b)
+    return mx.remainder(a, b)
+
+
 def _floor_divide(n: Node, s: Slots) -> Any:
     """Floor division; integers go through a float32 quotient, as upstream has it.
 
@@ -60,6 +79,7 @@ def _floor_divide(n: Node, s: Slots) -> Any:
     a, b = s.tensor(n.a), s.tensor(n.b)
     if mx.issubdtype(a.dtype, mx.inexact):
         return mx.floor_divide(a, b)
+    _divisible(a, b)
     zero = mx.array(0, dtype=a.dtype)
     uneven = mx.not_equal(mx.remainder(a, b), zero)
     opposed = mx.not_equal(mx.less(a, zero), mx.less(b, zero))
@@ -110,7 +130,10 @@ def _first_bytes(x: Any) -> int:
 def _integer(function: Callable[[int, int], int]) -> Op:
     def op(n: Node, s: Slots) -> int:
         a, b = s.integer(n.a), s.integer(n.b)
-        result = function(a, b)
+        try:
+            result = function(a, b)
+        except ZeroDivisionError:
+            raise ExecutionError(f"{a} is divided by 0") from None
         if not INT32_MIN <= result <= INT32_MAX:
             raise ExecutionError(f"{result}, from {a} and {b}, overflows 32 bits")
         return result
@@ -172,8 +195,7 @@ _BINARY = {
     "LessEqualNode": mx.less_equal, "LessNode": mx.less, "LogAddExpNode": mx.logaddexp,
     "LogicalAndNode": mx.logical_and, "LogicalOrNode": mx.logical_or,
     "MaximumNode": mx.maximum, "MinimumNode": mx.minimum, "MultiplyNode": mx.multiply,
-    "NotEqualNode": mx.not_equal, "PowerNode": mx.power, "RemainderNode": mx.remainder,
-    "SubtractNode": mx.subtract,
+    "NotEqualNode": mx.not_equal, "PowerNode": mx.power, "SubtractNode": mx.subtract,
 }  # fmt: skip
 
 # Python's // and % already floor, and take the divisor's sign, as upstream's do.
@@ -213,6 +235,7 @@ OPS: dict[str, Op] = {
     "FloorDivideNode": _floor_divide,
     "GeluNode": _gelu,
     "ItemIntNode": _item,
+    "RemainderNode": _remainder,
     "RoundNode": lambda n, s: mx.round(s.tensor(n.x), decimals=n.decimals),
     "SigmoidNode": _sigmoid,
     "SiluNode": lambda n, s: s.tensor(n.x) * _sigmoid(n, s),

@@ -157,9 +157,7 @@ def test_wrong_inputs_are_refused(load: Any, inputs: list[np.ndarray], message: 
         executor.call("forward", inputs)
 
 
-@pytest.mark.parametrize(
-    ("shape", "message"), [((1, 9), r"at most \(1, 8\) \(got \(1, 9\)\)"), ((1, 0), "is empty")]
-)
+@pytest.mark.parametrize(("shape", "message"), [((1, 9), r"at most \(1, 8\) \(got \(1, 9\)\)")])
 def test_dynamic_shapes_stay_within_their_bound(
     load: Any, shape: tuple[int, ...], message: str
 ) -> None:
