@@ -45,24 +45,23 @@ _TITLES = {
 }
 
 _SCRIPT = """import torch
-from executorch.backends.mlx import MLXPartitioner
-from executorch.backends.mlx.passes import get_default_passes
+from executorch.backends.mlx import MLXPartitioner, passes
 from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 from executorch.runtime import Runtime
 class Model(torch.nn.Module):
-{weights}    def forward(self, {arguments}):
-        return {call}
-torch.manual_seed(1)
-model = Model().eval()
-torch.manual_seed(0)
+{weights}    def forward(self, {arguments}): return {call}
+{model}torch.manual_seed(0)
 inputs = ({inputs},)
-config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
-edge = to_edge_transform_and_lower(torch.export.export(model, inputs), compile_config=config,
-    transform_passes=get_default_passes(), partitioner=[MLXPartitioner()])
+kept = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
+edge = to_edge_transform_and_lower(torch.export.export(model, inputs), compile_config=kept,
+    transform_passes=passes.get_default_passes(), partitioner=[MLXPartitioner()])
 open("repro.pte", "wb").write(edge.to_executorch().buffer)
-print("eager:", model(*inputs))
-print("MLX:", Runtime.get().load_program("repro.pte").load_method("forward").execute(inputs))
+print(torch.set_printoptions(9) or "eager:", model(*inputs))
+print("MLX:", *Runtime.get().load_program("repro.pte").load_method("forward").execute(inputs))
 """
+
+
+_SEEDED = "torch.manual_seed(1)\nmodel = Model()\n"
 
 
 def write_reports(
@@ -73,11 +72,13 @@ def write_reports(
 ) -> Iterator[tuple[Bug, Path | None]]:
     """Write ``NAME.md`` for each bug; None in the place of one that is not there any more.
 
-    What is written is seen again first: the program is lowered as upstream does, and run.
+    What is written is seen again first: the program is lowered as upstream does, and run. Of a
+    bug's programs, the first is shown whose numbers tell in their own type.
     """
     for bug in found:
         progress(f"seeing {bug.name} again")
-        now = tried(bug.first.program)
+        seen = (tried(result.program) for result in bug.results[:_MOST_PROGRAMS])
+        now = next((now for now in seen if now.stock.shows), None) or tried(bug.first.program)
         if not now.stock.wrong:
             yield bug, None
             continue
@@ -92,6 +93,7 @@ def script(program: Program) -> str:
     repro = program.repro
     return _SCRIPT.format(
         weights=repro.parameters.replace("\n\n", "\n"), arguments=repro.arguments,
+        model=_SEEDED if repro.weights else "model = Model()\n",
         call=repro.call, inputs=", ".join(repro.inputs),
     )  # fmt: skip
 

@@ -1,0 +1,50 @@
+"""Every script of a report shows its bug, on a stand-in for the native runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.stand_in import run_script
+from harness.zoo import Bug, bugs, read_sweep
+from harness.zoo.program import Program
+from harness.zoo.reports import script
+from harness.zoo.trial import tried
+
+SWEEP = Path(__file__).parents[2] / "docs" / "zoo.json"
+FOUND = bugs(read_sweep(SWEEP))
+FEW = ("sort-descending", "shared-shared-weight", "norms-false-norms")
+
+ABS = Program("aten.abs.default", "", "torch.ops.aten.abs.default(a)", ("torch.rand((2, 3)) - 1",))
+
+
+def shows(bug: Bug, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = (tried(result.program) for result in bug.results)
+    now = next((one for one in seen if one.stock.shows), None)
+    assert now is not None, f"{bug.name}: no program shows it"
+    text = script(now.program)
+    assert len(text.splitlines()) < 20
+    eager, made = run_script(text, directory, monkeypatch)
+    assert made
+    assert made != eager
+
+
+@pytest.mark.parametrize("bug", [b for b in FOUND if b.name in FEW], ids=lambda bug: bug.name)
+def test_a_script_shows_its_bug(bug: Bug, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(bug, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", [b for b in FOUND if b.name not in FEW], ids=lambda bug: bug.name)
+def test_every_script_shows_its_bug(
+    bug: Bug, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shows(bug, tmp_path, monkeypatch)
+
+
+def test_what_is_right_prints_the_same_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eager, made = run_script(script(ABS), tmp_path, monkeypatch)
+    assert eager == made
