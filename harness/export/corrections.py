@@ -27,6 +27,7 @@ from harness.export.defaults import (
 from harness.export.emitting import emit
 from harness.export.fusing import lossless_casts, true_norms
 from harness.export.index_put import accumulate_at
+from harness.export.indexing import index
 from harness.export.integer_division import (
     divides_integers,
     floor_divide,
@@ -135,47 +136,6 @@ def check_names(names: Collection[str]) -> None:
         one_of("correction", name, known)
 
 
-# --- advanced indexing ---------------------------------------------------------------------
-
-
-def _index(builder: Any, node: Any) -> Any:
-    """``aten.index.Tensor``: Gather, Squeeze, and a Transpose where the indices sit together.
-
-    MLX's gather puts the indexed dimensions first. So does PyTorch where the indices are
-    separated by a slice; where they are adjacent, it leaves them in place, and the result
-    needs the transpose that the stock handler forgets (it reshapes instead).
-    """
-    x, index_list = builder.args(node)
-    axes = [axis for axis, index in enumerate(index_list) if index is not None]
-    metas = [node.args[1][axis].meta["val"] for axis in axes]
-    if any(meta.dtype in (torch.bool, torch.uint8) for meta in metas):
-        raise ValueError("aten.index.Tensor with a mask has a data-dependent shape")
-    if len(axes) == 1:
-        # Of any rank: its sizes replace the indexed axis, as MLX's take does.
-        out = builder.make_or_get_slot(node)
-        return emit(builder, "TakeNode", out, x=x, index=index_list[axes[0]], axis=axes[0])
-
-    sizes = node.args[0].meta["val"].shape
-    slices = [1 if axis in axes else size for axis, size in enumerate(sizes)]
-    if not all(isinstance(size, int) for size in slices):
-        raise ValueError(f"aten.index.Tensor: an axis that is not indexed is dynamic: {sizes}")
-    lead = max(meta.dim() for meta in metas)
-    first = axes[0]
-    adjacent = axes == list(range(first, first + len(axes)))
-    in_place = adjacent and first > 0
-
-    indices = [index_list[axis] for axis in axes]
-    gathered = emit(builder, "GatherNode", x=x, indices=indices, axes=axes, slice_sizes=slices)
-    out = None if in_place else builder.make_or_get_slot(node)
-    dims = [lead + axis for axis in axes]
-    squeezed = emit(builder, "SqueezeNode", out, x=gathered, dims=dims)
-    if not in_place:
-        return squeezed
-    rank = lead + len(sizes) - len(axes)
-    perm = [*range(lead, lead + first), *range(lead), *range(lead + first, rank)]
-    return emit(builder, "TransposeNode", builder.make_or_get_slot(node), x=squeezed, perm=perm)
-
-
 # --- copy ----------------------------------------------------------------------------------
 
 
@@ -223,13 +183,13 @@ CORRECTIONS: tuple[Correction, ...] = (
         "adjacent-indices",
         "x[:, i, j] is gathered without the transpose that puts the indexed axes back in "
         "place, so values land in the wrong order (F.unfold, hence the codec's unfold form)",
-        (partial(handled, _ATEN.index.Tensor, _index, lambda node: _index_tensors(node) > 1),),
+        (partial(handled, _ATEN.index.Tensor, index, lambda node: _index_tensors(node) > 1),),
     ),
     Correction(
         "index-rank",
         "x[i] with an index of x's own rank becomes take_along_axis, whose shape is "
         "another one unless both are 1-D",
-        (partial(handled, _ATEN.index.Tensor, _index, lambda node: _index_tensors(node) == 1),),
+        (partial(handled, _ATEN.index.Tensor, index, lambda node: _index_tensors(node) == 1),),
     ),
     Correction(
         "copy-broadcast",

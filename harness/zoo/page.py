@@ -17,7 +17,8 @@ _HEAD = """# The operator sweep
 
 Small programs of every operator that ExecuTorch's MLX partitioner claims, each lowered as upstream
 does (`stock`) and with this harness's corrections (`corrected`), judged in float64 beside torch's
-float64 and on the portable executor beside eager. `nox -s zoo` makes this page and
+float64 and on the portable executor beside eager, to the bit where a program only casts and moves,
+and by each instruction's own meaning. `nox -s zoo` makes this page and
 `docs/zoo.json`; `nox -s zoo -- --ops sort,topk` judges some of it, and `--against docs/zoo.json`
 says what changed. `voxtral-parity repro --all DIR` writes a report of each bug.
 
@@ -26,8 +27,10 @@ sizes of 1 and 0, broadcasting, negative axes, and each argument with values tha
 default. Families are forms of several operators that upstream's passes rewrite (`casts`, `norms`)
 or whose data are shared.
 
-A program is *right*, or *wrong*, or the file that was made of it *cannot run*: the executor refuses
-it, as upstream's runtime does. *Cannot be lowered*: upstream's lowering raises an error. *Outside
+A program is *right*, or *wrong*, or the file that was made of it *cannot run*: the program itself
+refuses, as in upstream's runtime, or cannot be loaded. No correction mends `div` with
+`rounding_mode="trunc"` of a bfloat16 tensor by a float32 number: ExecuTorch, not MLX, rounds the
+number to bfloat16 before. *Cannot be lowered*: upstream's lowering raises an error. *Outside
 the delegate*: right, but an operator is left to ExecuTorch's CPU kernels; its detail says where the
 wheel's runtime lacks the kernel. *Not judged*: there is no float64 reference, or the executor is at
 fault. The corrected lowering is not made again where stock is right and no correction handles one

@@ -9,8 +9,7 @@ import pytest
 from fixtures.stand_in import run_script
 from harness.zoo import Bug, bugs, read_sweep
 from harness.zoo.program import Program
-from harness.zoo.reports import script
-from harness.zoo.trial import tried
+from harness.zoo.reports import script, showing
 
 SWEEP = Path(__file__).parents[2] / "docs" / "zoo.json"
 FOUND = bugs(read_sweep(SWEEP))
@@ -20,8 +19,7 @@ ABS = Program("aten.abs.default", "", "torch.ops.aten.abs.default(a)", ("torch.r
 
 
 def shows(bug: Bug, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = (tried(result.program) for result in bug.results)
-    now = next((one for one in seen if one.stock.shows), None)
+    now = showing(bug)
     assert now is not None, f"{bug.name}: no program shows it"
     text = script(now.program)
     assert len(text.splitlines()) < 20
