@@ -61,7 +61,7 @@ def bugs_of(sweep: Sweep, ops: Sequence[str]) -> list[Bug]:
 def _group(result: Result) -> str:
     """By operator and correction; by operator and message where no correction cures it."""
     op = re.sub(r"^aten\.|\.default$", "", result.program.target)
-    if "is empty (shape" in result.stock.detail:
+    if re.search(r"is empty \(shape|an empty tensor \(shape", result.stock.detail):
         return "empty input"
     if result.cure:
         return f"{op} {result.cure}"

@@ -12,7 +12,8 @@ from harness.zoo.program import Program
 from harness.zoo.reports import script, showing
 
 SWEEP = Path(__file__).parents[2] / "docs" / "zoo.json"
-FOUND = bugs(read_sweep(SWEEP))
+# A script's input has memory planned for it, unlike the sweep's, and may be empty.
+FOUND = [bug for bug in bugs(read_sweep(SWEEP)) if bug.name != "empty-input"]
 FEW = ("sort-descending", "shared-shared-weight", "norms-false-norms")
 
 ABS = Program("aten.abs.default", "", "torch.ops.aten.abs.default(a)", ("torch.rand((2, 3)) - 1",))
