@@ -41,6 +41,8 @@ def install(session: nox.Session) -> None:
     wanted = hashlib.sha256(inputs).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
+    if Path(sys.prefix) == ENVIRONMENT:  # it would delete the Python that it runs on
+        session.error("the environment must be built anew; run a nox that is not installed in it")
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
     pip_install(session, "-e", ".", *group("dev"))
