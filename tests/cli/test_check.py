@@ -99,14 +99,13 @@ def test_an_emulated_regime_is_told_with_figures_and_the_codes_that_flip(
     verdicts = {(v["subject"], v["case"]): v for v in data["verdicts"]}
     assert not any(verdict["status"] == "fail" for verdict in verdicts.values())
     decoder = verdicts["text_decoder", "speech"]
-    assert decoder["status"] == "unjudged"
+    assert decoder["status"] == "pass"  # under the budget of this regime
     assert 1e-4 < decoder["metrics"]["max_abs_scaled"] < 1e-2
-    assert "in this regime of arithmetic; the greatest difference is" in decoder["summary"]
     assert verdicts["text_decoder", "each step"]["status"] == "pass"
     assert verdicts["token_embedding", "speech"]["status"] == "pass"
     codes = verdicts["speech", "codes, free-running"]
-    assert codes["status"] == "unjudged"
-    assert "decisions are not eager's: its logits lie up to" in codes["summary"]
+    assert codes["status"] == "pass"
+    assert "decisions are not eager's, all of them ties: its logits lie up to" in codes["summary"]
     flips = verdicts["speech", "codes, emulated against not"]
     assert flips["metrics"]["differing"] > 0
     assert flips["notes"][0].startswith("It is a decision of ")

@@ -58,7 +58,8 @@ def test_emulated_regime(regime: str, precision: str) -> None:
         precision=precision, executor="portable", regime=regime, utterance=UTTERANCES["a question"]
     )
 
-    assert complaints(check(request).verdicts) == []
+    # Which codes another arithmetic chooses is told, and judged by nobody.
+    assert complaints(tuple(v for v in check(request).verdicts if v.kind != "regime")) == []
 
 
 @pytest.mark.parametrize(
