@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -73,13 +73,21 @@ class Graph:
         after = tuple(from_torch(tensors[i].detach()).copy() for i in changed)
         return (*after, *self.returned)
 
-    def given(self, module: str) -> str | None:
-        """The node whose value the first operator of a module takes, by the module's path."""
+    def given(self, module: str, among: Container[str]) -> str | None:
+        """The first node outside of a module, by its path, whose value it takes.
+
+        Only nodes `among` those named count: parts of weights are nodes, too.
+        """
         for name, node in self.nodes.items():
-            if f"{self.describe(name).module}.".startswith(f"{module}."):
-                names = (source.name for source in node.all_input_nodes)
-                return next((name for name in names if name in self.nodes), None)
+            if self._inside(name, module):
+                names = (s.name for s in node.all_input_nodes if s.name in self.nodes)
+                outside = (s for s in names if s in among and not self._inside(s, module))
+                if (found := next(outside, None)) is not None:
+                    return found
         return None
+
+    def _inside(self, name: str, module: str) -> bool:
+        return f"{self.describe(name).module}.".startswith(f"{module}.")
 
     def _call(self, inputs: Sequence[Array]) -> list[Tensor]:
         tensors = [widened(to_torch(value.copy())) for value in inputs]

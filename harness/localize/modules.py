@@ -86,7 +86,7 @@ def first_wrong_module(
         wrong = _differs(trace, where, module.made, allowed)
         if wrong is None:
             continue
-        shape, before = module.made.shape, names.values.get(graph.given(match) or "")
+        shape, before = module.made.shape, names.values.get(graph.given(match, names.values) or "")
         if before is not None and module.given is not None:
             source = Location(*before[0])
             earlier = _differs(trace, source, module.given, allowed)
