@@ -67,7 +67,7 @@ class Budget:
     ) -> Allowed | None:
         """What a method's outputs may differ by; None where nobody measured it."""
         cap = self.ledger.cap(lowering, precision, method, regime) or self.otherwise
-        measured = regime in self.regimes or self.ledger.knows(regime, precision, method)
+        measured = regime in self.regimes or self.ledger.knows("cap", regime, precision, method)
         if not measured and (cap is None or cap.max_abs > 0):
             cap = self.otherwise  # but what multiplies nothing is the same in every regime
         if cap is None:
@@ -76,9 +76,7 @@ class Budget:
 
     def decision(self, precision: str, regime: str = UNMEASURED) -> DecisionAllowance | None:
         """The allowance of decisions; None where nobody measured how far they may move."""
-        table = self.ledger.table("decision")
-        known = {row.regime for row in table if row.precision in ("", precision)}
-        if regime not in (*self.regimes, *known):
+        if regime not in self.regimes and not self.ledger.knows("decision", regime, precision):
             return self.otherwise_decided
         rows = self.ledger.decisions(precision, regime)
         if "logits" not in rows:

@@ -130,10 +130,10 @@ class Ledger:
         (found,) = (row for row in self.table(table) if row.check == check)
         return found
 
-    def knows(self, regime: str, precision: str, method: str) -> bool:
-        """Whether a method was measured in a regime by itself."""
+    def knows(self, table: str, regime: str, precision: str, method: str = "") -> bool:
+        """Whether something was measured in a regime by itself."""
         about = (regime, precision, method)
-        return any((r.regime, r.precision, r.method) == about for r in self.table("cap"))
+        return any((r.regime, r.precision, r.method) == about for r in self.table(table))
 
     def multiples(
         self, lowering: str, precision: str, method: str, regime: str

@@ -51,6 +51,7 @@ _SAME = 1e-9
 
 
 _ANOTHER = 10.0
+"""Times the rounding of eager from which on an executor's arithmetic is another one."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class Multiples:
         a GPU may compute one row exactly and several rows not.
         """
         names = ["rms", "part", "peak", "band", "coherence", "coherence_z", "decision"]
-        names += ["growth"] * (factor >= _ANOTHER)
+        if factor >= _ANOTHER:
+            names.append("growth")
         more = {name: factor * getattr(self, name) for name in names}
         return dataclasses.replace(self, **more, source=f"{self.source}; × {factor:g}: {reason}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,8 +13,8 @@ from harness.conformance.cases import FAILED, Case, Mode, Outcome, select
 from harness.conformance.programs import keep, kept
 from harness.conformance.report import Report
 from harness.conformance.trial import listed, tried
-from harness.conformance.workers import Do, Task, workers
-from harness.errors import HarnessError, InputError
+from harness.conformance.workers import Do, Task, check_jobs, workers
+from harness.errors import HarnessError
 from harness.values import timestamp
 
 __all__ = ["Request", "available", "run"]
@@ -62,11 +61,7 @@ def run(request: Request, progress: Callable[[str], None] = lambda text: None) -
         executorch or its tests are not installed.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    limit = 2 * (os.cpu_count() or 1)
-    if not 1 <= request.jobs <= limit:
-        raise InputError(
-            f"--jobs must be at most {limit}, twice this machine's processors (got {request.jobs})"
-        )
+    check_jobs(request.jobs)
     progress("opening upstream's test suites")
     with (
         tempfile.TemporaryDirectory(prefix="conformance-") as scratch,

@@ -7,6 +7,7 @@ imports what it needs, some ten seconds, and one that dies or is killed is repla
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from harness.errors import HarnessError, MachineError
+from harness.errors import HarnessError, InputError, MachineError
 
-__all__ = ["Do", "Done", "Task", "workers"]
+__all__ = ["Do", "Done", "Task", "check_jobs", "workers"]
 
 _TASKS_OF_A_WORKER = 200
 """Exporting leaves memory behind; a fresh worker costs some ten seconds of imports."""
@@ -49,6 +50,15 @@ Do = Callable[[Sequence[Task], float], Iterator[Done]]
 Raises the `HarnessError` that a task raised: it is about the machine, and no other task would do
 better.
 """
+
+
+def check_jobs(jobs: int) -> None:
+    """Raise `InputError` for none, or for more processes than do any good."""
+    limit = 2 * (os.cpu_count() or 1)
+    if not 1 <= jobs <= limit:
+        raise InputError(
+            f"--jobs must be at most {limit}, twice this machine's processors (got {jobs})"
+        )
 
 
 @dataclass

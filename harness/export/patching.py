@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Handler", "handled", "patched"]
+__all__ = ["Handler", "handled", "patched", "registry"]
 
 Handler = Callable[[Any, Any], Any]
 """Lowers a node: called with upstream's program builder and the node."""
@@ -23,6 +23,14 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, stock)
 
 
+def registry() -> Any:
+    """Upstream's registry of handlers, filled."""
+    from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
+    from executorch.backends.mlx.builder.op_registry import REGISTRY
+
+    return REGISTRY
+
+
 @contextmanager
 def handled(
     target: Any,
@@ -34,24 +42,22 @@ def handled(
 
     In the place of a handler, `around` makes one of stock's own.
     """
-    from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
-    from executorch.backends.mlx.builder.op_registry import REGISTRY
-
-    stock: Any = REGISTRY._handlers.get(target)
-    check = REGISTRY._support_checks.get(target)
+    known = registry()
+    stock: Any = known._handlers.get(target)
+    check = known._support_checks.get(target)
     own: Any = handler if around is None else around(stock)
 
     def corrected(builder: Any, node: Any) -> Any:
         return (own if handles is None or handles(node) else stock)(builder, node)
 
     if stock is not None:
-        REGISTRY.unregister(target)  # `register` refuses a taken target
-    REGISTRY.register(target)(corrected)
+        known.unregister(target)  # `register` refuses a taken target
+    known.register(target)(corrected)
     try:
         yield
     finally:
-        REGISTRY.unregister(target)
+        known.unregister(target)
         if stock is not None:
-            REGISTRY.register(target)(stock)
+            known.register(target)(stock)
         if check is not None:
-            REGISTRY.register_support_check(target)(check)
+            known.register_support_check(target)(check)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from harness.export.emitting import emit
-from harness.export.patching import Handler, handled, patched
+from harness.export.patching import Handler, handled, patched, registry
 
 __all__ = ["in_common_type", "in_float32"]
 
@@ -54,11 +54,8 @@ def _lifting(
 
 def _with_numbers() -> list[Any]:
     """Operators that stock lowers and that take a number beside a tensor."""
-    from executorch.backends.mlx import ops as _registers_handlers  # noqa: F401
-    from executorch.backends.mlx.builder.op_registry import REGISTRY
-
     found = []
-    for target in REGISTRY._handlers:
+    for target in registry()._handlers:
         schema = getattr(target, "_schema", None)
         kinds = [str(argument.type) for argument in schema.arguments] if schema else []
         named = schema is not None and schema.name.partition("::")[2] in _TENSORS

@@ -213,16 +213,15 @@ class Exact:
 
         It is the one that refuses, or else the last of those that stand for no node's value.
         """
-        number = len(trace.order) if trace.refusal else len(trace.order) - 1
         if trace.refusal:
             last = _position(trace.order[-1]) if trace.order else (0, -1)
             places = (Location(*place) for place in self.names.origins)
             where = min((p for p in places if _position(p) > last), key=_position, default=None)
         else:
             where = next((w for w in reversed(trace.order) if self._node_of(w)), None)
-            number = trace.order.index(where) if where is not None else number
         if where is None:
             return []
+        number = len(trace.order) if trace.refusal else trace.order.index(where)
         return [self._finding(trace, Step(number, where, self._node_of(where), None, math.inf))]
 
     def _finding(self, trace: Trace, step: Step) -> Finding:

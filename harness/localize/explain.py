@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 _LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
 """Kind of a verdict → the link along which its node is looked for."""
 
-_NAMES = {method.name for method in METHODS}
+_METHODS = {method.name: method for method in METHODS}
 
 
 def localize(
@@ -84,7 +84,7 @@ def explained(
     seen: set[tuple[str, str]] = set()
     for verdict in checked.verdicts:
         link = _LINKS.get(verdict.kind, "") if verdict.status is Status.FAIL else ""
-        broken = link and (verdict.subject, link) not in seen and verdict.subject in _NAMES
+        broken = link and (verdict.subject, link) not in seen and verdict.subject in _METHODS
         seen.add((verdict.subject, link))
         told, found = _explained(request, line, verdict, link) if broken else (verdict, ())
         verdicts.append(told)
@@ -102,7 +102,7 @@ def _with_repros(line: Line, found: Localized) -> Localized:
 def _explained(
     request: Request, line: Line, verdict: Verdict, link: str
 ) -> tuple[Verdict, tuple[Localized, ...]]:
-    method = next(method for method in METHODS if method.name == verdict.subject)
+    method = _METHODS[verdict.subject]
     try:
         found = localize(request, line, method, links=(link,))
     except HarnessError as error:  # the verdict stands, whoever can say more or not

@@ -87,7 +87,7 @@ class Graph:
         return None
 
     def _inside(self, name: str, module: str) -> bool:
-        return f"{self.describe(name).module}.".startswith(f"{module}.")
+        return f"{_module(computing(self.nodes[name])[0])}.".startswith(f"{module}.")
 
     def _call(self, inputs: Sequence[Array]) -> list[Tensor]:
         tensors = [widened(to_torch(value.copy())) for value in inputs]
@@ -113,13 +113,12 @@ class Graph:
     def describe(self, name: str) -> GraphNode:
         """What is known of a node; of one result of several, what is known of what makes it."""
         node = computing(self.nodes[name])[0]
-        stack = list((node.meta.get("nn_module_stack") or {}).values())
         arguments = [a.meta.get("val") for a in node.all_input_nodes]
         shapes = (_shape(value) for value in (*arguments, node.meta.get("val")))
         return GraphNode(
             name,
             str(node.target),
-            stack[-1][0] if stack else "",
+            _module(node),
             _source(node.meta.get("stack_trace") or ""),
             tuple(shape for shape in shapes if shape is not None),
         )
@@ -242,6 +241,12 @@ IN_FLOAT64: Mapping[str, Callable[..., Any]] = {
     "torchao.dequantize_affine.default": _dequantize,
 }
 """Operators that work in float32 by themselves."""
+
+
+def _module(node: Node) -> str:
+    """Path of the module that a node computes in; empty where none is known."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0]) if stack else ""
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.conformance.workers import workers
+from harness.conformance.workers import check_jobs
 from harness.errors import InputError
-from harness.files import read_json, replace_file
+from harness.files import read_json
 from harness.fingerprint import installed_versions
 from harness.zoo.families import FAMILIES, families
 from harness.zoo.program import Program
 from harness.zoo.samples import claimed
+from harness.zoo.spread import (
+    outcomes_from_data,
+    outcomes_to_data,
+    same_versions,
+    spread,
+    today,
+    write_programs,
+)
 from harness.zoo.trial import Outcome, Result, Verdict, tried
 from harness.zoo.variations import programs
 
 __all__ = ["Request", "Sweep", "chosen", "merged", "names", "read_sweep", "run", "write_sweep"]
 
 _PACKAGES = ("torch", "executorch", "mlx", "numpy")
-_PROGRESS_EVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,27 +83,19 @@ class Sweep:
 
 def run(request: Request, progress: Callable[[str], None] = lambda text: None) -> Sweep:
     """Sweep the chosen operators; raises `InputError` for one that nobody claims."""
-    limit = 2 * (os.cpu_count() or 1)
-    if not 1 <= request.jobs <= limit:
-        raise InputError(
-            f"--jobs must be at most {limit}, twice this machine's processors (got {request.jobs})"
-        )
+    check_jobs(request.jobs)
     progress("making programs of what the partitioner claims")
     every, unswept = chosen(request.ops, request.most)
     part, parts = request.shard
     mine = every[part - 1 :: parts]
-    found: list[Result | None] = [None] * len(mine)
-    said = time.monotonic()
-    with workers(min(request.jobs, max(len(mine), 1))) as do:
-        tasks = [(tried, (program,)) for program in mine]
-        for number, done in enumerate(do(tasks, request.timeout), 1):
-            found[done.number] = done.result or _failed(mine[done.number], done.fault)
-            if time.monotonic() - said > _PROGRESS_EVERY:
-                said = time.monotonic()
-                progress(f"{number} of {len(mine)} programs")
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    results = tuple(result for result in found if result is not None)
-    return Sweep(results, tuple(unswept), dict(installed_versions(*_PACKAGES)), date)
+    tasks = [(tried, (program,)) for program in mine]
+    results = tuple(
+        done.result or _failed(program, done.fault)
+        for program, done in zip(
+            mine, spread(tasks, request.jobs, request.timeout, progress), strict=True
+        )
+    )
+    return Sweep(results, tuple(unswept), dict(installed_versions(*_PACKAGES)), today())
 
 
 def _failed(program: Program, fault: str) -> Result:
@@ -148,13 +144,8 @@ def _names(ops: Sequence[str], known: Iterable[str]) -> set[str]:
 
 def write_sweep(sweep: Sweep, path: Path) -> None:
     """Write a sweep as JSON, a program a line."""
-    import json
-
     head = {"versions": sweep.versions, "date": sweep.date, "unswept": list(sweep.unswept)}
-    lines = [json.dumps(_as_data(result), ensure_ascii=False) for result in sweep.results]
-    text = json.dumps(head, ensure_ascii=False)[:-1] + ', "programs": [\n' + ",\n".join(lines)
-    with replace_file(path) as scratch:
-        scratch.write_text(text + "\n]}\n", encoding="utf-8")
+    write_programs(path, head, [_as_data(result) for result in sweep.results])
 
 
 def _as_data(result: Result) -> dict[str, Any]:
@@ -163,8 +154,7 @@ def _as_data(result: Result) -> dict[str, Any]:
     data["inputs"] = list(program.inputs)
     if program.weights:
         data["weights"] = list(program.weights)
-    for name, outcome in (("stock", result.stock), ("corrected", result.corrected)):
-        data[name] = [str(outcome.verdict), *filter(None, [outcome.detail])]
+    data |= outcomes_to_data(result.stock, result.corrected)
     if result.cure:
         data["cure"] = result.cure
     return data
@@ -188,25 +178,15 @@ def _from_data(data: dict[str, Any]) -> Result:
         data["op"], data["pattern"], data["call"], tuple(data["inputs"]),
         tuple(data.get("weights", ())),
     )  # fmt: skip
-    stock, corrected = (
-        Outcome(Verdict(verdict), *detail)
-        for verdict, *detail in (data["stock"], data["corrected"])
-    )
-    return Result(program, stock, corrected, data.get("cure", ""))
+    return Result(program, *outcomes_from_data(data), data.get("cure", ""))
 
 
 def merged(sweeps: Sequence[Sweep]) -> Sweep:
     """Shards put together; `InputError` unless they were made with the same versions."""
-    first = sweeps[0]
-    for other in sweeps[1:]:
-        if other.versions != first.versions:
-            raise InputError(
-                "shards must be made with the same versions (got "
-                f"{first.versions} and {other.versions}); run them again"
-            )
+    versions = same_versions(sweeps)
     results = {result.program.key: result for sweep in sweeps for result in sweep.results}
     ordered = sorted(
         results.values(), key=lambda r: (r.program.target in FAMILIES, r.program.target)
     )
     unswept = sorted({name for sweep in sweeps for name in sweep.unswept})
-    return Sweep(tuple(ordered), tuple(unswept), first.versions, max(s.date for s in sweeps))
+    return Sweep(tuple(ordered), tuple(unswept), versions, max(s.date for s in sweeps))

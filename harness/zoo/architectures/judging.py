@@ -42,16 +42,13 @@ from harness.zoo.architectures.exporting import (
 )
 from harness.zoo.trial import Outcome
 
-__all__ = ["DTYPES", "LOWERINGS", "Case", "judged_case", "judged_module", "outcome_of", "shortened"]
+__all__ = ["DTYPES", "Case", "judged_case", "judged_module", "outcome_of", "shortened"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 _MOST_WORDS = 320
 
 _PADDING = "positions of padding: with every key masked, attention is undefined there"
-
-
-LOWERINGS = ("stock", "corrected")
 
 
 @dataclass(frozen=True)

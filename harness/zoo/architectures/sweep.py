@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.conformance.workers import workers
+from harness.conformance.workers import check_jobs
 from harness.errors import InputError, one_of
-from harness.files import read_json, replace_file
+from harness.files import read_json
 from harness.fingerprint import installed_versions
 from harness.zoo.architectures.building import require_transformers
 from harness.zoo.architectures.catalog import CATALOG, KINDS, Architecture, named
-from harness.zoo.architectures.judging import DTYPES, LOWERINGS, Case, judged_case
+from harness.zoo.architectures.judging import DTYPES, Case, judged_case
+from harness.zoo.spread import (
+    LOWERINGS,
+    outcomes_from_data,
+    outcomes_to_data,
+    same_versions,
+    spread,
+    today,
+    write_programs,
+)
 from harness.zoo.trial import Outcome, Verdict
 
 __all__ = [
@@ -34,7 +39,6 @@ __all__ = [
 ]
 
 _PACKAGES = ("transformers", "torch", "executorch", "mlx", "numpy")
-_PROGRESS_EVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -125,29 +129,20 @@ def run(
     """
     for precision in request.precisions:
         one_of("precision", precision, DTYPES)
-    limit = 2 * (os.cpu_count() or 1)
-    if not 1 <= request.jobs <= limit:
-        raise InputError(
-            f"--jobs must be at most {limit}, twice this machine's processors (got {request.jobs})"
-        )
+    check_jobs(request.jobs)
     chosen = named(request.names)
     if judge is judged_case:
         require_transformers()
     part, parts = request.shard
     mine = _programs(chosen, request.precisions)[part - 1 :: parts]
-    found: dict[int, Result] = {}
-    said = time.monotonic()
-    with workers(min(request.jobs, max(len(mine), 1))) as do:
-        tasks = [(judge, (Case(a, program.precision, program.phase),)) for a, program in mine]
-        for done in do(tasks, request.timeout):
-            outcomes = done.result or (_failed(done.fault),) * 2
-            found[done.number] = Result(mine[done.number][1], *outcomes)
-            if time.monotonic() - said > _PROGRESS_EVERY:
-                said = time.monotonic()
-                progress(f"{len(found)} of {len(mine)} programs")
-    results = tuple(found[number] for number in range(len(mine)))
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return Sweep(results, dict(installed_versions(*_PACKAGES)), date)
+    tasks = [(judge, (Case(a, program.precision, program.phase),)) for a, program in mine]
+    results = tuple(
+        Result(program, *(done.result or (_failed(done.fault),) * 2))
+        for (_, program), done in zip(
+            mine, spread(tasks, request.jobs, request.timeout, progress), strict=True
+        )
+    )
+    return Sweep(results, dict(installed_versions(*_PACKAGES)), today())
 
 
 def names() -> tuple[str, ...]:
@@ -175,20 +170,14 @@ def _failed(fault: str) -> Outcome:
 def write_sweep(sweep: Sweep, path: Path) -> None:
     """Write a sweep as JSON, a program a line."""
     head = {"versions": sweep.versions, "date": sweep.date}
-    lines = [json.dumps(_as_data(result), ensure_ascii=False) for result in sweep.results]
-    text = json.dumps(head, ensure_ascii=False)[:-1] + ', "programs": [\n' + ",\n".join(lines)
-    with replace_file(path) as scratch:
-        scratch.write_text(text + "\n]}\n", encoding="utf-8")
+    write_programs(path, head, [_as_data(result) for result in sweep.results])
 
 
 def _as_data(result: Result) -> dict[str, Any]:
     program = result.program
     data: dict[str, Any] = {"architecture": program.target, "kind": program.kind}
     data |= {"precision": program.precision, "phase": program.phase}
-    for lowering in LOWERINGS:
-        outcome = getattr(result, lowering)
-        data[lowering] = [str(outcome.verdict), *filter(None, [outcome.detail])]
-    return data
+    return data | outcomes_to_data(result.stock, result.corrected)
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -207,23 +196,13 @@ def read_sweep(path: Path) -> Sweep:
 
 def _from_data(data: dict[str, Any]) -> Result:
     program = Program(data["architecture"], data["kind"], data["precision"], data["phase"])
-    stock, corrected = (
-        Outcome(Verdict(verdict), *detail)
-        for verdict, *detail in (data[lowering] for lowering in LOWERINGS)
-    )
-    return Result(program, stock, corrected)
+    return Result(program, *outcomes_from_data(data))
 
 
 def merged(sweeps: Sequence[Sweep]) -> Sweep:
     """Shards put together; `InputError` unless they were made with the same versions."""
-    first = sweeps[0]
-    for other in sweeps[1:]:
-        if other.versions != first.versions:
-            raise InputError(
-                "shards must be made with the same versions (got "
-                f"{first.versions} and {other.versions}); run them again"
-            )
+    versions = same_versions(sweeps)
     found = {result.program: result for sweep in sweeps for result in sweep.results}
     order = {program: n for n, (_, program) in enumerate(_programs(named(()), tuple(DTYPES)))}
     results = sorted(found.values(), key=lambda result: order.get(result.program, len(order)))
-    return Sweep(tuple(results), first.versions, max(sweep.date for sweep in sweeps))
+    return Sweep(tuple(results), versions, max(sweep.date for sweep in sweeps))

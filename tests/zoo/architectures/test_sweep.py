@@ -15,7 +15,7 @@ from fixtures.architectures import judged
 from fixtures.command_line import typed
 from harness.conformance.workers import Do, Done, Task
 from harness.errors import InputError
-from harness.zoo.architectures import sweep
+from harness.zoo import spread
 from harness.zoo.architectures.page import page, summary
 from harness.zoo.architectures.sweep import (
     Program,
@@ -83,7 +83,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
 
         yield do
 
-    monkeypatch.setattr(sweep, "workers", workers)
+    monkeypatch.setattr(spread, "workers", workers)
     return faults
 
 
