@@ -49,7 +49,7 @@ from harness.export.reductions import (
     reshaped,
     spread,
 )
-from harness.export.refusing import FORMS, refuse
+from harness.export.refusing import FORMS, of_integers, refuse
 from harness.export.scalars import in_common_type, in_float32
 from harness.export.shaping import (
     by_fractions,
@@ -318,6 +318,11 @@ CORRECTIONS: tuple[Correction, ...] = (
             partial(handled, target, filled, fills_otherwise)
             for target in (_ATEN.full.default, _ATEN.full_like.default, _ATEN.scalar_tensor.default)
         ),
+    ),
+    Correction(
+        "negative-powers",
+        "a negative power of an integer is 0, of 1 and -1 too",
+        (partial(handled, _ATEN.pow.Tensor_Tensor, refuse, of_integers),),
     ),
     Correction(
         "unsupported-forms",

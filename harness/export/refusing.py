@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["FORMS", "refuse"]
+__all__ = ["FORMS", "of_integers", "refuse"]
 
 _ATEN = torch.ops.aten
 
@@ -25,13 +25,17 @@ def _shape(node: Any, place: int = 0) -> tuple[Any, ...]:
     return tuple(node.args[place].meta["val"].shape)
 
 
-def _of_integers(node: Any) -> bool:
-    return not node.args[0].meta["val"].dtype.is_floating_point
+def of_integers(node: Any) -> bool:
+    """Whether a node's first operand holds integers, and so does what it makes."""
+    return (
+        not node.meta["val"].dtype.is_floating_point
+        and not node.args[0].meta["val"].dtype.is_floating_point
+    )
 
 
 def _of_a_vector(node: Any) -> bool:
     """Whether an ``aten.linear`` is of integers, or its weight is a vector."""
-    return _of_integers(node) or len(_shape(node, 1)) == 1
+    return of_integers(node) or len(_shape(node, 1)) == 1
 
 
 def _without_batch(rank: int) -> Callable[[Any], bool]:
@@ -65,10 +69,10 @@ def _saving(node: Any) -> bool:
 
 
 FORMS: Mapping[Any, Callable[[Any], bool]] = {
-    _ATEN.mm.default: _of_integers,
-    _ATEN.bmm.default: _of_integers,
-    _ATEN.matmul.default: _of_integers,
-    _ATEN.addmm.default: _of_integers,
+    _ATEN.mm.default: of_integers,
+    _ATEN.bmm.default: of_integers,
+    _ATEN.matmul.default: of_integers,
+    _ATEN.addmm.default: of_integers,
     _ATEN.linear.default: _of_a_vector,
     _ATEN.conv1d.default: _without_batch(3),
     _ATEN.conv2d.default: _without_batch(4),

@@ -119,8 +119,11 @@ def _argsort(n: Node, s: Slots) -> Array:
     return np.argsort(s.tensor(n.x), axis=n.axis, kind="stable").astype(np.uint32)
 
 
-def _floor_divide(a: Array, b: Array) -> Array:
-    return np.asarray(np.floor_divide(a, b))
+def _power(a: Array, b: Array) -> Array:
+    if a.dtype.kind == b.dtype.kind == "f":
+        return np.asarray(np.power(a, b))
+    # 0 of an integer to a negative power, whatever the integer: MLX's binary_ops.h.
+    return np.asarray(np.where(b < 0, 0, np.power(a, np.maximum(b, 0))))
 
 
 def _atan2(a: Array, b: Array) -> Array:
@@ -155,12 +158,12 @@ _UNARY: dict[str, Callable[..., Any]] = {
 _BINARY: dict[str, Callable[..., Any]] = {
     "AddNode": np.add, "Atan2Node": _atan2, "BitwiseAndNode": np.bitwise_and,
     "BitwiseOrNode": np.bitwise_or, "BitwiseXorNode": np.bitwise_xor, "DivideNode": _divide,
-    "EqualNode": np.equal, "FloorDivideNode": _floor_divide,
+    "EqualNode": np.equal, "FloorDivideNode": np.floor_divide,
     "GreaterEqualNode": np.greater_equal, "GreaterNode": np.greater,
     "LessEqualNode": np.less_equal, "LessNode": np.less, "LogAddExpNode": np.logaddexp,
     "LogicalAndNode": np.logical_and, "LogicalOrNode": np.logical_or,
     "MaximumNode": np.maximum, "MinimumNode": np.minimum, "MultiplyNode": np.multiply,
-    "NotEqualNode": np.not_equal, "PowerNode": np.power, "RemainderNode": np.remainder,
+    "NotEqualNode": np.not_equal, "PowerNode": _power, "RemainderNode": np.remainder,
     "SubtractNode": np.subtract,
 }  # fmt: skip
 

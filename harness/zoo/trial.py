@@ -295,11 +295,11 @@ def _handled(exported: Any) -> bool:
 
 
 def _likely(exported: Any) -> list[str]:
-    """Names of corrections: of the program's operators first, and of no operator but of passes."""
-    targets = set(_targets(exported))
-    handles = _handles()
-    own = [name for name, handled in handles.items() if handled & targets]
-    return own + [name for name, handled in handles.items() if not handled]
+    """Names of corrections: of the program's operators, then of passes, then of what those make."""
+    targets, handles = set(_targets(exported)), _handles()
+    return sorted(
+        handles, key=lambda name: 1 if not handles[name] else 2 * handles[name].isdisjoint(targets)
+    )
 
 
 @cache

@@ -239,7 +239,7 @@ SQUARE = grid(3, 3, 1)
 TRUTHS = torch.tensor([True, False, True, True])
 SIXTEEN = torch.arange(1, 65).bfloat16()
 REFUSED = Refused("a tensor of shape .* is made, expected")
-OUTSIDE = {"shared-parameter", "unsupported-forms"}
+OUTSIDE = {"negative-powers", "shared-parameter", "unsupported-forms"}
 """Corrections whose programs have an operator outside the delegate, once they are right."""
 
 NORMED = grid(2, 4, 8).sub(20).div(8)
@@ -337,6 +337,7 @@ WRONG += [
         "filled-type", lambda b: torch.full((3,), True) & b, (TRUTHS[:3],), Refused("bitwise_and")
     ),
     Minimal("filled-type", lambda n: torch.full((5,), 2**24 + 1) - n, (COUNTS,), Differing(5)),
+    Minimal("negative-powers", lambda n: (n - 2) ** (n - 3), (COUNTS[:4],), Differing(1)),
     Minimal("unsupported-forms", lambda n: n @ n, (COUNTS[:4].view(2, 2),), Refused("inexact")),
     Minimal(
         "unsupported-forms", lambda x: F.max_pool2d(x, 2), (grid(1, 4, 4),), Refused("axes for")

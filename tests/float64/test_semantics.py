@@ -49,6 +49,13 @@ def test_nothing_is_rounded() -> None:
     assert made[0] == 1.0 + 2.0**-40
 
 
+def test_a_negative_power_of_an_integer_is_0() -> None:
+    a, b = np.array([2, -1, 1, 3]), np.array([-1, -3, 0, 2])
+    (made,) = evaluate(node("PowerNode", a=Tid(0), b=Tid(1)), slots(a, b))
+    assert made.dtype == a.dtype
+    assert made.tolist() == [0, 0, 1, 9]
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])
 def test_packed_weights_are_unpacked(bits: int) -> None:
     """A row of 32 numbers, the first in the lowest bits, as a stream of 32-bit words."""
