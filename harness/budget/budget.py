@@ -9,10 +9,12 @@ from harness.budget.ledger import Ledger, committed, parse_ledger
 from harness.budget.links import (
     EXACT,
     LOCAL,
+    LOOP,
     ExactAllowance,
     LocalAllowance,
     exact_allowance,
     local_allowance,
+    loop_allowance,
 )
 from harness.budget.regimes import EXACT as EXACT_F32
 from harness.budget.regimes import NARROW
@@ -51,8 +53,8 @@ class Budget:
         Those of arithmetic, by `Fingerprint.regime`, in which rows that name none hold.
     otherwise, otherwise_decided
         What a method, and decisions, without an allowance are given; None leaves them *unjudged*.
-    exact, local
-        What the two links may differ by, in every precision and regime.
+    exact, loop, local
+        What the two links, and the loop in float64, may differ by, in every precision and regime.
     """
 
     ledger: Ledger
@@ -60,6 +62,7 @@ class Budget:
     otherwise: Allowance | None = None
     otherwise_decided: DecisionAllowance | None = None
     exact: ExactAllowance = EXACT
+    loop: ExactAllowance = LOOP
     local: LocalAllowance = LOCAL
 
     def of(
@@ -104,7 +107,12 @@ def budget_of(text: str, what: str) -> Budget:
     """
     try:
         ledger = parse_ledger(text)
-        return Budget(ledger, exact=exact_allowance(ledger), local=local_allowance(ledger))
+        return Budget(
+            ledger,
+            exact=exact_allowance(ledger),
+            loop=loop_allowance(ledger),
+            local=local_allowance(ledger),
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else in_a_sentence(error)
         raise InputError(

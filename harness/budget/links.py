@@ -9,10 +9,12 @@ from harness.budget.ledger import Ledger, committed
 __all__ = [
     "EXACT",
     "LOCAL",
+    "LOOP",
     "ExactAllowance",
     "LocalAllowance",
     "exact_allowance",
     "local_allowance",
+    "loop_allowance",
 ]
 
 
@@ -84,6 +86,13 @@ def exact_allowance(ledger: Ledger) -> ExactAllowance:
     return ExactAllowance(row.allowed, row.source)
 
 
+def loop_allowance(ledger: Ledger) -> ExactAllowance:
+    """What a ledger allows the loop in float64; the committed one where it is older than that."""
+    known = any(row.check == "loop" for row in ledger.table("exact"))
+    row = (ledger if known else committed()).row("exact", "loop")
+    return ExactAllowance(row.allowed, row.source)
+
+
 def local_allowance(ledger: Ledger) -> LocalAllowance:
     """What a ledger allows the local link."""
     rows = {row.check: row for row in ledger.table("local")}
@@ -93,5 +102,7 @@ def local_allowance(ledger: Ledger) -> LocalAllowance:
 
 
 EXACT = exact_allowance(committed())
+
+LOOP = loop_allowance(committed())
 
 LOCAL = local_allowance(committed())

@@ -120,9 +120,9 @@ def _argsort(n: Node, s: Slots) -> Array:
 
 
 def _power(a: Array, b: Array) -> Array:
-    if a.dtype.kind == b.dtype.kind == "f":
+    if "f" in a.dtype.kind + b.dtype.kind:
         return np.asarray(np.power(a, b))
-    # 0 of an integer to a negative power, whatever the integer: MLX's binary_ops.h.
+    # MLX's binary_ops.h: an integer to a negative power is 0, whatever the integer.
     return np.asarray(np.where(b < 0, 0, np.power(a, np.maximum(b, 0))))
 
 
@@ -152,7 +152,8 @@ _REAL: dict[str, Callable[..., Any]] = {
 _UNARY: dict[str, Callable[..., Any]] = {
     "AbsNode": np.abs, "BitwiseInvertNode": np.bitwise_not, "CeilNode": np.ceil,
     "FloorNode": np.floor, "LogicalNotNode": np.logical_not, "NegNode": np.negative,
-    "SignNode": np.sign, "SquareNode": np.square, "TruncNode": np.trunc,
+    "SignNode": lambda x: x if x.dtype == bool else np.sign(x), "SquareNode": np.square,
+    "TruncNode": np.trunc,
 }  # fmt: skip
 
 _BINARY: dict[str, Callable[..., Any]] = {

@@ -227,6 +227,10 @@ def _within(name: str, meant: Array, made: Array, allowed: Array | float) -> Nod
     )
 
 
+_SAMPLES = 6
+"""As many values of equal size as a gain's standard error needs at least."""
+
+
 def _gain(error: Array, direction: Array) -> tuple[float, float]:
     """Least-squares gain of the error on a direction, and that over its standard error.
 
@@ -235,7 +239,8 @@ def _gain(error: Array, direction: Array) -> tuple[float, float]:
     direction, first = np.unique(direction, return_index=True)
     error = error[first]
     power = float(direction @ direction)
-    if direction.size < 3 or power == 0.0:
+    # Where one value outweighs all others, they are one sample, however many there are.
+    if power == 0.0 or power**2 < _SAMPLES * float((direction**4).sum()):
         return 0.0, 0.0
     gain = float(error @ direction) / power
     rest = error - gain * direction

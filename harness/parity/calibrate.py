@@ -106,9 +106,10 @@ def measured(verdicts: Iterable[Verdict], scope: Scope, ledger: Ledger, run: str
     lowering, regime, precision = scope
     for verdict in verdicts:
         where = f"{verdict.subject}, {precision}, {verdict.case}"
-        if verdict.kind == "exact":
+        if verdict.kind in ("exact", "loop"):
+            check = "loop" if verdict.kind == "loop" else "max abs"
             yield from (
-                Row("exact", gate.name, 0, gate.value, where, run)
+                Row("exact", check, 0, gate.value, where, run)
                 for gate in verdict.gates
                 if gate.name == "max abs"
             )

@@ -13,10 +13,13 @@ from harness.parity.opening import Opening
 from harness.pte.expected import ExpectedContents
 from harness.synthesis import Followed, Prompt, Speech
 
-__all__ = ["SPEECH", "STEPS", "CaseEvidence", "Evidence"]
+__all__ = ["EXACT_FRAMES", "SPEECH", "STEPS", "CaseEvidence", "Evidence"]
 
 SPEECH = "speech"
 """Label of the recorded calls."""
+
+EXACT_FRAMES = 2
+"""Frames of the speech that the loop makes in float64: the second one's state is of its own."""
 
 STEPS = "prefill ≡ single steps"
 """Label of the recorded prefill, made in single steps."""

@@ -112,7 +112,7 @@ def judge_method(
     if plan.lowering == "mlx":
         exact = observation.exact.get(method.name, {})
         meant = evidence.exact.get(method.name, {})
-        found.append(judge_exact(method, meant, exact, budget.exact))
+        found.append(judge_exact(method.name, meant, exact, budget.exact))
     if plan.only_speaks:
         return found
     seen = observation.local.get(method.name)

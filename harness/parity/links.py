@@ -10,10 +10,10 @@ import numpy as np
 
 from harness.arrays import Array, to_bits
 from harness.budget import LOCAL
-from harness.methods import Method
+from harness.methods import MODEL, Method
 from harness.methods.cases import WIDE, Case
 from harness.parity.artifacts import Artifacts
-from harness.parity.evidence import SPEECH, CaseEvidence, Evidence
+from harness.parity.evidence import EXACT_FRAMES, SPEECH, CaseEvidence, Evidence
 from harness.parity.observation import (
     CaseObservation,
     LocalObservation,
@@ -24,6 +24,7 @@ from harness.parity.plan import Plan
 from harness.parity.replay import guarded, observe_case
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.protocol import Executor, StepError, Watchable
+from harness.synthesis.frames import Decoder, Frames
 
 __all__ = ["Watched", "observe_exact", "observe_local"]
 
@@ -33,6 +34,9 @@ _EXACT_CALLS, _EXACT_EDGE_CALLS = 14, 2
 _LOCAL_CALLS = 2
 """Calls that are watched by default: of the speech, and one of the last case."""
 
+_QUIET = 2.0**-10
+"""What the first call's values are multiplied with, so that the epsilon of a norm is felt."""
+
 
 def observe_exact(
     plan: Plan,
@@ -40,7 +44,10 @@ def observe_exact(
     artifacts: Artifacts,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, dict[str, CaseObservation]]:
-    """What the methods of `plan` mean, computed in float64 from the artifacts alone."""
+    """What the methods of `plan` mean, computed in float64 from the artifacts alone.
+
+    Of a plan that speaks, the first frames too: what the loop decides along eager's own codes.
+    """
     found: dict[str, dict[str, CaseObservation]] = {}
     for name, file in artifacts.files.items():
         methods = [method for method in plan.selected if method.artifact == name]
@@ -52,6 +59,8 @@ def observe_exact(
             executor.load(file.made.path)
             for method in methods:
                 found[method.name] = _exact_method(plan, method, evidence, executor)
+            if name == MODEL and plan.speaks and artifacts.whole and evidence.exact_own is not None:
+                found[SPEECH] = {SPEECH: _exact_speech(plan, evidence, executor)}
     return found
 
 
@@ -67,6 +76,18 @@ def _exact_method(
             case = item.case.first(min(len(outputs), most))
             found[item.case.label] = observe_case(plan, method, case, executor)
     return found
+
+
+def _exact_speech(plan: Plan, evidence: Evidence, executor: Executor) -> CaseObservation:
+    """Acoustic values in levels, and how far each semantic code lies ahead, of the first frames."""
+    decoder = Decoder(executor, dataclasses.replace(plan.limits, dtype="float32"), SPEECH)
+    codes = evidence.speech.codes[:, :EXACT_FRAMES]
+    frames = Frames(decoder, plan.config, evidence.prompt, plan.spoken, (codes, False))
+    made = guarded(lambda: list(frames))
+    if isinstance(made, Refusal):
+        return CaseObservation(refusal=made)
+    margins = np.array([choice.margin for choice in frames.choices], np.float32)
+    return CaseObservation((np.array(frames.levels, np.float32).T, margins))
 
 
 def observe_local(
@@ -100,7 +121,19 @@ def _watched(plan: Plan, cases: list[Case]) -> list[Case]:
         return cases
     if plan.sizes.dim >= WIDE:
         return [cases[0].first(1)]
-    return [cases[0].first(_LOCAL_CALLS), *(case.first(1) for case in cases[1:][-1:])]
+    last = [case.first(1) for case in cases[1:][-1:]]
+    return [cases[0].first(_LOCAL_CALLS), *last, *_quiet(cases[0])]
+
+
+def _quiet(case: Case) -> list[Case]:
+    """The first call of a case with small values, if it takes any that are not whole."""
+    call = case.calls[0]
+    quiet = tuple(
+        value if value.dtype.kind in "iub" else value * value.dtype.type(_QUIET) for value in call
+    )
+    if all(value is before for value, before in zip(quiet, call, strict=True)):
+        return []
+    return [dataclasses.replace(case.first(1), label=f"{case.label}, quiet", calls=(quiet,))]
 
 
 def _watch(

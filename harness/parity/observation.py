@@ -91,6 +91,9 @@ class SpokenTwice:
         What the codec made of `stream_codes` in chunks and offline, as `Spoken.waveform`.
     chunks
         The chunks of the stream.
+    windows
+        What the codec was given in the stream, int64, shape (1, n_codebooks, codec_frames) each;
+        none where the executor does not tell.
     """
 
     first: Spoken
@@ -99,6 +102,7 @@ class SpokenTwice:
     streamed: Array
     offline: Array
     chunks: Chunks
+    windows: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,8 @@ class Observation:
     speech_refusal
         Why it was not able to.
     exact
-        For each method, what came of the first calls of each case in float64, by the case's label.
+        For each method, what came of the first calls of each case in float64, by the case's label;
+        and of the speech, what the loop decides in its first frames.
     local
         For each method, what its steps did; none where the executor does not let them be seen.
     trace

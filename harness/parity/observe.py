@@ -32,6 +32,7 @@ from harness.runtime.protocol import Watchable
 from harness.synthesis import (
     Chunks,
     Limits,
+    Recorder,
     Runner,
     Speech,
     codec_lookback,
@@ -126,13 +127,15 @@ def _speak_twice(plan: Plan, evidence: Evidence, chunks: Chunks, run: ArtifactPa
     first, again = (say_once(plan, evidence, run) for _ in range(2))
     frames = plan.limits.codec_frames
     codes, chunks = _stream(first.codes, chunks, frames, codec_lookback(plan.config))
+    recorder = Recorder(run)
     return SpokenTwice(
         first,
         again,
         codes,
-        decode_streaming(run, plan.config, codes, frames, chunks),
+        decode_streaming(recorder, plan.config, codes, frames, chunks),
         decode_codes(run, plan.config, codes, frames),
         chunks,
+        tuple(call.inputs[0] for call in recorder.calls("codec")),
     )
 
 

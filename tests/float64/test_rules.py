@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.budget import LOCAL
-from harness.float64.local import NodeError, error_of
+from harness.float64.local import NodeError, _gain, error_of
 from harness.float64.rules import Kind, kind_of, roundoff, spacing
 from harness.float64.semantics import OPS, evaluate
 from harness.float64.slots import Kept, Slots
@@ -155,3 +155,13 @@ def test_attention_with_another_scale_is_seen_though_its_output_hardly_moves() -
         found = judged(right, meant.astype(BF16), q, k, v)
         assert found.worst <= 1.0
         assert (found.share(LOCAL) > 1.0) is fails
+
+
+def test_one_large_value_says_nothing_of_a_gain() -> None:
+    """Five small reciprocals and one of 57: the standard error would be that of one sample."""
+    rng = np.random.default_rng(0)
+    direction = rng.standard_normal(60)
+    error = 1e-3 * direction + 1e-5 * rng.standard_normal(60)
+    assert abs(_gain(error, direction)[1]) > 100
+    direction[7] = 1e4
+    assert _gain(error, direction) == (0.0, 0.0)

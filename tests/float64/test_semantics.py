@@ -54,6 +54,8 @@ def test_a_negative_power_of_an_integer_is_0() -> None:
     (made,) = evaluate(node("PowerNode", a=Tid(0), b=Tid(1)), slots(a, b))
     assert made.dtype == a.dtype
     assert made.tolist() == [0, 0, 1, 9]
+    (made,) = evaluate(node("PowerNode", a=Tid(0), b=Tid(1)), slots(a.astype(np.float64), b))
+    assert made.tolist() == [0.5, -1, 1, 9]
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])

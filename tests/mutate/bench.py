@@ -179,6 +179,8 @@ class Bench:
             install(patch)
             with ArtifactPair(self.artifacts.paths, _Unwatched) as run:
                 observation = observe(line.plan, silent, self.artifacts, run)
+            exact = observe_exact(line.plan, silent, self.artifacts)
+        observation = dataclasses.replace(observation, exact=exact)
         evidence = self.evidence
         if observation.speech is not None:
             first = observation.speech.first

@@ -64,9 +64,6 @@ EQUIVALENT: Known = (
 )  # fmt: skip
 
 SURVIVORS: Known = (
-    (r"(text_decoder|predict_velocity) run: norm eps × 10, RMSNorm\[0\]",
-     "values of size 1 hide it in 16 bits; steps would have to be fed values near the root of eps",
-     _NARROW),
     (r"predict_velocity run: softmax gain 0\.5 %, Softmax\[0\]",
      "54 elements a call are too few for a mean: errors would have to be pooled over calls",
      ("bf16-4w8w",)),
@@ -76,10 +73,6 @@ SURVIVORS: Known = (
     (r"predict_velocity module: time in bfloat16",
      "it is rounding alone, and within eager's: types would have to be compared node by node",
      _NARROW),
-    (r"speech: (guidance 1\.25|the next knot's time)",
-     "decisions move further by rounding: the loop is the same in fp32, which sees both", _NARROW),
-    (r"speech: stream context one short",
-     "the seam is off by less than the codec's rounding: the loop is the same in fp32", _NARROW),
 )  # fmt: skip
 
 

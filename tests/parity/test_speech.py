@@ -12,12 +12,14 @@ import pytest
 from fixtures.exports import Line
 from harness.arrays import Array
 from harness.budget import COMMITTED
+from harness.budget.links import LOOP
 from harness.compare import Status, Verdict
 from harness.parity.judges.speech import judge_speech
+from harness.parity.links import observe_exact
 from harness.parity.observation import Observation, SpokenTwice
 from harness.parity.observe import observe
 from harness.parity.record import follow_codes
-from harness.synthesis import Chunks, frames_short_of_context
+from harness.synthesis import Chunks, frames, frames_short_of_context
 
 
 class Faulty:
@@ -126,6 +128,45 @@ def test_a_stream_with_too_little_context_is_a_fault(
     verdict = verdicts["streaming ≡ offline"]
     assert verdict.status is Status.FAIL
     assert "frames of context too few" in verdict.summary
+
+
+def test_a_window_of_other_frames_is_a_fault(short: Line, right: Observation) -> None:
+    """One frame of context less is within the codec's rounding in 16 bits."""
+    speech = right.speech
+    assert speech is not None
+    first, second, *rest = speech.windows
+    moved = dataclasses.replace(speech, windows=(first, np.roll(second, 1, axis=-1), *rest))
+    verdict = judged(short, dataclasses.replace(right, speech=moved))["streaming ≡ offline"]
+    assert verdict.status is Status.FAIL
+    assert "1 windows of the stream hold other frames" in verdict.summary
+    missing = dataclasses.replace(speech, windows=speech.windows[:-1])
+    verdict = judged(short, dataclasses.replace(right, speech=missing))["streaming ≡ offline"]
+    assert verdict.status is Status.FAIL
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16-4w8w"])
+def test_the_loop_is_judged_without_rounding(
+    precision: str, parity_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guidance of 1.21 for 1.2 moves no decision further than bfloat16 does."""
+    line = parity_in(precision)
+    silent = dataclasses.replace(line.evidence, cases=dict.fromkeys(line.evidence.cases, ()))
+
+    def found() -> Verdict:
+        exact = observe_exact(line.plan, silent, line.artifacts)
+        observation = dataclasses.replace(line.observation, exact=exact)
+        verdicts = judge_speech(line.plan, line.evidence, observation, COMMITTED)
+        return next(verdict for verdict in verdicts if verdict.kind == "loop")
+
+    assert found().status is Status.PASS
+    monkeypatch.setattr(frames, "CFG_ALPHA", np.float32(1.21))
+    wrong = found()
+    assert wrong.status is Status.FAIL
+    assert "it is the loop" in wrong.notes[0]
+    assert (wrong.subject, wrong.gates[0].allowed) == ("speech", LOOP.of_scale)
+    monkeypatch.undo()
+    monkeypatch.setattr(frames.Frames, "_most", lambda self: 1)
+    assert found().status is Status.FAIL
 
 
 def as_wav(speech: SpokenTwice, damage: Any = lambda x: x) -> SpokenTwice:

@@ -12,6 +12,7 @@ from harness.compare import Gate, Status, Verdict, words
 from harness.compare.metrics import difference
 from harness.compare.verdict import Metric
 from harness.methods import Method
+from harness.parity.evidence import SPEECH
 from harness.parity.judges.values import refused
 from harness.parity.observation import CaseObservation, LocalObservation, StepObservation
 
@@ -22,17 +23,17 @@ _LISTED = 3
 
 
 def judge_exact(
-    method: Method,
+    subject: str,
     meant: Mapping[str, Sequence[Array]],
     observed: Mapping[str, CaseObservation],
     allowance: ExactAllowance,
 ) -> Verdict:
-    """The program in float64 against eager in float64 with the same weights, over all cases.
+    """Programs in float64 against eager in float64 with the same weights, over all cases.
 
     Parameters
     ----------
-    method
-        What is judged.
+    subject
+        What is judged: a method, or the speech.
     meant, observed
         By the case's label: eager's outputs, one a call, and what came of the program.
     allowance
@@ -44,11 +45,13 @@ def judge_exact(
         if here is None:
             continue
         if here.refusal is not None:
-            return refused(method.name, "in float64", here.refusal)
+            return refused(subject, "in float64", here.refusal)
         for call, (made, reference) in enumerate(zip(here.outputs, wanted, strict=False)):
             found.append((f"{label}, call {call}", made, reference))
-    note = f"`voxtral-parity localize {method.name}` names the node."
-    return judge_differences(method.name, found, allowance, note)
+    advice = f"`voxtral-parity localize {subject}` names the node."
+    if subject == SPEECH:
+        advice = "Where no method is red in float64, it is the loop that makes frames of codes."
+    return judge_differences(subject, found, allowance, advice)
 
 
 def judge_differences(

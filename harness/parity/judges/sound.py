@@ -24,7 +24,12 @@ from harness.compare.waveforms import PCM16_FULL_SCALE
 from harness.parity.judges.values import HERE, figures_only, pcm_steps
 from harness.parity.observation import Spoken, SpokenTwice
 from harness.parity.plan import Plan
-from harness.synthesis import Followed, codec_lookback, frames_short_of_context
+from harness.synthesis import (
+    Followed,
+    codec_lookback,
+    frames_short_of_context,
+    stream_windows,
+)
 
 __all__ = ["SUBJECT", "judge_sound", "judge_stream"]
 
@@ -95,16 +100,36 @@ def judge_stream(plan: Plan, said: SpokenTwice, allowance: Allowance | None) -> 
         f"{frames} frames in chunks of {chunks.initial}, then {chunks.following}, "
         f"after {chunks.left_context} of context; the codec looks back {lookback}."
     )
-    status = verdict.status if missing.passed else Status.FAIL
+    others = Gate("windows", _other_windows(said), 0, "of other frames")
+    status = verdict.status if missing.passed and others.passed else Status.FAIL
     summary = verdict.summary
     if not missing.passed:
         summary = f"streams with {missing.value:g} frames of context too few; {summary}"
+    if not others.passed:
+        summary = f"{others.value:g} windows of the stream hold other frames; {summary}"
     return dataclasses.replace(
         verdict,
         status=status,
         summary=summary,
-        gates=(*verdict.gates, missing),
+        gates=(*verdict.gates, missing, others),
         notes=(*verdict.notes, told),
+    )
+
+
+def _other_windows(said: SpokenTwice) -> int:
+    """Windows of the stream that do not begin with the frames that its chunks ask for.
+
+    What a window holds behind these is padding, and the codec is causal.
+    """
+    if not said.windows:
+        return 0
+    wanted = stream_windows(said.stream_codes.shape[1], said.chunks)
+    given = [window.reshape(len(said.stream_codes), -1) for window in said.windows]
+    return abs(len(wanted) - len(given)) + sum(
+        not np.array_equal(
+            codes[:, : window.end - window.start], said.stream_codes[:, window.start : window.end]
+        )
+        for window, codes in zip(wanted, given, strict=False)
     )
 
 

@@ -16,8 +16,9 @@ from harness.compare import (
     words,
 )
 from harness.methods import SOUND
-from harness.parity.evidence import Evidence
+from harness.parity.evidence import EXACT_FRAMES, SPEECH, Evidence
 from harness.parity.judges.codes import CODES, judge_codes, judge_decisions
+from harness.parity.judges.links import judge_exact
 from harness.parity.judges.sound import SUBJECT, judge_sound, judge_stream
 from harness.parity.judges.trace import judge_prompt, judge_trace, same_prompt
 from harness.parity.judges.values import own_error, refused
@@ -38,8 +39,28 @@ def judge_speech(
 ) -> list[Verdict]:
     """Codes and sound against eager, streamed against offline, and the same twice.
 
-    Of a runner that traces, its prompt comes first: with another one its codes are not compared.
+    The loop in float64 comes first. Of a runner that traces, its prompt is next: with another one
+    its codes are not compared.
     """
+    return [
+        *_judge_loop(evidence, observation, budget),
+        *_judge_said(plan, evidence, observation, budget),
+    ]
+
+
+def _judge_loop(evidence: Evidence, observation: Observation, budget: Budget) -> list[Verdict]:
+    """What the loop decides in its first frames without rounding: eager's decisions, exactly."""
+    made, meant = observation.exact.get(SPEECH), evidence.exact_own
+    if made is None or meant is None:
+        return []
+    frames = min(EXACT_FRAMES, meant.codes.shape[1])
+    wanted = {SPEECH: (meant.levels[:, :frames], meant.margins[:frames])}
+    return [dataclasses.replace(judge_exact(SUBJECT, wanted, made, budget.loop), kind="loop")]
+
+
+def _judge_said(
+    plan: Plan, evidence: Evidence, observation: Observation, budget: Budget
+) -> list[Verdict]:
     if observation.speech_refusal is not None:
         refusal = observation.speech_refusal
         verdict = refused(SUBJECT, "free-running", refusal)
