@@ -101,7 +101,7 @@ def test_the_matrix_counts_what_is_caught_and_names_what_is_not() -> None:
 
 def test_known_faults_say_why_and_none_is_in_both_tables() -> None:
     assert all(len(reason.split()) > 4 for _, reason, _ in (*EQUIVALENT, *SURVIVORS))
-    name = "speech: guidance 1.25"
+    name = "predict_velocity module: time in bfloat16"
     assert survivor(name, "bf16")
     assert not survivor(name, "fp32")
     assert not equivalent(name, "bf16")
