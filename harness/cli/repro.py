@@ -42,5 +42,5 @@ def repro(
         found = run(Request(names, jobs), progress) if sweep is None else read_sweep(sweep)
         done = list(write_reports(bugs_of(found, names), found, every, progress))
     for bug, path in done:
-        text = f"wrote {path.name}" if path else f"{bug.name} is not there any more"
+        text = f"wrote {path.name}" if path else f"{bug.name} is not to be seen in its own type"
         out.print(text, markup=False, highlight=False)

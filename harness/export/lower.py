@@ -9,6 +9,7 @@ from torch.export import ExportedProgram
 
 from harness.export.corrections import applied
 from harness.export.node_names import recording
+from harness.export.patching import listed_once
 from harness.files import replace_file
 from harness.upstream import enable_mlx_exporter, quiet
 
@@ -41,7 +42,7 @@ def lower_to_mlx(
         )
         from executorch.exir.passes import MemoryPlanningPass
 
-        with applied(without), recording() as names:
+        with applied(without), recording() as names, listed_once():
             edge = to_edge_transform_and_lower(
                 dict(programs),
                 transform_passes=get_default_passes() if passes else None,

@@ -30,11 +30,12 @@ or whose data are shared.
 A program is *right*, or *wrong*, or the file that was made of it *cannot run*: the program itself
 refuses, as in upstream's runtime, or cannot be loaded. No correction mends `div` with
 `rounding_mode="trunc"` of a bfloat16 tensor by a float32 number: ExecuTorch, not MLX, rounds the
-number to bfloat16 before. *Cannot be lowered*: upstream's lowering raises an error. *Outside
-the delegate*: right, but an operator is left to ExecuTorch's CPU kernels; its detail says where the
-wheel's runtime lacks the kernel. *Not judged*: there is no float64 reference, or the executor is at
-fault. The corrected lowering is not made again where stock is right and no correction handles one
-of the operators.
+number to bfloat16 before. `add.Scalar` and `sub.Scalar` of bfloat16 are wrong in float64 alone:
+torch's own CPU kernel rounds the number, too, so that no report is written. *Cannot be lowered*:
+upstream's lowering raises an error. *Outside the delegate*: right, but an operator is left to
+ExecuTorch's CPU kernels; its detail says where the wheel's runtime lacks the kernel. *Not judged*:
+there is no float64 reference, or the executor is at fault. The corrected lowering is not made again
+where stock is right and no correction handles one of the operators.
 """
 
 

@@ -70,15 +70,17 @@ def write_reports(
     directory: Path,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[Bug, Path | None]]:
-    """Write ``NAME.md`` for each bug; None in the place of one that is not there any more.
+    """Write ``NAME.md`` for each bug; None in the place of one that cannot be seen.
+
+    It is not there any more, or only float64 tells, where a report needs what everybody sees.
 
     What is written is seen again first: the program is lowered as upstream does, and run. Of a
     bug's programs, the first is shown whose numbers tell in their own type.
     """
     for bug in found:
         progress(f"seeing {bug.name} again")
-        now = showing(bug) or tried(bug.first.program)
-        if not now.stock.wrong:
+        now = showing(bug)
+        if now is None:
             yield bug, None
             continue
         path = directory / f"{bug.name}.md"

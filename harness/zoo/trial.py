@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -163,7 +163,7 @@ class _Judge:
         with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
             path = Path(folder) / "program.pte"
             try:
-                with quiet(), _remembered():
+                with quiet():
                     lower_to_mlx({"forward": self.exported}, {}, path, without=without, passes=True)
             except Exception as error:
                 theirs = Verdict.NOT_LOWERED if self._lowers() else Verdict.NOT_EXPORTED
@@ -314,27 +314,6 @@ def _handles() -> dict[str, frozenset[Any]]:
             here = REGISTRY._handlers.items()
             found[name] = frozenset(t for t, handler in here if stock.get(t) is not handler)
     return found
-
-
-@contextmanager
-def _remembered() -> Iterator[None]:
-    """Lower in two thirds of the time: what torch lists anew for each program stays the same."""
-    import torch._export.utils as utils
-
-    stock = getattr(utils, "_materialize_cpp_cia_ops", None)
-    if stock is None:
-        yield
-        return
-    utils._materialize_cpp_cia_ops = _once(stock)
-    try:
-        yield
-    finally:
-        utils._materialize_cpp_cia_ops = stock
-
-
-@cache
-def _once(function: Callable[[], Any]) -> Callable[[], Any]:
-    return cache(function)
 
 
 def _sentence(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import pytest
 from harness.process import call_self
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("threads", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_the_golden_holds_in_a_new_process(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     done = call_self(["golden", "check", "--executor", "portable"])

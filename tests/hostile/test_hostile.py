@@ -104,10 +104,12 @@ def test_the_sandbox_bounds_what_runs_in_it(tmp_path: Path) -> None:
     program = """
 import json, sys, time
 from pathlib import Path
+from tests.hostile import sandbox
 from tests.hostile.case import Case
 from tests.hostile.sandbox import examine
 from tests.hostile.world import World
 
+sandbox._IDLE = 3
 world = World(Path(sys.argv[1]), warm=False)
 
 def locked(desk):
@@ -155,7 +157,7 @@ def test_every_command_has_a_quick_command_line() -> None:
 
 def test_some_of_the_cases() -> None:
     families = ("values/check", "values/synth", "values/export", "paths/check", "paths/export")
-    command = [sys.executable, "tests/hostile/run.py", "--cold", "--jobs", "1", "--every", "32"]
+    command = [sys.executable, "tests/hostile/run.py", "--cold", "--jobs", "1", "--every", "64"]
     done = subprocess.run(
         [*command, "--only", *families], capture_output=True, text=True, check=False, cwd=ROOT
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -121,16 +122,19 @@ def no_slopes_in_the_last_stage(patch: Patch) -> None:
     patch.setattr(codec.CodecDecoder, "__init__", flat)
 
 
+def slow(name: str, mutate: Callable[[Patch], None]) -> Any:
+    return pytest.param(name, mutate, marks=pytest.mark.slow)
+
+
 MUTANTS = [
     ("text_decoder", split_half_rope),
-    ("text_decoder", no_causal_mask),
-    ("text_decoder", keys_and_values_swapped),
+    slow("text_decoder", no_causal_mask),
+    slow("text_decoder", keys_and_values_swapped),
     ("predict_velocity", no_time_embedding),
     ("semantic_head", end_masked),
     ("codec", patch_outer),
-    ("codec", special_offset_kept),
-    ("codec", slopes_by(1)),
-    ("codec", slopes_by(-1)),
+    slow("codec", special_offset_kept),
+    slow("codec", slopes_by(1)),
 ]
 
 
@@ -174,6 +178,5 @@ def test_cosine_above_0_9_passes_wrong_slopes(
     assert 0.9 < verdict.metrics["cosine"] < 1 - 1e-4
 
 
-@pytest.mark.parametrize("form", ["conv", "unfold"])
-def test_both_forms_of_the_codec_pass(form: str, tiny_line: Line, tmp_path: Path) -> None:
-    assert judged("codec", tiny_line, tmp_path / "codec.pte", form=form).status is Status.PASS
+def test_the_other_form_of_the_codec_passes(tiny_line: Line, tmp_path: Path) -> None:
+    assert judged("codec", tiny_line, tmp_path / "codec.pte", form="unfold").status is Status.PASS

@@ -117,6 +117,7 @@ def test_precision_and_files_of_others(pytester: pytest.Pytester, alone: Run) ->
     result.stdout.fnmatch_lines(["*the export that made the file*"])
 
 
+@pytest.mark.slow
 def test_workers_send_what_they_found(pytester: pytest.Pytester, alone: Run) -> None:
     pytester.makepyfile(test_one=TEN_LINES, test_two=RED, test_three=UNJUDGED)
     result = alone("-n", "2", "--parity-report", "found")

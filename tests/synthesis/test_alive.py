@@ -85,7 +85,7 @@ def test_it_says_any_text_at_a_sensible_length(
 def test_another_voice_or_none_speaks_too(
     tiny: Checkpoint, tiny_model: Any, voice: str | None
 ) -> None:
-    assert all(frames_of(tiny, tiny_model, text, voice)[0] >= 4 for text in TEXTS[:4])
+    assert all(frames_of(tiny, tiny_model, text, voice)[0] >= 4 for text in TEXTS[:2])
 
 
 def test_the_semantic_code_changes_with_nearly_each_frame(

@@ -9,11 +9,13 @@ import pytest
 from fixtures.stand_in import run_script
 from harness.zoo import Bug, bugs, read_sweep
 from harness.zoo.program import Program
-from harness.zoo.reports import script, showing
+from harness.zoo.reports import script, showing, write_reports
 
 SWEEP = Path(__file__).parents[2] / "docs" / "zoo.json"
 # A script's input has memory planned for it, unlike the sweep's, and may be empty.
 FOUND = [bug for bug in bugs(read_sweep(SWEEP)) if bug.name != "empty-input"]
+UNSEEN = ("add-scalar-rounded-scalars", "sub-scalar-rounded-scalars")
+"""In float64 alone: torch's own CPU kernel rounds the number to 16 bits, too."""
 FEW = ("sort-descending", "shared-shared-weight", "norms-false-norms")
 
 ABS = Program("aten.abs.default", "", "torch.ops.aten.abs.default(a)", ("torch.rand((2, 3)) - 1",))
@@ -35,7 +37,9 @@ def test_a_script_shows_its_bug(bug: Bug, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", [b for b in FOUND if b.name not in FEW], ids=lambda bug: bug.name)
+@pytest.mark.parametrize(
+    "bug", [b for b in FOUND if b.name not in (*FEW, *UNSEEN)], ids=lambda bug: bug.name
+)
 def test_every_script_shows_its_bug(
     bug: Bug, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,3 +51,9 @@ def test_what_is_right_prints_the_same_twice(
 ) -> None:
     eager, made = run_script(script(ABS), tmp_path, monkeypatch)
     assert eager == made
+
+
+def test_what_eager_does_too_gets_no_report(tmp_path: Path) -> None:
+    (bug,) = (bug for bug in FOUND if bug.name == UNSEEN[0])
+    assert list(write_reports([bug], read_sweep(SWEEP), tmp_path)) == [(bug, None)]
+    assert list(tmp_path.iterdir()) == []

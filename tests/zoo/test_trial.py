@@ -97,7 +97,7 @@ def test_the_forms_that_passes_spoil_are_found(family: object, pattern: str, cur
         ("float32 → bfloat16 → float32", Verdict.WRONG, "lossy-casts"),
         ("twice across a partition", Verdict.CANNOT_RUN, "shared-parameter"),
         ("None", Verdict.NOT_LOWERED, "constant-input"),
-        ("a bool", Verdict.NOT_LOWERED, "constant-input"),
+        pytest.param("a bool", Verdict.NOT_LOWERED, "constant-input", marks=pytest.mark.slow),
         ("eps of None, bfloat16, rank 2, weight", Verdict.WRONG, "norm-eps"),
     ],
 )
