@@ -19,13 +19,16 @@ _MAX_COLUMNS = 1000
 
 _INTERRUPTED = "interrupted"
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Both end a run in order, so that no program that it started goes on."""
+
 
 def main() -> None:
     """Run the command line and exit: 0 passed, 1 a mismatch, 2 could not judge, and why.
 
-    Only a command's own verdict is 1. Whatever else ends the run, a full disk, Ctrl-C or a reader
-    of standard output that went away included, is one sentence on stderr and 2. Faults of the
-    harness itself name their place; ``VOXTRAL_PARITY_TRACEBACK=1`` shows the whole of it.
+    Only a command's own verdict is 1. Whatever else ends the run, a full disk, Ctrl-C, SIGTERM or a
+    reader of standard output that went away included, is one sentence on stderr and 2. Faults of
+    the harness itself name their place; ``VOXTRAL_PARITY_TRACEBACK=1`` shows the whole of it.
     """
     interrupts: list[int] = []
     started = time.time()
@@ -35,7 +38,8 @@ def main() -> None:
         raise KeyboardInterrupt
 
     try:
-        signal.signal(signal.SIGINT, interrupt)
+        for number in _SIGNALS:
+            signal.signal(number, interrupt)
         _prepare_streams()
         from harness.cli.commands import run
 
@@ -44,7 +48,8 @@ def main() -> None:
         error = None
     except BaseException as problem:
         code, error = 2, problem
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     sentence = None
     if interrupts:
         code, sentence = 2, _INTERRUPTED

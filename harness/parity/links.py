@@ -35,7 +35,7 @@ _LOCAL_CALLS = 2
 """Calls that are watched by default: of the speech, and one of the last case."""
 
 _QUIET = 2.0**-10
-"""What the first call's values are multiplied with, so that the epsilon of a norm is felt."""
+"""What one call's values are multiplied with, so that the epsilon of a norm is felt."""
 
 
 def observe_exact(
@@ -118,7 +118,7 @@ def observe_local(
 def _watched(plan: Plan, cases: list[Case]) -> list[Case]:
     """The calls whose steps are judged: a step computes the same in each, but for its position."""
     if plan.local_all:
-        return cases
+        return [*cases, *_quiet(cases[0])]
     if plan.sizes.dim >= WIDE:
         return [cases[0].first(1)]
     last = [case.first(1) for case in cases[1:][-1:]]
@@ -126,8 +126,8 @@ def _watched(plan: Plan, cases: list[Case]) -> list[Case]:
 
 
 def _quiet(case: Case) -> list[Case]:
-    """The first call of a case with small values, if it takes any that are not whole."""
-    call = case.calls[0]
+    """The shortest of the first calls with small values, if it takes any that are not whole."""
+    call = min(case.calls[:_LOCAL_CALLS], key=lambda call: sum(value.size for value in call))
     quiet = tuple(
         value if value.dtype.kind in "iub" else value * value.dtype.type(_QUIET) for value in call
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.bench.linking import LIMIT, LinkTime, bench_links
 
 
+@pytest.mark.slow
 def test_both_links_are_timed() -> None:
     (found,) = bench_links(("fp32",), rounds=1)
     assert 0.0 < found.links < found.total

@@ -28,9 +28,10 @@ class PanicException(BaseException):
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def outcome(
@@ -172,8 +173,10 @@ def test_an_ascii_locale_gets_what_it_can_show() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "? ? ?\n", "")
 
 
-@pytest.mark.parametrize("after", [0.05, 0.1, 0.2, 0.4])
-def test_an_interrupt_at_the_start_is_one_sentence(after: float) -> None:
+@pytest.mark.parametrize(
+    ("after", "number"), [(0.05, signal.SIGINT), (0.1, signal.SIGTERM), (0.4, signal.SIGINT)]
+)
+def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.Signals) -> None:
     """What a user who mistyped does; importing numpy alone takes longer."""
     ready = "import time, harness.cli as cli, harness.cli.commands as commands\n"
     ready += "def run(_):\n print('up', flush=True)\n import numpy, scipy.signal, torch\n"
@@ -188,7 +191,7 @@ def test_an_interrupt_at_the_start_is_one_sentence(after: float) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     time.sleep(after)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
 
     assert (process.returncode, said) == (2, "voxtral-parity: interrupted\n")

@@ -80,7 +80,7 @@ def test_every_other_end_has_its_name(call: str, inputs: tuple[str, ...], verdic
     [
         (casts, "float32 → int64 → float32", "lossy-casts"),
         (norms, "mean(1), weight (4,)", "false-norms"),
-        (norms, "square of another", "false-norms"),
+        pytest.param(norms, "square of another", "false-norms", marks=pytest.mark.slow),
         (shared, "conv1d and conv_transpose1d", "shared-weight"),
     ],
 )
