@@ -43,6 +43,10 @@ def test_a_right_operator_is_right() -> None:
 
 def test_a_wrong_handler_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
+
+    from harness.upstream import enable_mlx_exporter
+
+    enable_mlx_exporter()
     from executorch.backends.mlx.builder.op_registry import REGISTRY
 
     aten = torch.ops.aten
