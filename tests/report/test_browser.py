@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 _RUNS = {
     "red": (1, "check", "codec", "--codec-form", "unfold", "--without", "adjacent-indices"),
     "green": (0, "check"),
-    "half": (2, "check", "predict_velocity", "--regime", "tf32"),
+    "half": (2, "check", "predict_velocity", "--regime", "tf32", "--qlinear", "8w"),
 }
 
 _LAID_OUT = """[...document.querySelectorAll(SELECTOR)].filter(e => e.checkVisibility())
@@ -83,7 +83,7 @@ def test_op_line_and_fix_stand_on_the_first_screen(run: tuple[str, Path], tmp_pa
         assert "Put the correction back: leave out --without adjacent-indices." in shown
     elif name == "half":
         assert "could not be judged; nothing is known to be wrong" in shown
-        assert "no allowance is known for mlx in fp32 in this regime of arithmetic" in shown
+        assert "no allowance is known for mlx in fp32-4w8w in this regime" in shown
     else:
         assert "Every verdict passed." in shown
 
