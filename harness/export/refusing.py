@@ -26,11 +26,8 @@ def _shape(node: Any, place: int = 0) -> tuple[Any, ...]:
 
 
 def of_integers(node: Any) -> bool:
-    """Whether a node's first operand holds integers, and so does what it makes."""
-    return (
-        not node.meta["val"].dtype.is_floating_point
-        and not node.args[0].meta["val"].dtype.is_floating_point
-    )
+    """Whether a node makes integers, as it does of integers alone."""
+    return not node.meta["val"].dtype.is_floating_point
 
 
 def _of_a_vector(node: Any) -> bool:

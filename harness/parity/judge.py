@@ -112,7 +112,8 @@ def judge_method(
     if plan.lowering == "mlx":
         exact = observation.exact.get(method.name, {})
         meant = evidence.exact.get(method.name, {})
-        found.append(judge_exact(method.name, meant, exact, budget.exact))
+        advice = f"`voxtral-parity localize {method.name}` names the node."
+        found.append(judge_exact(method.name, meant, exact, budget.exact, advice))
     if plan.only_speaks:
         return found
     seen = observation.local.get(method.name)

@@ -145,7 +145,11 @@ def test_both_links_of_a_right_export_are_green(tiny_line: Parity) -> None:
     exact = observe_exact(plan, tiny_line.evidence, tiny_line.artifacts)
     for method in plan.selected:
         verdict = judge_exact(
-            method, tiny_line.evidence.exact[method.name], exact[method.name], COMMITTED.exact
+            method.name,
+            tiny_line.evidence.exact[method.name],
+            exact[method.name],
+            COMMITTED.exact,
+            "",
         )
         assert verdict.status is Status.PASS
         executor: Any = tiny_line.executor(method.artifact)

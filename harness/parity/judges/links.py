@@ -12,7 +12,6 @@ from harness.compare import Gate, Status, Verdict, words
 from harness.compare.metrics import difference
 from harness.compare.verdict import Metric
 from harness.methods import Method
-from harness.parity.evidence import SPEECH
 from harness.parity.judges.values import refused
 from harness.parity.observation import CaseObservation, LocalObservation, StepObservation
 
@@ -27,6 +26,7 @@ def judge_exact(
     meant: Mapping[str, Sequence[Array]],
     observed: Mapping[str, CaseObservation],
     allowance: ExactAllowance,
+    advice: str,
 ) -> Verdict:
     """Programs in float64 against eager in float64 with the same weights, over all cases.
 
@@ -38,6 +38,8 @@ def judge_exact(
         By the case's label: eager's outputs, one a call, and what came of the program.
     allowance
         What they may differ by.
+    advice
+        What to do where they differ.
     """
     found: list[tuple[str, Array, Array]] = []
     for label, wanted in meant.items():
@@ -48,9 +50,6 @@ def judge_exact(
             return refused(subject, "in float64", here.refusal)
         for call, (made, reference) in enumerate(zip(here.outputs, wanted, strict=False)):
             found.append((f"{label}, call {call}", made, reference))
-    advice = f"`voxtral-parity localize {subject}` names the node."
-    if subject == SPEECH:
-        advice = "Where no method is red in float64, it is the loop that makes frames of codes."
     return judge_differences(subject, found, allowance, advice)
 
 

@@ -55,7 +55,9 @@ def _judge_loop(evidence: Evidence, observation: Observation, budget: Budget) ->
         return []
     frames = min(EXACT_FRAMES, meant.codes.shape[1])
     wanted = {SPEECH: (meant.levels[:, :frames], meant.margins[:frames])}
-    return [dataclasses.replace(judge_exact(SUBJECT, wanted, made, budget.loop), kind="loop")]
+    advice = "Where no method is red in float64, it is the loop that makes frames of codes."
+    verdict = judge_exact(SUBJECT, wanted, made, budget.loop, advice)
+    return [dataclasses.replace(verdict, kind="loop")]
 
 
 def _judge_said(
