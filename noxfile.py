@@ -61,16 +61,20 @@ def pip_install(session: nox.Session, *what: str) -> None:
     session.run(str(PROGRAMS / "python"), *command, external=True)
 
 
+SPREAD = ("-n", "auto", "--dist", "worksteal")
+"""Over all cores; neighbours stay on one worker, where they share what a fixture made."""
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the project's own tests on all cores."""
-    run(session, "pytest", "-n", "auto", *session.posargs)
+    run(session, "pytest", *SPREAD, *session.posargs)
 
 
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
     """Run the tests that lower to XNNPACK or export everything twice: some minutes."""
-    run(session, "pytest", "-n", "auto", "-m", "slow", *session.posargs)
+    run(session, "pytest", *SPREAD, "-m", "slow", *session.posargs)
 
 
 @nox.session(default=False)
@@ -84,7 +88,7 @@ def mutate(session: nox.Session) -> None:
     """Put hundreds of faults into exports and executors, one at a time, and count those seen."""
     # Two workers on two cores: more threads than cores would wait for one another.
     session.env["OPENBLAS_NUM_THREADS"] = "1"
-    run(session, "pytest", "-n", "auto", "-m", "mutate", *session.posargs)
+    run(session, "pytest", *SPREAD, "-m", "mutate", *session.posargs)
 
 
 @nox.session

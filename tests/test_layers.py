@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def imports(tree: ast.AST, modules: set[str]) -> Iterator[tuple[str, int]]:
                 yield inner if inner in modules else node.module, node.lineno
 
 
+@cache
 def sources() -> dict[str, ast.AST]:
     """Syntax tree by module name."""
     found = {}

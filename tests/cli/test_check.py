@@ -85,6 +85,7 @@ def test_another_text_is_evidence_and_no_golden(
     assert calls == 25
 
 
+@pytest.mark.slow
 def test_an_emulated_regime_is_told_with_figures_and_the_codes_that_flip(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path, artifacts: None
 ) -> None:
@@ -134,21 +135,6 @@ def test_a_stock_lowering_put_back_is_a_mismatch(
     assert "FAIL semantic_head · speech" in out
     assert "lowered, but does not run" in out.lower()
     assert "FAIL token_embedding" not in out
-
-
-def test_stock_indexing_breaks_the_unfold_form_of_the_codec(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    code = typed(
-        monkeypatch, "check", "codec", "--executor", "portable",
-        "--codec-form", "unfold", "--without", "adjacent-indices",
-    )  # fmt: skip
-
-    out = capsys.readouterr().out
-    assert code == 1
-    assert "FAIL codec · speech" in out
-    assert "one MLX delegate" in out  # delegated whole, and wrong all the same
-    assert "stock lowering put back: adjacent-indices" in out
 
 
 def test_a_fault_of_the_harness_is_no_mismatch(

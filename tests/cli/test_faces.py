@@ -25,12 +25,16 @@ def options(directory: Path) -> tuple[str, ...]:
 
 
 def test_every_form_of_a_red_run_names_its_node_and_what_comes_next(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
 ) -> None:
     wrong = ("codec", "--codec-form", "unfold", "--without", "adjacent-indices")
 
     assert typed(monkeypatch, "check", *wrong, "--executor", "portable", *options(tmp_path)) == 1
 
+    printed = capsys.readouterr().out
+    assert "FAIL codec · speech" in printed
+    assert "one MLX delegate" in printed  # delegated whole, and wrong all the same
+    assert "stock lowering put back: adjacent-indices" in printed
     report, junit, markdown, page, beside = (
         (tmp_path / name).read_text(encoding="utf-8") for name in NAMES
     )

@@ -109,7 +109,7 @@ from tests.hostile.case import Case
 from tests.hostile.sandbox import examine
 from tests.hostile.world import World
 
-sandbox._IDLE = 3
+sandbox._IDLE = 1
 world = World(Path(sys.argv[1]), warm=False)
 
 def locked(desk):
@@ -127,7 +127,7 @@ def spin():
 print(json.dumps({
     "quiet": run(lambda: None),
     "asleep": run(lambda: time.sleep(60)),
-    "spinning": run(spin, seconds=2),
+    "spinning": run(spin, seconds=1),
     "greedy": run(lambda: bytearray(3 << 30)),
     "greedier": run(lambda: bytearray(8 << 30)),
     "allowed": run(lambda: open("locked"), locked),
@@ -157,7 +157,7 @@ def test_every_command_has_a_quick_command_line() -> None:
 
 def test_some_of_the_cases() -> None:
     families = ("values/check", "values/synth", "values/export", "paths/check", "paths/export")
-    command = [sys.executable, "tests/hostile/run.py", "--cold", "--jobs", "1", "--every", "64"]
+    command = [sys.executable, "tests/hostile/run.py", "--cold", "--jobs", "1", "--every", "150"]
     done = subprocess.run(
         [*command, "--only", *families], capture_output=True, text=True, check=False, cwd=ROOT
     )

@@ -39,7 +39,16 @@ def damaged(observation: Observation, method: str, label: str, change: Any) -> O
     return dataclasses.replace(observation, cases=cases)
 
 
-@pytest.mark.parametrize("precision", pins.OUTPUT_DRIFT)
+SOON = {"fp32", "bf16-4w8w"}
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param(name, marks=() if name in SOON else pytest.mark.slow)
+        for name in pins.OUTPUT_DRIFT
+    ],
+)
 def test_programs_as_they_are_pass(precision: str, parity_in: Callable[[str], Line]) -> None:
     line = parity_in(precision)
     plan, seen = dataclasses.replace(line.plan, speaks=False), line.observation

@@ -132,7 +132,7 @@ MUTANTS = [
     slow("text_decoder", keys_and_values_swapped),
     slow("predict_velocity", no_time_embedding),
     slow("semantic_head", end_masked),
-    ("codec", patch_outer),
+    slow("codec", patch_outer),
     slow("codec", special_offset_kept),
     slow("codec", slopes_by(1)),
 ]
@@ -159,6 +159,7 @@ def test_a_last_stage_without_alibi_is_caught_in_bf16(
     assert judged("codec", line, tmp_path / "mutant.pte").status is Status.FAIL
 
 
+@pytest.mark.slow
 def test_a_relative_position_shift_is_no_mutant(
     tiny_line: Line, monkeypatch: Patch, tmp_path: Path
 ) -> None:
@@ -178,5 +179,6 @@ def test_cosine_above_0_9_passes_wrong_slopes(
     assert 0.9 < verdict.metrics["cosine"] < 1 - 1e-4
 
 
+@pytest.mark.slow
 def test_the_other_form_of_the_codec_passes(tiny_line: Line, tmp_path: Path) -> None:
     assert judged("codec", tiny_line, tmp_path / "codec.pte", form="unfold").status is Status.PASS

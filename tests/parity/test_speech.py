@@ -144,7 +144,7 @@ def test_a_window_of_other_frames_is_a_fault(short: Line, right: Observation) ->
     assert verdict.status is Status.FAIL
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16-4w8w"])
+@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "bf16-4w8w"])
 def test_the_loop_is_judged_without_rounding(
     precision: str, parity_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

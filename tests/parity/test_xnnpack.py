@@ -39,8 +39,8 @@ def test_method_equals_eager(method: Method, xnnpack: Line) -> None:
     assert {"delegation", "constants", "speech"} < {v.case for v in verdicts}
 
 
+@pytest.mark.slow
 def test_a_method_alone_equals_eager_on_xnnpack(tiny_line: Line, tmp_path: Path) -> None:
-    """The quick one: what the slow tests do with both files."""
     path, executor = tmp_path / "model.pte", choose("xnnpack")
     program = KERNEL_PROGRAMS["semantic_head"](tiny_line.model, tiny_line.sizes)
     lower_to_kernels({"semantic_head": program}, {}, path, "xnnpack")

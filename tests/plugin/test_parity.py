@@ -91,12 +91,6 @@ def test_precision_and_files_of_others(pytester: pytest.Pytester, alone: Run) ->
 
     from harness.plugin import corrected
 
-    pytester.makepyfile(TEN_LINES.replace("self.up, self", "torch.manual_seed(1); self.up, self"))
-    result = alone("--parity-precision", "bf16", "--parity-report", "found")
-    result.assert_outcomes(passed=1)
-    told = json.loads((pytester.path / "found" / "report.json").read_text())
-    assert told["precision"] == "bf16"
-
     class Gelu(torch.nn.Module):  # what the file holds is another model
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.gelu(x)
@@ -106,15 +100,21 @@ def test_precision_and_files_of_others(pytester: pytest.Pytester, alone: Run) ->
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
         edge = to_edge_transform_and_lower(
-            torch.export.export(Gelu(), (torch.ones(2, 8),)),
+            torch.export.export(Gelu(), (torch.ones(2, 8, dtype=torch.bfloat16),)),
             partitioner=[MLXPartitioner()],
             compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
         )
     (pytester.path / "build").mkdir()
-    (pytester.path / "build" / "Mlp.pte").write_bytes(edge.to_executorch().buffer)
-    result = alone("--parity-artifacts", "build")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*the export that made the file*"])
+    (pytester.path / "build" / "Held.pte").write_bytes(edge.to_executorch().buffer)
+    pytester.makepyfile(test_one=TEN_LINES, test_two=TEN_LINES.replace("Mlp", "Held"))
+    chosen = ("--parity-precision", "bf16", "--parity-artifacts", "build")
+    result = alone(*chosen, "--parity-report", "found", "-v")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["test_one.py::test_mlp PASSED*", "*the export that made the file*"]
+    )
+    told = json.loads((pytester.path / "found" / "report.json").read_text())
+    assert told["precision"] == "bf16"
 
 
 @pytest.mark.slow

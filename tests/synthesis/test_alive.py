@@ -70,7 +70,7 @@ def frames_of(tiny: Checkpoint, model: Any, text: str, voice: str | None) -> tup
     return speech.frames, speech.ended
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_says_any_text_at_a_sensible_length(
     tiny: Checkpoint, tiny_model: Any, every: int
 ) -> None:

@@ -83,9 +83,11 @@ def test_every_other_end_has_its_name(call: str, inputs: tuple[str, ...], verdic
     ("family", "pattern", "cure"),
     [
         (casts, "float32 → int64 → float32", "lossy-casts"),
-        (norms, "mean(1), weight (4,)", "false-norms"),
+        pytest.param(norms, "mean(1), weight (4,)", "false-norms", marks=pytest.mark.slow),
         pytest.param(norms, "square of another", "false-norms", marks=pytest.mark.slow),
-        (shared, "conv1d and conv_transpose1d", "shared-weight"),
+        pytest.param(
+            shared, "conv1d and conv_transpose1d", "shared-weight", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_forms_that_passes_spoil_are_found(family: object, pattern: str, cure: str) -> None:
@@ -99,7 +101,12 @@ def test_the_forms_that_passes_spoil_are_found(family: object, pattern: str, cur
     ("pattern", "verdict", "cure"),
     [
         ("float32 → bfloat16 → float32", Verdict.WRONG, "lossy-casts"),
-        ("twice across a partition", Verdict.CANNOT_RUN, "shared-parameter"),
+        pytest.param(
+            "twice across a partition",
+            Verdict.CANNOT_RUN,
+            "shared-parameter",
+            marks=pytest.mark.slow,
+        ),
         ("None", Verdict.NOT_LOWERED, "constant-input"),
         pytest.param("a bool", Verdict.NOT_LOWERED, "constant-input", marks=pytest.mark.slow),
         ("eps of None, bfloat16, rank 2, weight", Verdict.WRONG, "norm-eps"),
