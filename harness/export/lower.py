@@ -23,13 +23,15 @@ def lower_to_mlx(
     *,
     without: Collection[str] = (),
     passes: bool = False,
+    taps: bool = False,
 ) -> None:
     """Lower `programs` to the MLX delegate and write them to `path`, whole or not at all.
 
     `programs` and constant methods (`metadata`) are by name. The names of instructions go beside
     the file (see `node_names`). `without` are the corrections to leave out, which puts upstream's
     stock lowering back. `passes` runs upstream's default passes first, as the exporters of other
-    models do; Voxtral's own does not.
+    models do; Voxtral's own does not. `taps` says that upstream's taps are in the programs: what
+    they name becomes an output (`harness.export.taps`).
     """
     enable_mlx_exporter()
     with quiet():
@@ -50,6 +52,10 @@ def lower_to_mlx(
                 compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
                 constant_methods=dict(metadata),
             )
+            if taps:
+                from executorch.devtools.intermediate_output_tap import strip_taps_
+
+                strip_taps_(edge)
             program = edge.to_executorch(
                 ExecutorchBackendConfig(
                     extract_delegate_segments=True,

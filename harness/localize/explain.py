@@ -11,12 +11,14 @@ from harness.compare import Status, Verdict
 from harness.errors import HarnessError
 from harness.localize.find import Line, localize_exact, localize_local
 from harness.localize.repro import with_repros
+from harness.localize.taps import localize_tapped
 from harness.methods import METHODS, Method
 from harness.parity.check import Checked
 from harness.parity.request import Request
 from harness.reference.models import Models
 from harness.report.finding import Localized
 from harness.runtime.pair import ArtifactPair
+from harness.runtime.protocol import Watchable
 from harness.runtime.select import choose
 
 __all__ = ["explained", "localize"]
@@ -25,6 +27,9 @@ Progress = Callable[[str], None]
 
 _LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
 """Kind of a verdict → the link along which its node is looked for."""
+
+_OUTPUTS = ("tensor", "waveform")
+"""Kinds of a verdict on a method's outputs."""
 
 _METHODS = {method.name: method for method in METHODS}
 
@@ -53,7 +58,10 @@ def localize(
         make = partial(choose, request.executor, request.require, request.regime)
         with ArtifactPair(line.artifacts.paths, make, line.progress) as run:
             executor = run.executor(method.artifact)
-            found.append(localize_local(line, method, executor, label))
+            if isinstance(executor, Watchable) or line.plan.lowering != "mlx":
+                found.append(localize_local(line, method, executor, label))
+            else:
+                found.append(localize_tapped(line, method, make, label))
     return tuple(one for one in found if one is not None)
 
 
@@ -68,7 +76,8 @@ def explained(
 ) -> Checked:
     """The same run; verdicts on a link that broke say at which node, and whose fault it is.
 
-    So does the first verdict on a method that refuses to run.
+    So does the first verdict on a method that refuses to run, and on outputs of ExecuTorch's own
+    runtime, which shows no values: there taps see which node it is.
 
     Parameters
     ----------
@@ -83,13 +92,24 @@ def explained(
     verdicts, findings = [], list[Localized]()
     seen: set[tuple[str, str]] = set()
     for verdict in checked.verdicts:
-        link = _LINKS.get(verdict.kind, "") if verdict.status is Status.FAIL else ""
+        link = _link(checked, verdict) if verdict.status is Status.FAIL else ""
         broken = link and (verdict.subject, link) not in seen and verdict.subject in _METHODS
         seen.add((verdict.subject, link))
         told, found = _explained(request, line, verdict, link) if broken else (verdict, ())
         verdicts.append(told)
         findings += [_with_repros(line, one) for one in found] if repros else found
     return dataclasses.replace(checked, verdicts=tuple(verdicts), findings=tuple(findings))
+
+
+def _link(checked: Checked, verdict: Verdict) -> str:
+    """Along which link the node behind a red verdict is looked for; empty where none shows it."""
+    if checked.observation.executor.executor != "native" or verdict.kind not in _OUTPUTS:
+        return _LINKS.get(verdict.kind, "")
+    means_another = any(
+        other.subject == verdict.subject and other.kind == "exact" and other.status is Status.FAIL
+        for other in checked.verdicts
+    )
+    return "" if means_another else "local"
 
 
 def _with_repros(line: Line, found: Localized) -> Localized:

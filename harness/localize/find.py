@@ -9,6 +9,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from torch.export import ExportedProgram
+
 from harness.arrays import Array
 from harness.budget import Budget
 from harness.compare import Status
@@ -22,7 +24,7 @@ from harness.methods import CODEC, Method
 from harness.parity.artifacts import Artifacts, export
 from harness.parity.evidence import CaseEvidence, Evidence
 from harness.parity.judges.contents import judge_constants
-from harness.parity.judges.values import judge_outputs
+from harness.parity.judges.values import judge_outputs, oracle_of
 from harness.parity.observation import CaseObservation
 from harness.parity.plan import Plan
 from harness.pte.coverage import called_graphs
@@ -36,7 +38,17 @@ from harness.runtime.portable.method import Location
 from harness.runtime.protocol import Executor, StepError, Watchable
 from harness.upstream import quiet
 
-__all__ = ["Line", "aligned", "localize_exact", "localize_local", "read_steps"]
+__all__ = [
+    "Line",
+    "aligned",
+    "localize_exact",
+    "localize_local",
+    "of_step",
+    "read_steps",
+    "share",
+    "traced",
+    "within",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +67,16 @@ class Line:
         """What is lowered of a method, in float64 and from a fresh state."""
         if method.name not in self._traced:
             self.progress(f"tracing {method.name} anew")
-            codec = method.artifact == CODEC
-            form = {"form": self.plan.codec_form} if codec else {}
-            with quiet():
-                model = self.models.to_export(codec=codec)
-                trace = PROGRAMS[method.name]
-                traced = trace(model, self.plan.sizes, sources=True, **form)
-            self._traced[method.name] = traced
+            self._traced[method.name] = self.trace(method, sources=True)
         return Graph(self._traced[method.name])
+
+    def trace(self, method: Method, *, sources: bool = False) -> ExportedProgram:
+        """The program that is lowered of a method, made anew."""
+        codec = method.artifact == CODEC
+        form = {"form": self.plan.codec_form} if codec else {}
+        with quiet():
+            model = self.models.to_export(codec=codec)
+            return PROGRAMS[method.name](model, self.plan.sizes, sources=sources, **form)
 
     def items(self, method: Method, label: str | None) -> list[CaseEvidence]:
         """The cases of a method, or one of them."""
@@ -138,7 +152,7 @@ def localize_local(
             executor.reset(state)
         for number, (state, call) in enumerate(item.case.in_states()):
             _, steps = executor.watch(method.entry, call, state=state)
-            if any(_share(line, step) > 1.0 for step in steps):
+            if any(share(line, step) > 1.0 for step in steps):
                 return _repaired(line, method, executor, item, number)
     return None
 
@@ -256,31 +270,36 @@ def _repaired(
         for state, inputs in case.in_states():
             (made,), steps = executor.watch(method.entry, inputs, state=state, repair=repair)
             outputs.append(made)
-            bad = (s for s in steps if s.step not in repair and _share(line, s) > 1.0)
+            bad = (s for s in steps if s.step not in repair and share(line, s) > 1.0)
             wrong = next(bad, None) if wrong is None else wrong
         if wrong is None or len(findings) == MOST:
             break
         repair.append(wrong.step)
-        findings.append(_of_step(line, wrong))
+        findings.append(of_step(line, wrong))
     short = CaseEvidence(item.case, item.outputs[: len(outputs)])
-    allowance = line.budget.of(
-        line.plan.lowering,
-        line.plan.precision.allowance,
-        method.name,
-        executor.fingerprint.regime,
-    )
-    verdict = judge_outputs(line.plan, method, short, CaseObservation(tuple(outputs)), allowance)
-    proved = wrong is None and verdict.status is Status.PASS
+    proved = wrong is None and within(line, method, short, outputs, executor)
     proof = (
         "With the float64 value, rounded, in the place of each of these steps, "
         + ("no other step is wrong" if wrong is None else "more steps are wrong")
         + f", and the output is {'within' if proved else 'outside of'} the method's allowance."
     )
-    findings = [_traced(line, method, finding) for finding in findings]
+    findings = [traced(line, method, finding) for finding in findings]
     return Localized(method.name, item.case.label, number, tuple(findings), proved, proof)
 
 
-def _traced(line: Line, method: Method, finding: Finding) -> Finding:
+def within(
+    line: Line, method: Method, item: CaseEvidence, outputs: Sequence[Array], executor: Any
+) -> bool:
+    """Whether a case's outputs are within the method's allowance."""
+    precision, regime = line.plan.precision.allowance, executor.fingerprint.regime
+    allowance = line.budget.of(line.plan.lowering, precision, method.name, regime)
+    oracle = oracle_of(line.evidence, method, item.case.label)
+    observed = CaseObservation(tuple(outputs))
+    verdict = judge_outputs(line.plan, method, item, observed, allowance, oracle)
+    return verdict.status is Status.PASS
+
+
+def traced(line: Line, method: Method, finding: Finding) -> Finding:
     """A step with the operator and the line of the model that it was lowered from."""
     graph, node = line.graph(method), finding.place.node
     if node not in graph.nodes:
@@ -292,15 +311,17 @@ def _traced(line: Line, method: Method, finding: Finding) -> Finding:
     return dataclasses.replace(finding, place=place)
 
 
-def _of_step(line: Line, step: StepError) -> Finding:
+def of_step(line: Line, step: StepError) -> Finding:
+    """What the local link says of a wrong step."""
     error = step.error
     assert error is not None
     place = Place(step.step, step.op, step.name, "", step.module, "", (error.shape,))
     return Finding(
-        place, "local", "the executor or its kernel", _share(line, step), error.index,
+        place, "local", "the executor or its kernel", share(line, step), error.index,
         (error.made,), (error.meant,),
     )  # fmt: skip
 
 
-def _share(line: Line, step: StepError) -> float:
+def share(line: Line, step: StepError) -> float:
+    """How much of its bound a step's error used; over 1 is wrong."""
     return 0.0 if step.error is None else step.error.share(line.budget.local)

@@ -28,11 +28,11 @@ from harness.runtime.portable.emulation import emulated
 from harness.runtime.portable.fp32_weights import Fp32Weights, choose_weights
 from harness.runtime.portable.interpreter import Op
 from harness.runtime.portable.kv_cache import CacheConfig, SequenceCache
-from harness.runtime.portable.local import Watch
+from harness.runtime.portable.local import Given, Watch
 from harness.runtime.portable.method import Location, Method, Observer, refuse_other_backends
 from harness.runtime.portable.opened import Opened
 from harness.runtime.portable.ops_linear import OWN_KERNELS
-from harness.runtime.portable.probe import Probe
+from harness.runtime.portable.probe import Probe, Step
 from harness.runtime.protocol import StepError
 
 __all__ = ["PortableExecutor", "Product"]
@@ -225,22 +225,30 @@ class PortableExecutor(Opened):
         *,
         state: str = "default",
         repair: Collection[int] = (),
+        given: Given | None = None,
     ) -> tuple[list[Array], list[StepError]]:
         """Run `method` once, and judge each step that it ran on the inputs which that step had.
 
-        Steps whose numbers are in `repair` go on with what they mean, rounded, instead.
+        Steps whose numbers are in `repair` go on with what they mean, rounded, instead. Values
+        that are `given` by another runtime take the place of what is made here, and are judged.
         """
-        if method not in self._watches:
-            try:
-                steps = self.probe(method).steps
-            except InputError:  # the names are of another export: steps are known by number
-                steps = Probe(partial(self.call, method), self.prepare(method), StepNames()).steps
-            self._watches[method] = Watch(steps, self.regime())
-        watch = self._watches[method]
+        if given is not None:
+            watch = Watch(self._steps(method), given.regime)
+            watch.given = given.values
+        elif method in self._watches:
+            watch = self._watches[method]
+        else:
+            watch = self._watches[method] = Watch(self._steps(method), self.regime())
         watch.repair = repair
         outputs = self.call(method, inputs, state=state, observer=watch)
         watch.returned(self._plan(method), outputs)
         return outputs, watch.taken()
+
+    def _steps(self, method: str) -> tuple[Step, ...]:
+        try:
+            return self.probe(method).steps
+        except InputError:  # the names are of another export: steps are known by number
+            return Probe(partial(self.call, method), self.prepare(method), StepNames()).steps
 
     def prepare(self, method: str) -> Method:
         """Read a method's weights now; its first call does so otherwise."""

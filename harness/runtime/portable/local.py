@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness.arrays import Array
+from harness.compare.metrics import unravel
+from harness.errors import HarnessError
 from harness.fingerprint import Regime
 from harness.float64.local import NodeError, Shadow, first_unequal
-from harness.float64.slots import widened
+from harness.float64.rules import Kind, kind_of, slack
+from harness.float64.semantics import evaluate
+from harness.float64.slots import is_float, widened
 from harness.pte.payload import Tid
 from harness.pte.plan import DelegateCall, Plan
 from harness.runtime.portable.blas import mx
@@ -19,7 +24,23 @@ from harness.runtime.portable.probe import Step
 from harness.runtime.portable.tensors import to_mlx, to_numpy
 from harness.runtime.protocol import StepError
 
-__all__ = ["Watch"]
+__all__ = ["Given", "Watch"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What another runtime made in the same call.
+
+    Attributes
+    ----------
+    values
+        By step and number of the output there.
+    regime
+        How exactly that runtime multiplies; None: in float32.
+    """
+
+    values: Mapping[tuple[int, int], Array]
+    regime: Regime | None = None
 
 
 class Watch:
@@ -36,31 +57,63 @@ class Watch:
     repair: Collection[int] = ()
     """Numbers of steps whose float64 value, rounded, takes the place of what they make."""
 
+    given: Mapping[tuple[int, int], Array] = {}
+    """Values of another runtime, which take the place of what is made; see `Given`."""
+
     def __init__(self, steps: Sequence[Step], regime: Regime | None = None) -> None:
         self._steps = {step.location: step for step in steps}
         self._regime = regime
         self._shadows: dict[int, Shadow] = {}
         self._found: list[StepError] = []
+        self._hidden: dict[str, tuple[StepError, float]] = {}
 
     def __call__(self, where: Location, what: Any, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Take what was made at a place; see `method.Observer`."""
         if isinstance(what, Entered):
             self._enter(where.instruction, what, made)
             return None
-        error = None
-        if where.chain is not None:  # no kernel between delegates
-            error = self._shadows[where.instruction].step(what, tuple(map(_array, made)))
         step = self._steps[where]
-        origin = step.origin
-        name = "" if origin is None else origin.node or origin.edge
-        module = "" if origin is None else origin.module or ""
-        self._found.append(StepError(step.index, step.op, name, module, error))
-        if step.index not in self.repair or error is None:
-            return None
-        shadow = self._shadows[where.instruction]
+        others = self._others(step.index, made)
+        found = StepError(step.index, step.op, *_name(step), None)
+        if where.chain is not None:  # no kernel between delegates
+            shadow = self._shadows[where.instruction]
+            hides = self.given and others is None and kind_of(what) is not Kind.EXACT
+            bound = self._bound(shadow, what, made) if hides else None
+            error = shadow.step(what, tuple(map(_array, others or made)))
+            found = replace(found, error=error)
+            if bound is not None:
+                self._hidden[found.name] = found, bound
+            elif others is not None and kind_of(what) is Kind.EXACT and found.name in self._hidden:
+                found = _behind(*self._hidden.pop(found.name), shadow.meant[0], _array(others[0]))
+        self._found.append(found)
+        if step.index not in self.repair or found.error is None:
+            return others
         right = [_rounded(*pair) for pair in zip(shadow.meant, made, strict=True)]
         shadow.put(what, [_array(value) for value in right])
         return tuple(right)
+
+    def _others(self, step: int, made: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """What a step made, with the given values among it; None where none is given."""
+        found, known = list(made), False
+        for number, own in enumerate(made):
+            other = self.given.get((step, number))
+            # One of another shape is a view of what is made, which has no step of its own.
+            if other is not None and isinstance(own, mx.array) and own.shape == other.shape:
+                found[number] = to_mlx(np.require(other, requirements="C")).astype(own.dtype)
+                known = True
+        return tuple(found) if known else None
+
+    def _bound(self, shadow: Shadow, node: Any, made: tuple[Any, ...]) -> float | None:
+        """By how much one that makes floating-point numbers may be off at most."""
+        own = _array(made[0])
+        if not isinstance(own, np.ndarray) or not is_float(own.dtype):
+            return None
+        try:
+            (meant,) = evaluate(node, shadow.slots)
+            allowed = slack(node, shadow.slots, meant, own.dtype, self._regime)
+        except (HarnessError, ValueError):  # no semantics, or several results
+            return None
+        return float(np.max(allowed, initial=0.0))
 
     def returned(self, plan: Plan, outputs: Sequence[Array]) -> None:
         """Judge what the method returned: what a step made, in the declared type, bit for bit."""
@@ -108,6 +161,28 @@ def _unequal(output: Array, meant: Array) -> NodeError:
         return first_unequal("output", output, widened(meant.astype(output.dtype)))
 
 
+def _behind(before: StepError, bound: float, meant: Array, made: Array) -> StepError:
+    """What an unseen step did, seen behind an exact one of the same exported node.
+
+    A convolution, for one, is a step between two changes of layout, and its node's value is that
+    of the last. This has the roundings of the step before it on both runtimes.
+    """
+    wide = widened(made)
+    same = (wide == meant) | (np.isnan(wide) & np.isnan(meant))
+    with np.errstate(invalid="ignore"):
+        off = np.where(same, 0.0, np.abs(wide - meant) / (2 * bound))
+    off = np.where(np.isnan(off), np.inf, off)
+    index = unravel(int(off.argmax()), off.shape)
+    values = float(off[index]), index, float(made[index]), float(meant[index]), 2 * bound
+    return replace(before, error=NodeError(before.op, *values, shape=made.shape))
+
+
+def _name(step: Step) -> tuple[str, str]:
+    """The exported node of a step and the path of its module; empty where unknown."""
+    origin = step.origin
+    return ("", "") if origin is None else (origin.node or origin.edge, origin.module or "")
+
+
 def _array(value: Any) -> Any:
     return to_numpy(value) if isinstance(value, mx.array) else value
 
@@ -117,4 +192,4 @@ def _rounded(meant: Any, made: Any) -> Any:
     if not isinstance(made, mx.array):
         return meant
     with np.errstate(over="ignore"):
-        return to_mlx(np.ascontiguousarray(meant.astype(to_numpy(made).dtype)))
+        return to_mlx(np.require(meant.astype(to_numpy(made).dtype), requirements="C"))

@@ -1,0 +1,169 @@
+"""An executor that shows nothing but outputs: its wrong node is named through taps, or cuts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.exports import Line as Parity
+from harness.budget import COMMITTED
+from harness.compare import Status, Verdict
+from harness.errors import InputError
+from harness.localize import explain, taps
+from harness.localize.find import Line, read_steps
+from harness.localize.taps import localize_tapped
+from harness.methods import select_methods
+from harness.parity import Request
+from harness.parity.check import Checked
+from harness.parity.evidence import CaseEvidence
+from harness.pte.program import read_program
+from harness.runtime.portable import PortableExecutor
+from harness.runtime.portable.interpreter import OPS
+from harness.runtime.protocol import Watchable
+
+Ops = Mapping[str, Callable[[Any, Any], Any]]
+
+
+class Blind:
+    """The portable executor with kernels of its own, which shows as little as native.
+
+    With `unseen`, the kernels are wrong only in programs of a single output.
+    """
+
+    def __init__(self, ops: Ops, *, unseen: bool = False) -> None:
+        self._executor, self._wrong, self._unseen = PortableExecutor(), ops, unseen
+
+    def load(self, path: Path) -> None:
+        program = read_program(path)
+        several = max(len(plan.outputs) for plan in program.plans.values()) > 1
+        program.close()
+        self._executor._ops = {} if self._unseen and several else self._wrong
+        self._executor.load(path)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "watch":
+            raise AttributeError(name)
+        return getattr(self._executor, name)
+
+
+def louder(kind: str, by: float = 1.25) -> Ops:
+    """Every node of a type is off."""
+    return {kind: lambda node, slots: OPS[kind](node, slots) * by}
+
+
+def line_of(parity: Parity, **options: Any) -> Line:
+    plan = dataclasses.replace(parity.plan, **options)
+    return Line(plan, parity.evidence, parity.artifacts, parity.models, COMMITTED)
+
+
+def test_an_executor_that_shows_nothing_is_not_watched() -> None:
+    assert not isinstance(Blind({}), Watchable)
+
+
+@pytest.mark.parametrize(
+    ("precision", "method", "kind"),
+    [
+        pytest.param("fp32", "predict_velocity", "SoftmaxNode", marks=pytest.mark.slow),
+        ("bf16-4w8w", "text_decoder", "SiluNode"),
+        pytest.param("bf16", "codec", "Conv1DNode", marks=pytest.mark.slow),
+    ],
+)
+def test_a_wrong_kernel_is_named_and_proved(
+    precision: str, method: str, kind: str, parity_in: Callable[[str], Parity]
+) -> None:
+    (chosen,) = select_methods([method])
+    found = localize_tapped(line_of(parity_in(precision)), chosen, lambda: Blind(louder(kind)))
+    assert found is not None
+    assert {finding.place.op for finding in found.findings} == {kind}
+    assert found.proved, found.proof
+    first = found.findings[0].place
+    assert first.source
+    assert first.target.startswith(("aten.", "mlx."))
+    assert "seen through taps" in found.proof
+
+
+def test_a_right_executor_has_no_wrong_node(tiny_line: Parity) -> None:
+    (method,) = select_methods(["semantic_head"])
+    assert localize_tapped(line_of(tiny_line), method, lambda: Blind({})) is None
+
+
+@pytest.mark.slow
+def test_a_fault_that_vanishes_under_observation_is_found_by_cutting(tiny_line: Parity) -> None:
+    (method,) = select_methods(["predict_velocity"])
+    found = localize_tapped(
+        line_of(tiny_line), method, lambda: Blind(louder("SiluNode"), unseen=True)
+    )
+    assert found is not None
+    (finding,) = found.findings
+    assert (finding.place.op, finding.place.node) == ("SiluNode", "silu")  # of two, the first
+    assert finding.error > 1
+    assert finding.place.source
+    assert not found.proved
+    assert "vanishes under observation" in found.proof
+
+
+def test_a_file_of_others_cannot_be_tapped(tiny_line: Parity) -> None:
+    (method,) = select_methods(["predict_velocity"])
+    with pytest.raises(InputError, match="its graph is not known"):
+        localize_tapped(line_of(tiny_line, given=True), method, lambda: Blind({}))
+
+
+def test_a_red_run_on_the_own_runtime_names_the_node(
+    tiny_line: Parity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "choose", lambda *_: Blind(louder("SiluNode")))
+    executor = dataclasses.replace(tiny_line.observation.executor, executor="native")
+    observation = dataclasses.replace(tiny_line.observation, executor=executor)
+    broken = Verdict("predict_velocity", "speech", "tensor", Status.FAIL, "wrong")
+    other = dataclasses.replace(broken, case="zeros")
+    where = line_of(tiny_line)
+    checked = Checked(where.plan, where.evidence, where.artifacts, observation, (broken, other))
+
+    told = explain.explained(Request(), checked, where.models)
+
+    assert told.verdicts[0].metrics["op"] == "SiluNode"
+    assert told.verdicts[1] == other
+    (found,) = told.findings
+    assert found.proved
+
+    exact = dataclasses.replace(broken, kind="exact", status=Status.FAIL)
+    assert explain._link(dataclasses.replace(checked, verdicts=(broken, exact)), broken) == ""
+    watched = dataclasses.replace(observation, executor=tiny_line.observation.executor)
+    assert explain._link(dataclasses.replace(checked, observation=watched), broken) == ""
+
+
+class Exactly(Blind):
+    """Another right executor: each step is the float64 value, rounded once."""
+
+    def call(self, method: str, inputs: Any, *, state: str = "default") -> Any:
+        every = range(len(self._executor.probe(method).steps))
+        return self._executor.watch(method, inputs, state=state, repair=every)[0]
+
+
+@pytest.mark.parametrize(
+    ("precision", "method"),
+    [
+        ("bf16-4w8w", "text_decoder"),
+        pytest.param("fp32", "predict_velocity", marks=pytest.mark.slow),
+        pytest.param("bf16", "codec", marks=pytest.mark.slow),
+    ],
+)
+def test_who_rounds_otherwise_has_no_wrong_step(
+    precision: str,
+    method: str,
+    parity_in: Callable[[str], Parity],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line, (chosen,) = line_of(parity_in(precision)), select_methods([method])
+    item = line.items(chosen, None)[0]
+    short = CaseEvidence(item.case.first(3), item.outputs[:3])
+    names, _ = read_steps(line.artifacts.paths[chosen.artifact], chosen.entry)
+    monkeypatch.setattr(taps, "within", lambda *_: False)  # look at every step all the same
+    for executor, found in ((Exactly({}), False), (Blind(louder("RMSNormNode")), True)):
+        search = taps._Search(line, chosen, executor, short, tmp_path)
+        assert bool(search.by_taps(names.values)) is found
