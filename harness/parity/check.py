@@ -15,6 +15,8 @@ from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.compare import Verdict
 from harness.errors import InputError
 from harness.export.control import control_template
+from harness.memory import give_back_freed_memory
+from harness.methods.cases import WIDE
 from harness.parity import facts
 from harness.parity.artifacts import Artifacts, export, open_artifacts
 from harness.parity.attribution import attribute
@@ -118,11 +120,15 @@ def check(
         artifacts = export(plan, models, fresh=request.fresh, progress=progress)
     else:
         artifacts = open_artifacts(plan, request.artifacts)
+    if plan.sizes.dim >= WIDE:  # beside the models of the real size, the executor has no room
+        models.release()
     observation = _observe(request, plan, checkpoint, evidence, artifacts, progress)
     # The runner has a loop of its own, which runs in no float64.
     silent = dataclasses.replace(plan, speaks=plan.speaks and request.runner is None)
     exact = observe_exact(silent, evidence, artifacts, progress)
     observation = dataclasses.replace(observation, exact=exact)
+    if plan.sizes.dim >= WIDE:  # nor have these beside what it left
+        give_back_freed_memory()
     if observation.speech is not None:
         first = observation.speech.first
         evidence = follow_codes(

@@ -5,11 +5,13 @@ torch is imported then, so that a run whose evidence and artifacts are cached ne
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.checkpoint import Checkpoint
+from harness.memory import give_back_freed_memory
 from harness.methods.precision import FP32, Precision
 from harness.reference.semantics import EXECUTORCH, Semantics
 from harness.upstream import quiet
@@ -98,6 +100,13 @@ class Models:
         from harness.reference.oracle import exact_twin
 
         return exact_twin(self.eager_model, self.semantics)
+
+    def release(self) -> None:
+        """Give the models' memory back; who asks for one again loads it again."""
+        for name in ("model", "mapped", "eager", "eager_fp32", "exact"):
+            vars(self).pop(name, None)
+        gc.collect()
+        give_back_freed_memory()
 
     def to_export(self, *, codec: bool) -> Any:
         """The model that an artifact is exported from; of the codec in fp32, the mapped one."""
