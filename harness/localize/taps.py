@@ -111,7 +111,7 @@ class _Search:
     folder: Path
 
     def by_taps(self, names: Mapping[str, Any]) -> Localized | None:
-        """Every value is an output; None where nothing is wrong then."""
+        """Every value is an output; None where the method is right then."""
         line, method = self.line, self.method
         program = line.trace(method)
         order = tapped(program, names)
@@ -129,7 +129,7 @@ class _Search:
             _, steps = self._along(judge, values)
             wrong = [step for step in steps if share(line, step) > 1.0][:MOST]
             if not wrong:
-                return None
+                return self._told([], False, _UNSEEN)
             first, repair = wrong[0].step, [step.step for step in wrong]
             before = [{at: v for at, v in call.items() if at[0] < first} for call in values]
             outputs, _ = self._along(judge, before, repair)
@@ -225,6 +225,11 @@ _OWNER = "the executor or its kernel"
 _VANISHED = (
     "The fault vanishes under observation: with the value of every node an output, this executor "
     "computes the method right. "
+)
+_UNSEEN = (
+    "The value of every node was an output: each is right for the inputs that it had, and the "
+    "method's output is off all the same. What is wrong is not a step, but a state between calls, "
+    "or what is returned."
 )
 _CUT = (
     "So the program was cut short, without a tap: the one that ends at this node is wrong, those "

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fixtures.exports import Line as Parity
@@ -89,6 +90,22 @@ def test_a_wrong_kernel_is_named_and_proved(
 def test_a_right_executor_has_no_wrong_node(tiny_line: Parity) -> None:
     (method,) = select_methods(["semantic_head"])
     assert localize_tapped(line_of(tiny_line), method, lambda: Blind({})) is None
+
+
+class Returning(Blind):
+    """Its steps are right; what it returns first is not what the last of them made."""
+
+    def call(self, method: str, inputs: Any, *, state: str = "default") -> Any:
+        first, *others = self._executor.call(method, inputs, state=state)
+        return [first * np.float32(1.5), *others]
+
+
+def test_what_is_no_step_is_said_not_to_be_one(tiny_line: Parity) -> None:
+    (method,) = select_methods(["semantic_head"])
+    found = localize_tapped(line_of(tiny_line), method, lambda: Returning({}))
+    assert found is not None
+    assert found.findings == ()
+    assert "What is wrong is not a step" in found.proof
 
 
 @pytest.mark.slow
