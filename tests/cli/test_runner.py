@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -287,3 +291,45 @@ def test_what_cannot_be_asked_of_it_is_one_sentence(
     assert out == ""
     assert sentence in err.strip().splitlines()[-1]
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_ends_the_runner(number: signal.Signals, tmp_path: Path) -> None:
+    program, started, wav = (tmp_path / name for name in ("runner", "pid", "out.wav"))
+    program.write_text(
+        f"#!{sys.executable}\nimport os, time\n"
+        f"open({str(started)!r} + '.new', 'w').write(str(os.getpid()))\n"
+        f"os.rename({str(started)!r} + '.new', {str(started)!r})\ntime.sleep(120)\n"
+    )
+    program.chmod(0o755)
+    command = ("synth", "--text", "Hi", "--executor", "runner", "--runner-path", str(program))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *command, "--output", str(wav)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(1200):
+        if started.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    runner = int(started.read_text())
+
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert said.endswith("voxtral-parity: interrupted\n")
+    assert ended(runner)
+    assert not wav.exists()
+
+
+def ended(process: int) -> bool:
+    """Whether a process has gone; waits 5 s for it."""
+    for _ in range(50):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
