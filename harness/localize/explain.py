@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from contextlib import closing
 
 from harness.budget import COMMITTED, Budget
 from harness.compare import Status, Verdict
@@ -17,7 +17,6 @@ from harness.parity.check import Checked
 from harness.parity.request import Request
 from harness.reference.models import Models
 from harness.report.finding import Localized
-from harness.runtime.pair import ArtifactPair
 from harness.runtime.protocol import Watchable
 from harness.runtime.select import choose
 
@@ -55,13 +54,12 @@ def localize(
     """
     found = [localize_exact(line, method, label)] if "exact" in links else []
     if "local" in links:
-        make = partial(choose, request.executor, request.require, request.regime)
-        with ArtifactPair(line.artifacts.paths, make, line.progress) as run:
-            executor = run.executor(method.artifact)
-            if isinstance(executor, Watchable) or line.plan.lowering != "mlx":
-                found.append(localize_local(line, method, executor, label))
-            else:
-                found.append(localize_tapped(line, method, make, label))
+        with closing(choose(request.executor, request.require, request.regime)) as executor:
+            shows = isinstance(executor, Watchable) or line.plan.lowering != "mlx"
+            if shows:
+                executor.load(line.artifacts.paths[method.artifact])
+            find = localize_local if shows else localize_tapped
+            found.append(find(line, method, executor, label))
     return tuple(one for one in found if one is not None)
 
 

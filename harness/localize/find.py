@@ -277,7 +277,8 @@ def _repaired(
         repair.append(wrong.step)
         findings.append(of_step(line, wrong))
     short = CaseEvidence(item.case, item.outputs[: len(outputs)])
-    proved = wrong is None and within(line, method, short, outputs, executor)
+    regime = executor.fingerprint.regime
+    proved = wrong is None and within(line, method, short, outputs, regime)
     proof = (
         "With the float64 value, rounded, in the place of each of these steps, "
         + ("no other step is wrong" if wrong is None else "more steps are wrong")
@@ -288,10 +289,10 @@ def _repaired(
 
 
 def within(
-    line: Line, method: Method, item: CaseEvidence, outputs: Sequence[Array], executor: Any
+    line: Line, method: Method, item: CaseEvidence, outputs: Sequence[Array], regime: str
 ) -> bool:
-    """Whether a case's outputs are within the method's allowance."""
-    precision, regime = line.plan.precision.allowance, executor.fingerprint.regime
+    """Whether a case's outputs are within what the method is allowed in a regime."""
+    precision = line.plan.precision.allowance
     allowance = line.budget.of(line.plan.lowering, precision, method.name, regime)
     oracle = oracle_of(line.evidence, method, item.case.label)
     observed = CaseObservation(tuple(outputs))

@@ -12,7 +12,7 @@ that ends at the node is wrong and those that end at what it takes are right.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from harness.compare.metrics import difference
 from harness.errors import InputError
 from harness.export.lower import lower_to_mlx
 from harness.export.taps import cut_after, tapped
+from harness.fingerprint import UNMEASURED, Regime
 from harness.float64.rules import roundoff
 from harness.localize.exact import MOST
 from harness.localize.find import Line, of_step, read_steps, share, traced, within
@@ -42,7 +43,7 @@ steers the search among cut programs: the verdict that is explained does not dep
 
 
 def localize_tapped(
-    line: Line, method: Method, make: Callable[[], Executor], label: str | None = None
+    line: Line, method: Method, executor: Executor, label: str | None = None
 ) -> Localized | None:
     """The nodes that an executor which shows only outputs computes wrong; None where it is right.
 
@@ -50,8 +51,8 @@ def localize_tapped(
     ----------
     line, method
         What is localised.
-    make
-        Makes the executor.
+    executor
+        It is given other programs than the one in question, and keeps the last.
     label
         Of the case to take; by default the first that goes wrong.
 
@@ -65,31 +66,35 @@ def localize_tapped(
             "the values of a file that others exported cannot be tapped: its graph is not known; "
             "localize with --executor portable"
         )
-    with closing(make()) as executor:
-        executor.load(line.artifacts.paths[method.artifact])
-        item = _wrong_case(line, method, executor, label)
-        if item is None:
-            return None
-        names, _ = read_steps(line.artifacts.paths[method.artifact], method.entry)
-        with TemporaryDirectory() as folder:
-            search = _Search(line, method, executor, item, Path(folder))
-            return search.by_taps(names.values) or search.by_cuts(tuple(names.values))
+    executor.load(line.artifacts.paths[method.artifact])
+    regime = executor.regime()
+    item = _wrong_case(line, method, executor, _name(regime), label)
+    if item is None:
+        return None
+    names, _ = read_steps(line.artifacts.paths[method.artifact], method.entry)
+    with TemporaryDirectory() as folder:
+        search = _Search(line, method, executor, regime, item, Path(folder))
+        return search.by_taps(names.values) or search.by_cuts(tuple(names.values))
 
 
 def _wrong_case(
-    line: Line, method: Method, executor: Executor, label: str | None
+    line: Line, method: Method, executor: Executor, regime: str, label: str | None
 ) -> CaseEvidence | None:
     """The first case that is off, up to the first call that makes it so."""
     for item in line.items(method, label):
         made = _run(method, executor, item)
         outputs = [outputs[0] for outputs in made]
-        if not within(line, method, item, outputs, executor):
+        if not within(line, method, item, outputs, regime):
             for count in range(1, len(outputs) + 1):
                 short = CaseEvidence(item.case.first(count), item.outputs[:count])
-                if not within(line, method, short, outputs[:count], executor):
+                if not within(line, method, short, outputs[:count], regime):
                     return short
             return item
     return None
+
+
+def _name(regime: Regime | None) -> str:
+    return UNMEASURED if regime is None else regime.name
 
 
 def _run(method: Method, executor: Executor, item: CaseEvidence) -> list[list[Array]]:
@@ -107,6 +112,7 @@ class _Search:
     line: Line
     method: Method
     executor: Executor
+    regime: Regime | None
     item: CaseEvidence
     folder: Path
 
@@ -118,7 +124,8 @@ class _Search:
         path = self._lowered(program, "tapped", taps=True)
         self.executor.load(path)
         made = _run(method, self.executor, self.item)
-        if within(line, method, self.item, [outputs[0] for outputs in made], self.executor):
+        own = [outputs[0] for outputs in made]
+        if within(line, method, self.item, own, _name(self.regime)):
             return None
         places, _ = read_steps(path, method.entry)
         with closing(_portable()) as judge:
@@ -133,7 +140,7 @@ class _Search:
             first, repair = wrong[0].step, [step.step for step in wrong]
             before = [{at: v for at, v in call.items() if at[0] < first} for call in values]
             outputs, _ = self._along(judge, before, repair)
-            proved = within(line, method, self.item, outputs, judge)
+            proved = within(line, method, self.item, outputs, judge.fingerprint.regime)
         findings = [traced(line, method, of_step(line, step)) for step in wrong]
         proof = (
             "Each step was judged on the inputs that it had on this executor, seen through taps. "
@@ -151,12 +158,11 @@ class _Search:
 
         outputs: list[Array] = []
         wrong: list[StepError] = []
-        regime = self.executor.regime()
         for state in self.item.case.state_names:
             judge.reset(state)
         for (state, call), given in zip(self.item.case.in_states(), values, strict=True):
             made, steps = judge.watch(
-                self.method.entry, call, state=state, repair=repair, given=Given(given, regime)
+                self.method.entry, call, state=state, repair=repair, given=Given(given, self.regime)
             )
             outputs.append(made[0])
             if not wrong and any(share(self.line, step) > 1.0 for step in steps):

@@ -77,7 +77,7 @@ def test_a_wrong_kernel_is_named_and_proved(
     precision: str, method: str, kind: str, parity_in: Callable[[str], Parity]
 ) -> None:
     (chosen,) = select_methods([method])
-    found = localize_tapped(line_of(parity_in(precision)), chosen, lambda: Blind(louder(kind)))
+    found = localize_tapped(line_of(parity_in(precision)), chosen, Blind(louder(kind)))
     assert found is not None
     assert {finding.place.op for finding in found.findings} == {kind}
     assert found.proved, found.proof
@@ -89,7 +89,7 @@ def test_a_wrong_kernel_is_named_and_proved(
 
 def test_a_right_executor_has_no_wrong_node(tiny_line: Parity) -> None:
     (method,) = select_methods(["semantic_head"])
-    assert localize_tapped(line_of(tiny_line), method, lambda: Blind({})) is None
+    assert localize_tapped(line_of(tiny_line), method, Blind({})) is None
 
 
 class Returning(Blind):
@@ -102,7 +102,7 @@ class Returning(Blind):
 
 def test_what_is_no_step_is_said_not_to_be_one(tiny_line: Parity) -> None:
     (method,) = select_methods(["semantic_head"])
-    found = localize_tapped(line_of(tiny_line), method, lambda: Returning({}))
+    found = localize_tapped(line_of(tiny_line), method, Returning({}))
     assert found is not None
     assert found.findings == ()
     assert "What is wrong is not a step" in found.proof
@@ -111,9 +111,7 @@ def test_what_is_no_step_is_said_not_to_be_one(tiny_line: Parity) -> None:
 @pytest.mark.slow
 def test_a_fault_that_vanishes_under_observation_is_found_by_cutting(tiny_line: Parity) -> None:
     (method,) = select_methods(["predict_velocity"])
-    found = localize_tapped(
-        line_of(tiny_line), method, lambda: Blind(louder("SiluNode"), unseen=True)
-    )
+    found = localize_tapped(line_of(tiny_line), method, Blind(louder("SiluNode"), unseen=True))
     assert found is not None
     (finding,) = found.findings
     assert (finding.place.op, finding.place.node) == ("SiluNode", "silu")  # of two, the first
@@ -126,7 +124,7 @@ def test_a_fault_that_vanishes_under_observation_is_found_by_cutting(tiny_line: 
 def test_a_file_of_others_cannot_be_tapped(tiny_line: Parity) -> None:
     (method,) = select_methods(["predict_velocity"])
     with pytest.raises(InputError, match="its graph is not known"):
-        localize_tapped(line_of(tiny_line, given=True), method, lambda: Blind({}))
+        localize_tapped(line_of(tiny_line, given=True), method, Blind({}))
 
 
 def test_a_red_run_on_the_own_runtime_names_the_node(
@@ -182,5 +180,7 @@ def test_who_rounds_otherwise_has_no_wrong_step(
     names, _ = read_steps(line.artifacts.paths[chosen.artifact], chosen.entry)
     monkeypatch.setattr(taps, "within", lambda *_: False)  # look at every step all the same
     for executor, found in ((Exactly({}), False), (Blind(louder("RMSNormNode")), True)):
-        search = taps._Search(line, chosen, executor, short, tmp_path)
-        assert bool(search.by_taps(names.values)) is found
+        search = taps._Search(line, chosen, executor, executor.regime(), short, tmp_path)
+        told = search.by_taps(names.values)
+        assert told is not None
+        assert bool(told.findings) is found
