@@ -19,6 +19,8 @@ _MAX_COLUMNS = 1000
 
 _INTERRUPTED = "interrupted"
 
+_AGAIN_SECONDS = 1.0
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Both end a run in order, so that no program that it started goes on."""
 
@@ -35,6 +37,7 @@ def main() -> None:
 
     def interrupt(number: int, frame: object) -> None:
         interrupts.append(number)
+        _remind(_AGAIN_SECONDS)
         raise KeyboardInterrupt
 
     try:
@@ -47,9 +50,13 @@ def main() -> None:
         sys.stdout.flush()
         error = None
     except BaseException as problem:
+        if interrupts:
+            _remind(0)
         code, error = 2, problem
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    if interrupts:
+        _remind(0)
     sentence = None
     if interrupts:
         code, sentence = 2, _INTERRUPTED
@@ -60,6 +67,23 @@ def main() -> None:
         _write_failure(sentence, started)
     _close_stdout()
     sys.exit(code)
+
+
+def _remind(seconds: float) -> None:
+    """Raise KeyboardInterrupt every so many seconds, unless one is on its way; 0: no more.
+
+    Python drops an exception that comes while C code calls back into it, such as a library that is
+    being imported: the run would go on.
+    """
+
+    def again(number: int, frame: object) -> None:
+        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # nobody cleans up after it
+            raise KeyboardInterrupt
+
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, again if seconds else signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
 
 
 def _prepare_streams() -> None:

@@ -197,6 +197,29 @@ def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.
     assert (process.returncode, said) == (2, "voxtral-parity: interrupted\n")
 
 
+def test_an_interrupt_that_a_library_dropped_comes_again(tmp_path: Path) -> None:
+    """Clean-up is let finish, however long it takes."""
+    ready = "import time, harness.cli as cli, harness.cli.commands as commands\n"
+    ready += "def run(_):\n print('up', flush=True)\n try:\n  time.sleep(60)\n"
+    ready += " except KeyboardInterrupt:\n  pass\n"
+    ready += " try:\n  time.sleep(60)\n finally:\n  time.sleep(2.5)\n"
+    ready += f"  open({str(tmp_path / 'cleaned')!r}, 'w').close()\ncommands.run = run\ncli.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ready],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+
+    assert (process.returncode, said) == (2, "voxtral-parity: interrupted\n")
+    assert (tmp_path / "cleaned").exists()
+
+
 def test_the_version_and_the_short_help() -> None:
     version = shell("$V --version")
     assert (version.returncode, version.stdout.split()[0]) == (0, "voxtral-parity")
