@@ -200,7 +200,7 @@ def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.
 def test_an_interrupt_that_a_library_dropped_comes_again(tmp_path: Path) -> None:
     """Clean-up is let finish, however long it takes."""
     ready = "import time, harness.cli as cli, harness.cli.commands as commands\n"
-    ready += "def run(_):\n print('up', flush=True)\n try:\n  time.sleep(60)\n"
+    ready += "def run(_):\n try:\n  print('up', flush=True)\n  time.sleep(60)\n"
     ready += " except KeyboardInterrupt:\n  pass\n"
     ready += " try:\n  time.sleep(60)\n finally:\n  time.sleep(2.5)\n"
     ready += f"  open({str(tmp_path / 'cleaned')!r}, 'w').close()\ncommands.run = run\ncli.main()"
