@@ -24,7 +24,7 @@ from harness.float64.semantics import evaluate
 from harness.float64.slots import Kept, Slots, is_float, widened
 from harness.pte.payload import MLXGraph, Node, Slot, outputs_of
 
-__all__ = ["NodeError", "Shadow", "error_of", "first_unequal"]
+__all__ = ["NodeError", "Shadow", "error_of", "error_within", "first_unequal"]
 
 
 _ROWS = {"LayerNormNode", "RMSNormNode", "SdpaNode", "SoftmaxNode"}
@@ -154,7 +154,7 @@ def error_of(
     if not is_float(made.dtype) or kind_of(node) is Kind.EXACT:
         return _exactly(node, slots, meant, made)
     with np.errstate(all="ignore"):
-        found = _within(name, meant, made, slack(node, slots, meant, made.dtype, regime))
+        found = error_within(name, meant, made, slack(node, slots, meant, made.dtype, regime))
         if name == "SdpaNode" and made.dtype.itemsize == 2:
             by_scale = attention_by_scale(node, slots)
             ok = np.isfinite(meant) & np.isfinite(widened(made))
@@ -194,7 +194,8 @@ def _same(a: Array, b: Array) -> Array:
     return same
 
 
-def _within(name: str, meant: Array, made: Array, allowed: Array | float) -> NodeError:
+def error_within(name: str, meant: Array, made: Array, allowed: Array | float) -> NodeError:
+    """How far floating-point values are off, in each element of what is allowed there."""
     wide = widened(made)
     error = wide - meant
     # What is meant may be beyond the type, and is an infinity in it.

@@ -209,7 +209,7 @@ class _Search:
         usual = max(difference(beside, wanted)[0], roundoff(made.dtype.name))
         if error <= _SAME * usual:
             return None
-        place = Place(step.index, step.op, name, "", _module(step), "", (made.shape,))
+        place = Place(step.index, step.op, name, "", step.module, "", (made.shape,))
         values = ((float(made[index]),), (float(wanted[index]),)) if index else ((), ())
         return Finding(place, "local", _OWNER, error / (_SAME * usual), index, *values)
 
@@ -256,7 +256,3 @@ def _portable() -> Any:
     from harness.runtime.portable import PortableExecutor
 
     return PortableExecutor()
-
-
-def _module(step: Any) -> str:
-    return "" if step.origin is None else step.origin.module or ""

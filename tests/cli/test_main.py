@@ -173,14 +173,8 @@ def test_an_ascii_locale_gets_what_it_can_show() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "? ? ?\n", "")
 
 
-@pytest.mark.parametrize(
-    ("after", "number"), [(0.05, signal.SIGINT), (0.1, signal.SIGTERM), (0.4, signal.SIGINT)]
-)
-def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.Signals) -> None:
-    """What a user who mistyped does; importing numpy alone takes longer."""
-    ready = "import time, harness.cli as cli, harness.cli.commands as commands\n"
-    ready += "def run(_):\n print('up', flush=True)\n import numpy, scipy.signal, torch\n"
-    ready += " time.sleep(60)\ncommands.run = run\ncli.main()"
+def signalled(ready: str, number: signal.Signals, after: float = 0.0) -> tuple[int, str]:
+    """Exit code and stderr of a script that gets a signal so many seconds after its first line."""
     process = subprocess.Popen(
         [sys.executable, "-c", ready],
         env=environment(),
@@ -193,8 +187,18 @@ def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.
     time.sleep(after)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
+    return process.returncode, said
 
-    assert (process.returncode, said) == (2, "voxtral-parity: interrupted\n")
+
+@pytest.mark.parametrize(
+    ("after", "number"), [(0.05, signal.SIGINT), (0.1, signal.SIGTERM), (0.4, signal.SIGINT)]
+)
+def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.Signals) -> None:
+    """What a user who mistyped does; importing numpy alone takes longer."""
+    ready = "import time, harness.cli as cli, harness.cli.commands as commands\n"
+    ready += "def run(_):\n print('up', flush=True)\n import numpy, scipy.signal, torch\n"
+    ready += " time.sleep(60)\ncommands.run = run\ncli.main()"
+    assert signalled(ready, number, after) == (2, "voxtral-parity: interrupted\n")
 
 
 def test_an_interrupt_that_a_library_dropped_comes_again(tmp_path: Path) -> None:
@@ -204,19 +208,7 @@ def test_an_interrupt_that_a_library_dropped_comes_again(tmp_path: Path) -> None
     ready += " except KeyboardInterrupt:\n  pass\n"
     ready += " try:\n  time.sleep(60)\n finally:\n  time.sleep(2.5)\n"
     ready += f"  open({str(tmp_path / 'cleaned')!r}, 'w').close()\ncommands.run = run\ncli.main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", ready],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
-
-    assert (process.returncode, said) == (2, "voxtral-parity: interrupted\n")
+    assert signalled(ready, signal.SIGTERM) == (2, "voxtral-parity: interrupted\n")
     assert (tmp_path / "cleaned").exists()
 
 

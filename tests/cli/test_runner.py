@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from fixtures.command_line import typed
 from fixtures.exports import Line
+from fixtures.processes import gone
 from fixtures.runner import give_words
 from harness.budget.regimes import NARROW
 from harness.synthesis.dump import read_codes
@@ -320,16 +320,5 @@ def test_a_run_that_is_ended_ends_the_runner(number: signal.Signals, tmp_path: P
 
     assert process.returncode == 2
     assert said.endswith("voxtral-parity: interrupted\n")
-    assert ended(runner)
+    assert gone(runner)
     assert not wav.exists()
-
-
-def ended(process: int) -> bool:
-    """Whether a process has gone; waits 5 s for it."""
-    for _ in range(50):
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import Array
-from harness.compare.metrics import unravel
 from harness.errors import HarnessError
 from harness.fingerprint import Regime
-from harness.float64.local import NodeError, Shadow, first_unequal
+from harness.float64.local import NodeError, Shadow, error_within, first_unequal
 from harness.float64.rules import Kind, kind_of, slack
 from harness.float64.semantics import evaluate
 from harness.float64.slots import is_float, widened
@@ -74,7 +73,7 @@ class Watch:
             return None
         step = self._steps[where]
         others = self._others(step.index, made)
-        found = StepError(step.index, step.op, *_name(step), None)
+        found = StepError(step.index, step.op, step.name, step.module, None)
         if where.chain is not None:  # no kernel between delegates
             shadow = self._shadows[where.instruction]
             hides = self.given and others is None and kind_of(what) is not Kind.EXACT
@@ -167,20 +166,7 @@ def _behind(before: StepError, bound: float, meant: Array, made: Array) -> StepE
     A convolution, for one, is a step between two changes of layout, and its node's value is that
     of the last. This has the roundings of the step before it on both runtimes.
     """
-    wide = widened(made)
-    same = (wide == meant) | (np.isnan(wide) & np.isnan(meant))
-    with np.errstate(invalid="ignore"):
-        off = np.where(same, 0.0, np.abs(wide - meant) / (2 * bound))
-    off = np.where(np.isnan(off), np.inf, off)
-    index = unravel(int(off.argmax()), off.shape)
-    values = float(off[index]), index, float(made[index]), float(meant[index]), 2 * bound
-    return replace(before, error=NodeError(before.op, *values, shape=made.shape))
-
-
-def _name(step: Step) -> tuple[str, str]:
-    """The exported node of a step and the path of its module; empty where unknown."""
-    origin = step.origin
-    return ("", "") if origin is None else (origin.node or origin.edge, origin.module or "")
+    return replace(before, error=error_within(before.op, meant, made, 2 * bound))
 
 
 def _array(value: Any) -> Any:

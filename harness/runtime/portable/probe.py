@@ -41,6 +41,16 @@ class Step:
     op: str  # node type (``AddmmNode``) or operator (``aten::index_put.out``)
     origin: Origin | None  # what it was exported from, where the export kept names
 
+    @property
+    def name(self) -> str:
+        """The exported node that it computes; empty where unknown."""
+        return "" if self.origin is None else self.origin.node or self.origin.edge
+
+    @property
+    def module(self) -> str:
+        """Path of that node's module; empty where unknown."""
+        return "" if self.origin is None else self.origin.module or ""
+
     def __str__(self) -> str:
         name = f" ({self.origin.node or self.origin.edge})" if self.origin else ""
         return f"step {self.index}, {self.op}{name}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures.processes import gone
 from harness.errors import HarnessError, MachineError, UnavailableError
 from harness.runtime.native import NativeExecutor
 
@@ -62,17 +63,6 @@ def stand_in(
 ) -> NativeExecutor:
     script = STAND_IN.format(misdeed=misdeed or "pass", misbehaves_at=misbehaves_at)
     return NativeExecutor(timeout=timeout, command=(sys.executable, "-c", script))
-
-
-def gone(pid: int) -> bool:
-    """Whether no process has this id, not even as a zombie; waits 5 s for it."""
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def dead(pid: int) -> bool:
