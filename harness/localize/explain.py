@@ -57,6 +57,8 @@ def localize(
         with closing(choose(request.executor, request.require, request.regime)) as executor:
             shows = isinstance(executor, Watchable) or line.plan.lowering != "mlx"
             if shows:
+                name = executor.fingerprint.executor
+                line.progress(f"loading {method.artifact} on the {name} executor")
                 executor.load(line.artifacts.paths[method.artifact])
             find = localize_local if shows else localize_tapped
             found.append(find(line, method, executor, label))

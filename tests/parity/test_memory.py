@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ def test_a_wide_models_weights_are_gone_before_the_executor_comes(
     held: list[set[str]] = []
     observe = module._observe
 
-    def seen(*arguments: object) -> object:
+    def seen(*arguments: Any) -> Any:
         held.append({"model", "mapped", "eager", "eager_fp32", "exact"} & set(vars(models)))
-        return observe(*arguments)  # type: ignore[arg-type]
+        return observe(*arguments)
 
     monkeypatch.setattr(module, "_observe", seen)
     monkeypatch.setattr(module, "WIDE", 1)
