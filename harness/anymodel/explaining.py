@@ -21,12 +21,12 @@ from harness.budget import COMMITTED, Budget
 from harness.compare import Status, Verdict
 from harness.compare.metrics import difference
 from harness.errors import HarnessError
-from harness.localize.exact import MOST, Exact
-from harness.localize.find import aligned, read_steps
+from harness.localize.exact import Exact
 from harness.localize.graph import Graph
 from harness.localize.repro import write_repros
+from harness.localize.steps import MOST, aligned, of_step, placed, read_steps
 from harness.pte.names import StepNames
-from harness.report.finding import Finding, Localized, Place
+from harness.report.finding import Finding, Localized, Place, named
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable import PortableExecutor
 from harness.runtime.portable.method import Entered, Location
@@ -85,23 +85,7 @@ class Search:
             metrics = {**verdict.metrics, "owner": "the export that made the file"}
             return dataclasses.replace(verdict, metrics=metrics, notes=notes)
         self.found.append(one)
-        first = one.findings[0]
-        place = first.place
-        metrics = {
-            **verdict.metrics,
-            "step": place.step,
-            "op": place.op,
-            "node": place.node,
-            "operator": place.target,
-            "module": place.module,
-            "source": place.source,
-            "owner": first.owner,
-            "correction": first.correction,
-            "proved by replacement": one.proved,
-        }
-        lines = [line for finding in one.findings for line in finding.sentences()]
-        notes = (*verdict.notes, *lines, one.proof)
-        return dataclasses.replace(verdict, metrics=metrics, notes=notes)
+        return named(verdict, [one])
 
     def repros(self, directory: Path) -> list[Path]:
         """Write a script and a test case for each wrong node that an operator alone shows."""
@@ -209,7 +193,7 @@ class Search:
             if wrong is None:
                 break
             repair.append(wrong.step)
-            findings.append(self._of_step(wrong))
+            findings.append(of_step(wrong, self.names, self.budget.local))
         if not findings:
             return None
         proved = wrong is None
@@ -257,32 +241,13 @@ class Search:
         return None
 
     def _of_place(self, place: Any, op: str) -> Finding:
-        origin, graph = self.names.origins.get(place), self.graph
+        origin = self.names.origins.get(place)
         node = "" if origin is None else origin.node or origin.edge
         where = Place(place[2] or 0, op, node, "", "" if origin is None else origin.module or "")
-        if node in graph.nodes:
-            known = graph.describe(node)
-            where = dataclasses.replace(
-                where, target=known.target, source=known.source, shapes=known.shapes
-            )
-        return Finding(where, "exact", "the lowering", math.inf)
+        return Finding(placed(where, self.names), "exact", "the lowering", math.inf)
 
     def _share(self, step: StepError) -> float:
         return 0.0 if step.error is None else step.error.share(self.budget.local)
-
-    def _of_step(self, step: StepError) -> Finding:
-        error, graph = step.error, self.graph
-        assert error is not None
-        place = Place(step.step, step.op, step.name, "", step.module, "", (error.shape,))
-        if step.name in graph.nodes:
-            known = graph.describe(step.name)
-            place = dataclasses.replace(
-                place, target=known.target, source=known.source, shapes=known.shapes
-            )
-        return Finding(
-            place, "local", "the executor or its kernel", self._share(step), error.index,
-            (error.made,), (error.meant,),
-        )  # fmt: skip
 
 
 def _apart(made: Sequence[Array], meant: Sequence[Array], masks: Sequence[Array | None]) -> float:

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from harness.anymodel.tracing import Traced
 from harness.cache import Recipe, digest_of, hold, maker, read_or_make
 from harness.errors import HarnessError
 from harness.export.artifacts import LOWERED, LOWERED_BY, STACK, Artifact, is_refusal
+from harness.export.graph_nodes import without_sources
 from harness.files import file_digest, read_json
 from harness.upstream import parts, quiet
 
@@ -87,27 +87,13 @@ def _about(entry: Path) -> dict[str, Any] | None:
 def _lower(program: ExportedProgram, path: Path, without: tuple[str, ...]) -> None:
     from harness.export.lower import lower_to_mlx
 
-    with _without_sources(program), quiet():
+    with quiet():
         lower_to_mlx({ENTRY: program}, {}, path, without=without)
-
-
-@contextmanager
-def _without_sources(program: ExportedProgram) -> Iterator[None]:
-    """Hide where nodes come from: the delegate names weights after a hash of the printed graph."""
-    kept = [(node, node.meta.pop("stack_trace", None)) for node in program.graph.nodes]
-    constants = dict(program.constants)
-    try:
-        yield
-    finally:
-        program.constants.update(constants)  # the lowering takes lifted ones out of the program
-        for node, trace in kept:
-            if trace is not None:
-                node.meta["stack_trace"] = trace
 
 
 def _recipe(traced: Traced, without: tuple[str, ...]) -> Recipe:
     program = traced.program
-    with _without_sources(program):
+    with without_sources([program]):
         text = re.sub(r"0x[0-9a-f]+", "", str(program))
     modules = [
         [module[0] for module in (node.meta.get("nn_module_stack") or {}).values()]

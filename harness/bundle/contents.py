@@ -24,7 +24,7 @@ from harness.parity.artifacts import Artifacts
 from harness.parity.evidence import Evidence
 from harness.parity.plan import Plan
 from harness.pte.schema import use_schemas
-from harness.report import BundleFacts
+from harness.report import BundleFacts, Localized
 
 __all__ = ["CONTROL", "LEDGER", "SCHEMAS", "VALUES", "Bundle", "References", "open_bundle"]
 
@@ -43,11 +43,15 @@ class References:
         What eager itself was seen to compute; None if nothing is pinned.
     anchor
         Published figures of the utterance; None if there are none.
+    wrong
+        Nodes at which the programs were seen, when they were packed, to stop meaning what eager
+        means.
     """
 
     goldens: tuple[Golden, ...] = ()
     pins: Pins | None = None
     anchor: Anchor | None = None
+    wrong: tuple[Localized, ...] = ()
 
 
 VALUES: dict[str, type] = {

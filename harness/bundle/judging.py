@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.asr import Transcriber
-from harness.budget import Budget, budget_of
+from harness.budget import Budget, LocalAllowance, budget_of
 from harness.bundle.contents import Bundle
 from harness.bundle.observing import BundleObservation
+from harness.compare import Status, Verdict
 from harness.errors import InputError, in_a_sentence
 from harness.files import read_file
+from harness.localize.steps import MOST, of_step, read_steps
+from harness.methods import select_methods
 from harness.parity import facts
 from harness.parity.check import Checked
 from harness.parity.check import report as report_run
 from harness.parity.judge import judge
 from harness.parity.judges.golden import choose_golden
+from harness.parity.next_command import name_next
+from harness.parity.observation import LocalObservation, Observation
+from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES, Plan
+from harness.parity.request import Request
 from harness.parity.words import judge_words
-from harness.report import Report
+from harness.report import Localized, Report
+from harness.report.finding import named
+from harness.synthesis import Utterance
 
 __all__ = ["judge_bundle", "read_budget", "report"]
 
@@ -47,24 +57,85 @@ def judge_bundle(
         The observation is not of cases that the bundle has.
     """
     plan, observation = bundle.plan, made.observation
+    budget = bundle.budget if budget is None else budget
     kept = {golden.key: golden for golden in bundle.references.goldens}
     try:
         verdicts = judge(
             plan, bundle.evidence, bundle.artifacts, observation,
             golden=choose_golden(plan, observation.executor, kept.get),
             pins=bundle.references.pins,
-            budget=bundle.budget if budget is None else budget,
+            budget=budget,
         )  # fmt: skip
         if observation.speech is not None:
             anchor = bundle.references.anchor
             verdicts += judge_words(plan, observation.speech.first, transcriber, anchor)
+        verdicts = facts.name_disputes(plan, verdicts)
+        verdicts, findings = _explained(bundle, observation, verdicts, budget)
+        request = _request(plan, observation.executor.executor)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             "bundle and observation do not fit each other, whatever their checksums say: "
             f"{in_a_sentence(error)}; pack and run again"
         ) from error
-    verdicts = facts.name_disputes(plan, verdicts)
-    return Checked(plan, bundle.evidence, bundle.artifacts, observation, verdicts)
+    if request is not None:
+        verdicts = name_next(request, verdicts)
+    return Checked(plan, bundle.evidence, bundle.artifacts, observation, verdicts, findings)
+
+
+def _explained(
+    bundle: Bundle, observation: Observation, verdicts: Sequence[Verdict], budget: Budget
+) -> tuple[tuple[Verdict, ...], tuple[Localized, ...]]:
+    """The verdicts, those on a broken link with the nodes behind it, and these."""
+    told, findings = [], list[Localized]()
+    for verdict in verdicts:
+        found: list[Localized] = []
+        if verdict.status is Status.FAIL and verdict.kind == "exact":
+            found = [one for one in bundle.references.wrong if one.method == verdict.subject]
+        elif verdict.status is Status.FAIL and verdict.kind == "local":
+            seen = observation.local[verdict.subject]
+            found = _wrong_steps(bundle, verdict.subject, seen, budget.local)
+        told.append(named(verdict, found))
+        findings += found
+    return tuple(told), tuple(findings)
+
+
+def _request(plan: Plan, executor: str) -> Request | None:
+    """What asks for the same programs where a checkout is; None where they cannot be made there."""
+    if plan.preset is None or plan.given:
+        return None
+    usual = CAPACITIES.get(plan.preset, UPSTREAM_CAPACITIES)
+    seq_len, frames = plan.sizes.max_seq_len, plan.sizes.max_codec_frames
+    return Request(
+        checkpoint=plan.preset,
+        precision=plan.precision,
+        executor=executor if executor in ("native", "xnnpack") else "auto",
+        max_seq_len=None if seq_len == usual[0] else seq_len,
+        max_codec_frames=None if frames == usual[1] else frames,
+        codec_form=plan.codec_form,
+        without=plan.without,
+        utterance=Utterance() if plan.usual else plan.utterance,
+        semantics=plan.semantics.name,
+    )
+
+
+_NOT_REPLACED = (
+    "Each step was judged on the inputs that it had, with its own float64 value beside it; nothing "
+    "was replaced, since the executor is not here any more."
+)
+
+
+def _wrong_steps(
+    bundle: Bundle, name: str, seen: LocalObservation, allowance: LocalAllowance
+) -> list[Localized]:
+    """The steps of one method that do not compute what they mean, the first of them in full."""
+    (method,) = select_methods((name,))
+    steps = [s for s in seen.steps if s.worst.error and not s.worst.error.share(allowance) <= 1.0]
+    if not steps:
+        return []  # it is red for another reason
+    names, _ = read_steps(bundle.artifacts.paths[method.artifact], method.entry)
+    findings = tuple(of_step(step.worst, names, allowance) for step in steps[:MOST])
+    first = steps[0]
+    return [Localized(name, first.case, first.call, findings, False, _NOT_REPLACED)]
 
 
 def read_budget(path: Path) -> Budget:

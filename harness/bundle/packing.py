@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.budget import COMMITTED
 from harness.budget.ledger import FILE
 from harness.bundle.container import bundle_digest, write_bundle
 from harness.bundle.contents import CONTROL, LEDGER, SCHEMAS, VALUES, References
@@ -20,7 +21,10 @@ from harness.export.control import control_template
 from harness.golden import Golden, GoldenKey, default_root
 from harness.golden import read as read_golden
 from harness.golden.store import list_goldens
+from harness.localize.find import Line, localize_exact
+from harness.localize.repro import with_repros
 from harness.methods import SOUND
+from harness.methods.cases import WIDE
 from harness.parity.archive import save
 from harness.parity.artifacts import Artifacts, export, open_artifacts
 from harness.parity.check import open_models
@@ -36,6 +40,7 @@ from harness.parity.words import published
 from harness.pte.names import names_file
 from harness.pte.schema import schema_texts
 from harness.reference.models import Models
+from harness.report import Localized
 from harness.runtime.pair import ArtifactPair
 from harness.runtime.select import choose
 from harness.values import timestamp
@@ -76,7 +81,8 @@ def prepare(request: Request, progress: Progress = lambda text: None) -> Packed:
     else:
         artifacts = open_artifacts(plan, request.artifacts)
     evidence = _followed(request, plan, models, evidence, artifacts, progress)
-    references = References(_goldens(plan), find_pins(plan), published(plan))
+    wrong = _wrong(Line(plan, evidence, artifacts, models, COMMITTED, progress))
+    references = References(_goldens(plan), find_pins(plan), published(plan), wrong)
     return Packed(plan, _needed(plan, evidence), artifacts, references)
 
 
@@ -139,6 +145,23 @@ def _followed(
     return follow_codes(
         plan, evidence, models, said.codes, said.ended, fresh=request.fresh, progress=progress
     )
+
+
+def _wrong(line: Line) -> tuple[Localized, ...]:
+    """Where the programs stop meaning what eager means: the models that show it are here alone."""
+    plan, files = line.plan, line.artifacts.files
+    if plan.lowering != "mlx":
+        return ()
+    if plan.sizes.dim >= WIDE:  # beside the models of the real size, a program has no room
+        line.models.release()
+    found: list[Localized] = []
+    for method in plan.selected:
+        facts = files[method.artifact].facts
+        if facts is not None and method.entry in facts.methods:
+            line.progress(f"running {method.name} in float64")
+            wrong = localize_exact(line, method)
+            found += [] if wrong is None else [with_repros(line, wrong)]
+    return tuple(found)
 
 
 def _goldens(plan: Plan) -> tuple[Golden, ...]:

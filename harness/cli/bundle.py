@@ -123,6 +123,9 @@ def bundle_pack(
             write_bundled_programs(packed.plan, packed.evidence, packed.artifacts, bpte)
         progress(f"packing {file}")
         digest = pack(packed, file, commit=named)
+    for wrong in packed.references.wrong:
+        first = f": {wrong.findings[0].place}" if wrong.findings else ""
+        console.stderr(f"{wrong.method} means something else than eager{first}; the bundle is red")
     console.stdout().print(
         f"{file}: {file.stat().st_size:,} bytes, sha256 {digest}", markup=False, soft_wrap=True
     )

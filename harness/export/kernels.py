@@ -21,6 +21,7 @@ from torch.export import ExportedProgram
 
 from harness.checkpoint.loading import around_the_same_weights
 from harness.errors import InputError
+from harness.export.graph_nodes import without_sources
 from harness.export.programs import PROGRAMS
 from harness.export.quantization import DYNAMIC, KernelQuantization
 from harness.files import replace_file
@@ -66,7 +67,8 @@ def lower_to_kernels(
     `programs` and constant methods (`metadata`) are by name; `backend` is ``"xnnpack"`` or
     ``"portable"``.
     """
-    with quiet(), contextlib.redirect_stdout(io.StringIO()):
+    hidden = without_sources(programs.values())
+    with hidden, quiet(), contextlib.redirect_stdout(io.StringIO()):
         from executorch.examples.models.voxtral_tts.export_voxtral_tts import lower_to_executorch
 
         program = lower_to_executorch(dict(programs), dict(metadata), backend=backend)

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from harness.export.corrections import applied
+from harness.export.graph_nodes import without_sources
 from harness.export.node_names import recording
 from harness.export.patching import listed_once
 from harness.files import replace_file
@@ -44,7 +45,8 @@ def lower_to_mlx(
         )
         from executorch.exir.passes import MemoryPlanningPass
 
-        with applied(without), recording() as names, listed_once():
+        hidden = without_sources(programs.values())
+        with hidden, applied(without), recording() as names, listed_once():
             edge = to_edge_transform_and_lower(
                 dict(programs),
                 transform_passes=get_default_passes() if passes else None,

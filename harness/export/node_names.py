@@ -11,6 +11,7 @@ import json
 import operator
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from harness.export.graph_nodes import described
 from harness.files import file_digest, replace_file
 from harness.pte.names import SCHEMA, names_file
 from harness.pte.payload import OUTPUT_FIELDS
@@ -52,6 +54,7 @@ class NodeNames:
                 ],
                 "kernels": list(_kernels(plan, manager.exported_program(plan.name))),
             }
+            methods[plan.name]["nodes"] = _nodes(programs[plan.name], methods[plan.name])
         with replace_file(names_file(pte)) as scratch:
             content = {"schema": SCHEMA, "sha256": file_digest(pte), "methods": methods}
             scratch.write_text(json.dumps(content))
@@ -138,6 +141,18 @@ class _Delegate:
             "values": [[name, *place] for name, place in values.items() if name is not None],
             "types": [[*place, dtype, shape] for place, (dtype, shape) in self.types.items()],
         }
+
+
+def _nodes(program: ExportedProgram, content: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What is known of each exported node that a method's names mention."""
+    steps = [step for found in content["delegates"] for step in found["instructions"]]
+    named = {step[-2] for step in (*steps, *content["kernels"])}
+    named |= {value[0] for found in content["delegates"] for value in found["values"]}
+    return {
+        node.name: list(astuple(described(node)))
+        for node in program.graph.nodes
+        if node.op == "call_function" and node.name in named
+    }
 
 
 def _outputs(op: Any) -> list[Any]:

@@ -83,20 +83,13 @@ def _traced(
     traceable: Callable[..., Traceable],
     model: Any,
     sizes: Dimensions,
-    *,
-    sources: bool = False,  # keep where each node comes from in the model's code
     **options: Any,
 ) -> ExportedProgram:
     what = traceable(model, sizes, **options)
     with torch.no_grad():
-        program = torch.export.export(
+        return torch.export.export(
             what.module.eval(), what.inputs, dynamic_shapes=what.dynamic_shapes, strict=False
         )
-    # The delegate names its weights after a hash of the printed graph, in which stack traces
-    # would put the paths of this checkout: the same export would differ from place to place.
-    for node in () if sources else program.graph.nodes:
-        node.meta.pop("stack_trace", None)
-    return program
 
 
 PROGRAMS: dict[str, Callable[..., ExportedProgram]] = {

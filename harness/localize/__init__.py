@@ -2,8 +2,10 @@
 
 `graph`    the exported graph, node by node in float64
 `exact`    where a program stops meaning what its graph, or its model, means
-`local`    which steps of an executor do not compute what they mean
-`finding`  what was found, in words
+`modules`  the same of a model's modules
+`steps`    what an export's names say of a step
+`taps`     the steps of an executor that shows nothing but outputs
 `repro`    the smallest script, and upstream test case, that still fails
 `find`     all of it for one method
+`explain`  the same in the verdicts of a red run
 """

@@ -13,15 +13,13 @@ from harness.arrays import Array
 from harness.compare.metrics import difference
 from harness.errors import ExecutionError
 from harness.localize.graph import Graph
+from harness.localize.steps import MOST, placed
 from harness.pte.names import StepNames
 from harness.report.finding import Finding, Place
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable.method import Entered, Location
 
-__all__ = ["MOST", "Exact", "Trace"]
-
-MOST = 12
-"""Wrong nodes, or steps, after which a search ends."""
+__all__ = ["Exact", "Trace"]
 
 
 @dataclass
@@ -234,12 +232,7 @@ class Exact:
             around = _around(here, index), _around(step.value, index)
         origin = self.names.origins.get(step.where)
         op, module = trace.ops.get(step.where, ""), "" if origin is None else origin.module or ""
-        place = Place(step.number, op, step.name, "", module)
-        if step.name in self.graph.nodes:
-            known = self.graph.describe(step.name)
-            place = Place(
-                step.number, op, step.name, known.target, known.module, known.source, known.shapes
-            )  # fmt: skip
+        place = placed(Place(step.number, op, step.name, "", module), self.names)
         return Finding(place, "exact", "the lowering", step.error, index, *around)
 
 

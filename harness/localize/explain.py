@@ -16,7 +16,7 @@ from harness.methods import METHODS, Method
 from harness.parity.check import Checked
 from harness.parity.request import Request
 from harness.reference.models import Models
-from harness.report.finding import Localized
+from harness.report.finding import Localized, named
 from harness.runtime.protocol import Watchable
 from harness.runtime.select import choose
 
@@ -97,7 +97,7 @@ def explained(
         seen.add((verdict.subject, link))
         told, found = _explained(request, line, verdict, link) if broken else (verdict, ())
         verdicts.append(told)
-        findings += [_with_repros(line, one) for one in found] if repros else found
+        findings += [with_repros(line, one) for one in found] if repros else found
     return dataclasses.replace(checked, verdicts=tuple(verdicts), findings=tuple(findings))
 
 
@@ -112,13 +112,6 @@ def _link(checked: Checked, verdict: Verdict) -> str:
     return "" if means_another else "local"
 
 
-def _with_repros(line: Line, found: Localized) -> Localized:
-    try:
-        return with_repros(line, found)
-    except Exception:  # an operator that no script can spell; what was found stands without one
-        return found
-
-
 def _explained(
     request: Request, line: Line, verdict: Verdict, link: str
 ) -> tuple[Verdict, tuple[Localized, ...]]:
@@ -128,25 +121,4 @@ def _explained(
     except HarnessError as error:  # the verdict stands, whoever can say more or not
         note = f"The node could not be found: {error}"
         return dataclasses.replace(verdict, notes=(*verdict.notes, note)), ()
-    notes = [line for one in found for line in (*_lines(one), one.proof)]
-    metrics = dict(verdict.metrics)
-    for one in found:
-        if one.findings:
-            first = one.findings[0]
-            place = first.place
-            metrics |= {
-                "step": place.step,
-                "op": place.op,
-                "node": place.node,
-                "module": place.module,
-                "source": place.source,
-                "owner": first.owner,
-                "correction": first.correction,
-                "proved by replacement": one.proved,
-            }
-    told = dataclasses.replace(verdict, metrics=metrics, notes=(*verdict.notes, *notes))
-    return told, found
-
-
-def _lines(found: Localized) -> list[str]:
-    return [line for finding in found.findings for line in finding.sentences()]
+    return named(verdict, found), found

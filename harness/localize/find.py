@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from difflib import SequenceMatcher
-from pathlib import Path
 from typing import Any
 
 from torch.export import ExportedProgram
@@ -17,9 +15,10 @@ from harness.compare import Status
 from harness.compare.metrics import difference
 from harness.errors import ExecutionError, InputError, one_of
 from harness.export.programs import PROGRAMS
-from harness.localize.exact import MOST, Exact
+from harness.localize.exact import Exact
 from harness.localize.graph import Graph
 from harness.localize.modules import first_wrong_module, module_values
+from harness.localize.steps import MOST, aligned, of_step, read_steps
 from harness.methods import CODEC, Method
 from harness.parity.artifacts import Artifacts, export
 from harness.parity.evidence import CaseEvidence, Evidence
@@ -27,28 +26,14 @@ from harness.parity.judges.contents import judge_constants
 from harness.parity.judges.values import judge_outputs, oracle_of
 from harness.parity.observation import CaseObservation
 from harness.parity.plan import Plan
-from harness.pte.coverage import called_graphs
-from harness.pte.names import StepNames, read_names
-from harness.pte.plan import DelegateCall
-from harness.pte.program import read_program
+from harness.pte.names import StepNames
 from harness.reference.models import Models
-from harness.report.finding import Finding, Localized, Place
+from harness.report.finding import Finding, Localized
 from harness.runtime.exact import ExactExecutor
-from harness.runtime.portable.method import Location
 from harness.runtime.protocol import Executor, StepError, Watchable
 from harness.upstream import quiet
 
-__all__ = [
-    "Line",
-    "aligned",
-    "localize_exact",
-    "localize_local",
-    "of_step",
-    "read_steps",
-    "share",
-    "traced",
-    "within",
-]
+__all__ = ["Line", "localize_exact", "localize_local", "share", "within"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,16 +52,16 @@ class Line:
         """What is lowered of a method, in float64 and from a fresh state."""
         if method.name not in self._traced:
             self.progress(f"tracing {method.name} anew")
-            self._traced[method.name] = self.trace(method, sources=True)
+            self._traced[method.name] = self.trace(method)
         return Graph(self._traced[method.name])
 
-    def trace(self, method: Method, *, sources: bool = False) -> ExportedProgram:
+    def trace(self, method: Method) -> ExportedProgram:
         """The program that is lowered of a method, made anew."""
         codec = method.artifact == CODEC
         form = {"form": self.plan.codec_form} if codec else {}
         with quiet():
             model = self.models.to_export(codec=codec)
-            return PROGRAMS[method.name](model, self.plan.sizes, sources=sources, **form)
+            return PROGRAMS[method.name](model, self.plan.sizes, **form)
 
     def items(self, method: Method, label: str | None) -> list[CaseEvidence]:
         """The cases of a method, or one of them."""
@@ -190,50 +175,6 @@ def _names(line: Line, method: Method) -> StepNames:
     return others if len(others.values) >= len(names.values) / 2 else names
 
 
-def read_steps(path: Path, entry: str) -> tuple[StepNames, list[tuple[Location, str]]]:
-    """A method's names, and its steps in the order run with their node types."""
-    with closing(read_program(path)) as program:
-        try:
-            names = read_names(program).get(entry, StepNames())
-        except InputError:
-            names = StepNames()
-        plan = program.plans[entry]
-        graphs = called_graphs(program, plan)
-    steps = [
-        (Location(position, graphs[call.delegate].main, index), type(node).__name__)
-        for position, call in enumerate(plan.instructions)
-        if isinstance(call, DelegateCall) and call.delegate in graphs
-        for index, node in enumerate(graphs[call.delegate].chains[graphs[call.delegate].main])
-    ]
-    return names, steps
-
-
-def aligned(
-    names: StepNames,
-    own: list[tuple[Location, str]],
-    others: list[tuple[Location, str]],
-) -> StepNames:
-    """The names of `own` steps, given to the steps of another program that stand in their places.
-
-    Where the two differ in as many steps, they stand for each other: a wrong operator gets the name
-    of the right one.
-    """
-    matcher = SequenceMatcher(None, [op for _, op in own], [op for _, op in others], autojunk=False)
-    moved: dict[Any, Location] = {}
-    for _, i, end, j, other_end in matcher.get_opcodes():
-        if end - i == other_end - j:
-            pairs = zip(own[i:end], others[j:other_end], strict=True)
-            moved |= {tuple(here): there for (here, _), (there, _) in pairs}
-    return StepNames(
-        {moved[place]: origin for place, origin in names.origins.items() if place in moved},
-        {
-            name: (moved[place], output)
-            for name, (place, output) in names.values.items()
-            if place in moved
-        },
-    )
-
-
 def _owned(line: Line, method: Method, finding: Finding) -> Finding:
     """A finding with its owner, and the left-out correction that cures it."""
     facts = line.artifacts.files[method.artifact].facts
@@ -258,6 +199,7 @@ def _repaired(
 ) -> Localized:
     """Repair the first wrong step, then the next, until none is left; then judge the output."""
     assert isinstance(executor, Watchable)
+    names, _ = read_steps(line.artifacts.paths[method.artifact], method.entry)
     repair: list[int] = []
     findings: list[Finding] = []
     outputs: list[Array] = []
@@ -275,7 +217,7 @@ def _repaired(
         if wrong is None or len(findings) == MOST:
             break
         repair.append(wrong.step)
-        findings.append(of_step(line, wrong))
+        findings.append(of_step(wrong, names, line.budget.local))
     short = CaseEvidence(item.case, item.outputs[: len(outputs)])
     regime = executor.fingerprint.regime
     proved = wrong is None and within(line, method, short, outputs, regime)
@@ -284,7 +226,6 @@ def _repaired(
         + ("no other step is wrong" if wrong is None else "more steps are wrong")
         + f", and the output is {'within' if proved else 'outside of'} the method's allowance."
     )
-    findings = [traced(line, method, finding) for finding in findings]
     return Localized(method.name, item.case.label, number, tuple(findings), proved, proof)
 
 
@@ -298,29 +239,6 @@ def within(
     observed = CaseObservation(tuple(outputs))
     verdict = judge_outputs(line.plan, method, item, observed, allowance, oracle)
     return verdict.status is Status.PASS
-
-
-def traced(line: Line, method: Method, finding: Finding) -> Finding:
-    """A step with the operator and the line of the model that it was lowered from."""
-    graph, node = line.graph(method), finding.place.node
-    if node not in graph.nodes:
-        return finding
-    known = graph.describe(node)
-    place = dataclasses.replace(
-        finding.place, target=known.target, source=known.source, shapes=known.shapes
-    )
-    return dataclasses.replace(finding, place=place)
-
-
-def of_step(line: Line, step: StepError) -> Finding:
-    """What the local link says of a wrong step."""
-    error = step.error
-    assert error is not None
-    place = Place(step.step, step.op, step.name, "", step.module, "", (error.shape,))
-    return Finding(
-        place, "local", "the executor or its kernel", share(line, step), error.index,
-        (error.made,), (error.meant,),
-    )  # fmt: skip
 
 
 def share(line: Line, step: StepError) -> float:

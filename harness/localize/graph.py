@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,34 +12,12 @@ from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
 from harness.arrays import Array, from_torch, to_torch
+from harness.export.graph_nodes import computing, module_of
 from harness.reference.oracle import dequantized
 
-__all__ = ["IN_FLOAT64", "Graph", "GraphNode", "computing", "wide_type", "widened", "with_eps"]
+__all__ = ["IN_FLOAT64", "Graph", "wide_type", "widened", "with_eps"]
 
 _NARROW = (torch.float32, torch.bfloat16, torch.float16)
-
-
-@dataclass(frozen=True)
-class GraphNode:
-    """One node of the exported graph.
-
-    Attributes
-    ----------
-    name, target
-        ``linear_3``, and the operator: ``aten.linear.default``.
-    module
-        Path of the module that computes it.
-    source
-        File, line and text of the model's code; empty where torch does not tell.
-    shapes
-        Of its tensor arguments, in order, then of its result.
-    """
-
-    name: str
-    target: str
-    module: str
-    source: str
-    shapes: tuple[tuple[int, ...], ...]
 
 
 class Graph:
@@ -87,7 +62,7 @@ class Graph:
         return None
 
     def _inside(self, name: str, module: str) -> bool:
-        return f"{_module(computing(self.nodes[name])[0])}.".startswith(f"{module}.")
+        return f"{module_of(computing(self.nodes[name])[0])}.".startswith(f"{module}.")
 
     def _call(self, inputs: Sequence[Array]) -> list[Tensor]:
         tensors = [widened(to_torch(value.copy())) for value in inputs]
@@ -109,27 +84,6 @@ class Graph:
     def value(self, node: Node) -> Any:
         """What any node, an input or a weight too, was in the last call."""
         return self._interpreter.env[node]
-
-    def describe(self, name: str) -> GraphNode:
-        """What is known of a node; of one result of several, what is known of what makes it."""
-        node = computing(self.nodes[name])[0]
-        arguments = [a.meta.get("val") for a in node.all_input_nodes]
-        shapes = (_shape(value) for value in (*arguments, node.meta.get("val")))
-        return GraphNode(
-            name,
-            str(node.target),
-            _module(node),
-            _source(node.meta.get("stack_trace") or ""),
-            tuple(shape for shape in shapes if shape is not None),
-        )
-
-
-def computing(node: Node) -> tuple[Node, int | None]:
-    """The node that makes a value, and which of its results that is, if it has several."""
-    if node.target is operator.getitem and isinstance(node.args[0], Node):
-        number: Any = node.args[1]
-        return node.args[0], number
-    return node, None
 
 
 class _Widened(Interpreter):
@@ -241,31 +195,3 @@ IN_FLOAT64: Mapping[str, Callable[..., Any]] = {
     "torchao.dequantize_affine.default": _dequantize,
 }
 """Operators that work in float32 by themselves."""
-
-
-def _module(node: Node) -> str:
-    """Path of the module that a node computes in; empty where none is known."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return str(stack[-1][0]) if stack else ""
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    if not isinstance(value, Tensor):
-        return None
-    return tuple(int(size) if isinstance(size, int) else -1 for size in value.shape)
-
-
-_NOT_THE_MODELS = ("/torch/", "/harness/anymodel/")
-"""Folders of code that only calls a model's."""
-
-
-def _source(trace: str) -> str:
-    """The innermost line of a stack trace that is no part of torch: file, line and text."""
-    lines = [line.strip() for line in trace.splitlines() if line.strip()]
-    found = ""
-    for place, text in pairwise(lines):
-        if place.startswith("File ") and not any(folder in place for folder in _NOT_THE_MODELS):
-            path, line = place.split(", ")[:2]
-            name = path.removeprefix('File "').rstrip('"').rsplit("/", 1)[-1]
-            found = f"{name}, {line}: {text}"
-    return found

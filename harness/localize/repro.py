@@ -24,10 +24,11 @@ from torch.fx import Node
 from harness.arrays import Array, from_torch
 from harness.compare.metrics import difference
 from harness.errors import HarnessError
+from harness.export.graph_nodes import computing
 from harness.export.lower import lower_to_mlx
 from harness.files import replace_file
 from harness.localize.find import Line
-from harness.localize.graph import Graph, computing
+from harness.localize.graph import Graph
 from harness.methods import select_methods
 from harness.report.finding import Finding, Localized
 from harness.runtime.exact import ExactExecutor
@@ -162,7 +163,10 @@ def with_repros(line: Line, found: Localized) -> Localized:
     (method,) = select_methods((found.method,))
     line.progress(f"making minimal scripts of what is wrong in {method.name}")
     call = line.evidence.cases[method.name][0].case.calls[0]
-    made = _repros(line.graph(method), call, found.findings, line.plan.without)
+    try:
+        made = _repros(line.graph(method), call, found.findings, line.plan.without)
+    except Exception:  # an operator that no script can spell; what was found stands without one
+        return found
     findings = [
         replace(finding, repro=made[number].script()) if number in made else finding
         for number, finding in enumerate(found.findings)

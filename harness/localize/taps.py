@@ -28,11 +28,12 @@ from harness.export.lower import lower_to_mlx
 from harness.export.taps import cut_after, tapped
 from harness.fingerprint import UNMEASURED, Regime
 from harness.float64.rules import roundoff
-from harness.localize.exact import MOST
-from harness.localize.find import Line, of_step, read_steps, share, traced, within
+from harness.localize.find import Line, share, within
+from harness.localize.steps import MOST, of_step, placed, read_steps
 from harness.methods import Method
 from harness.parity.evidence import CaseEvidence
-from harness.report.finding import Finding, Localized, Place
+from harness.pte.names import StepNames
+from harness.report.finding import EXECUTOR, Finding, Localized, Place
 from harness.runtime.protocol import Executor, StepError
 
 __all__ = ["localize_tapped"]
@@ -74,7 +75,7 @@ def localize_tapped(
     names, _ = read_steps(line.artifacts.paths[method.artifact], method.entry)
     with TemporaryDirectory() as folder:
         search = _Search(line, method, executor, regime, item, Path(folder))
-        return search.by_taps(names.values) or search.by_cuts(tuple(names.values))
+        return search.by_taps(names.values) or search.by_cuts(names)
 
 
 def _wrong_case(
@@ -141,7 +142,7 @@ class _Search:
             before = [{at: v for at, v in call.items() if at[0] < first} for call in values]
             outputs, _ = self._along(judge, before, repair)
             proved = within(line, method, self.item, outputs, judge.fingerprint.regime)
-        findings = [traced(line, method, of_step(line, step)) for step in wrong]
+        findings = [of_step(step, places, line.budget.local) for step in wrong]
         proof = (
             "Each step was judged on the inputs that it had on this executor, seen through taps. "
             "With these values up to the first wrong step, the float64 value, rounded, in the "
@@ -169,12 +170,12 @@ class _Search:
                 wrong = [step for step in steps if step.op != "output"]
         return outputs, wrong
 
-    def by_cuts(self, names: tuple[str, ...]) -> Localized:
+    def by_cuts(self, known: StepNames) -> Localized:
         """The program is right while it is looked at: cut it short, by halves."""
         graph, states = self.line.graph(self.method), list(self.item.case.in_states())
         for _, call in (pair for pair in states if pair[0] == states[-1][0]):
             meant = graph.call(call)
-        names = tuple(name for name in names if isinstance(meant.get(name), Tensor))
+        names = tuple(name for name in known.values if isinstance(meant.get(name), Tensor))
         right, off = -1, len(names) - 1
         last = self._off_at(names[off], meant)
         if last is None:
@@ -186,7 +187,7 @@ class _Search:
         # The node before may be of another branch: what counts is what this one takes.
         while found := self._among(_taken(graph.nodes[last.place.node], names), meant):
             last = found
-        finding = traced(self.line, self.method, last)
+        finding = dataclasses.replace(last, place=placed(last.place, known))
         return self._told([finding], False, _VANISHED + _CUT)
 
     def _among(self, names: Sequence[str], meant: Mapping[str, Any]) -> Finding | None:
@@ -211,7 +212,7 @@ class _Search:
             return None
         place = Place(step.index, step.op, name, "", step.module, "", (made.shape,))
         values = ((float(made[index]),), (float(wanted[index]),)) if index else ((), ())
-        return Finding(place, "local", _OWNER, error / (_SAME * usual), index, *values)
+        return Finding(place, "local", EXECUTOR, error / (_SAME * usual), index, *values)
 
     def _lowered(self, program: Any, name: str, *, taps: bool = False) -> Path:
         self.line.progress(f"lowering {self.method.name} again, {name}")
@@ -225,8 +226,6 @@ class _Search:
         case = self.item.case.label
         return Localized(self.method.name, case, number, tuple(findings), proved, proof)
 
-
-_OWNER = "the executor or its kernel"
 
 _VANISHED = (
     "The fault vanishes under observation: with the value of every node an output, this executor "

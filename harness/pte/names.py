@@ -4,18 +4,22 @@ A `.pte` names weights and nothing else: what an instruction stands for, and the
 a temporary, are lost when it is written. They are kept in ``model.nodes.json`` next to
 ``model.pte``::
 
-    {"schema": 2, "sha256": "<of the .pte>", "methods": {"forward": {
+    {"schema": 3, "sha256": "<of the .pte>", "methods": {"forward": {
         "delegates": [{
             "payload": "<sha256 of the delegate's payload>",
             "instructions": [[chain, index, edge node, exported node, module], …],
             "values": [[exported node, chain, index, output], …],
             "types": [[chain, index, output, numpy's dtype, [size or null, …]], …]}, …],
-        "kernels": [[plan instruction, edge node, exported node, module], …]}}}
+        "kernels": [[plan instruction, edge node, exported node, module], …],
+        "nodes": {"<exported node>": [operator, module, source line, [[size, …], …]], …}}}}
 
 `values` says which instruction makes the value of an exported node: one that was lowered to
 several instructions has the last of them, and a view that costs no instruction has that of what
 it views. `types` are those of the graph that was lowered; a size that a call decides is null, and
-an instruction that stands for no node has none. Files of schema 1 have no `types`.
+an instruction that stands for no node has none. `nodes` tell of the exported nodes that are named
+which operator each is, the line of the model that it comes from, and the shapes of its arguments
+and its result; a size that a call decides is -1. Files of schema 1 have no `types`, and those of
+schema 1 and 2 no `nodes`.
 """
 
 from __future__ import annotations
@@ -31,9 +35,9 @@ from harness.files import file_digest, read_json
 from harness.pte.plan import DelegateCall
 from harness.pte.program import Program
 
-__all__ = ["SCHEMA", "Origin", "StepNames", "as_exported", "names_file", "read_names"]
+__all__ = ["SCHEMA", "GraphNode", "Origin", "StepNames", "as_exported", "names_file", "read_names"]
 
-SCHEMA = 2
+SCHEMA = 3
 _OLDEST = 1
 
 Place = tuple[int, int | None, int | None]
@@ -56,6 +60,28 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class GraphNode:
+    """One node of the exported graph.
+
+    Attributes
+    ----------
+    target
+        The operator: ``aten.linear.default``.
+    module
+        Path of the module that computes it; empty where none is known.
+    source
+        File, line and text of the model's code; empty where torch does not tell.
+    shapes
+        Of its tensor arguments, in order, then of its result; -1 for a size that a call decides.
+    """
+
+    target: str
+    module: str
+    source: str
+    shapes: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
 class StepNames:
     """Names in one method.
 
@@ -67,11 +93,14 @@ class StepNames:
         Exported node → place, and number of the output there, that is its value.
     types
         Place and number of the output there → its type and shape; empty in files of schema 1.
+    nodes
+        Exported node → what is known of it; empty in files of schema 1 and 2.
     """
 
     origins: Mapping[Place, Origin] = field(default_factory=dict)
     values: Mapping[str, tuple[Place, int]] = field(default_factory=dict)
     types: Mapping[tuple[Place, int], ValueType] = field(default_factory=dict)
+    nodes: Mapping[str, GraphNode] = field(default_factory=dict)
 
 
 def names_file(pte: Path) -> Path:
@@ -143,4 +172,10 @@ def _of_method(program: Program, name: str, content: Any, path: Path) -> StepNam
             origins[place] = kernels[position]
             if (made := origins[place].node) is not None:
                 values[made] = (place, 0)
-    return StepNames(origins, values, types)
+    nodes = {
+        str(name): GraphNode(
+            str(target), str(module), str(source), tuple(tuple(map(int, shape)) for shape in shapes)
+        )
+        for name, (target, module, source, shapes) in content.get("nodes", {}).items()
+    }
+    return StepNames(origins, values, types, nodes)

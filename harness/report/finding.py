@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Localized", "Place"]
+from harness.compare.verdict import Metric, Verdict
+
+__all__ = ["EXECUTOR", "Finding", "Localized", "Place", "named"]
+
+EXECUTOR = "the executor or its kernel"
+"""Whose fault a step is that does not compute what it means."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ _ADVICE = {
     "the lowering": "The model is right, its lowering to MLX is not. Correct the handler in "
     "harness/export/corrections.py, or write the module without this operator; the minimal script "
     "shows the fault to upstream.",
-    "the executor or its kernel": "The program is right, what ran it is not. Run it on another "
+    EXECUTOR: "The program is right, what ran it is not. Run it on another "
     "executor or another version of MLX, and report the step with its inputs' shapes.",
     "a weight in the file": "Export again; the verdict on constants says which weight differs.",
     "our wrapper of the module": "Compare the wrapper of this module in harness/export with the "
@@ -146,3 +153,30 @@ class Localized:
     def link(self) -> str:
         """Which link broke, ``exact`` or ``local``; empty where no node was found."""
         return self.findings[0].link if self.findings else ""
+
+
+def named(verdict: Verdict, found: Sequence[Localized]) -> Verdict:
+    """A red verdict that says which node is wrong, whose fault that is, and how it was proved."""
+    notes = [
+        line
+        for one in found
+        for line in (*(s for finding in one.findings for s in finding.sentences()), one.proof)
+    ]
+    metrics: dict[str, Metric] = {}
+    for one in found:
+        for first in one.findings[:1]:
+            place = first.place
+            metrics |= {
+                "step": place.step,
+                "op": place.op,
+                "node": place.node,
+                "operator": place.target,
+                "module": place.module,
+                "source": place.source,
+                "owner": first.owner,
+                "correction": first.correction,
+                "proved by replacement": one.proved,
+            }
+    return dataclasses.replace(
+        verdict, metrics={**verdict.metrics, **metrics}, notes=(*verdict.notes, *notes)
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 from fixtures.exports import Line
 from harness.export.programs import PROGRAMS
 from harness.pte.inspection import read_contents
-from harness.pte.names import names_file
+from harness.pte.names import names_file, read_names
+from harness.pte.program import read_program
 from harness.runtime.portable import PortableExecutor
 from harness.upstream import quiet
 
@@ -19,7 +22,7 @@ from harness.upstream import quiet
 def test_every_method_of_an_artifact_has_names(tiny_line: Line) -> None:
     path = tiny_line.artifact("model.pte").path
     content = json.loads(names_file(path).read_text())
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["sha256"] == tiny_line.artifact("model.pte").sha256
     assert set(content["methods"]) == {
         "token_embedding",
@@ -39,6 +42,32 @@ def test_every_instruction_says_what_it_is_for(tiny_line: Line) -> None:
     named = [node for node in chains["main"] if node.origin is not None]
     assert len(named) == len(chains["main"])
     assert {node.module for node in named if node.module} > {"codec_decoder"}
+
+
+def test_every_named_node_says_which_line_of_the_model_it_is(tiny_line: Line) -> None:
+    with closing(read_program(tiny_line.artifact("model.pte").path)) as program:
+        names = read_names(program)["predict_velocity"]
+    assert {origin.node for origin in names.origins.values() if origin.node} <= set(names.nodes)
+    silu = names.nodes["silu"]
+    assert silu.target == "aten.silu.default"
+    assert "F.silu" in silu.source
+    assert silu.module == "flow_head.layers.0.feed_forward"
+    assert silu.shapes[0] == silu.shapes[-1]
+
+
+def test_names_of_an_older_export_are_read_without_its_nodes(
+    tiny_line: Line, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pte"
+    path.symlink_to(tiny_line.artifact("model.pte").path)
+    content = json.loads(names_file(path.resolve()).read_text())
+    for method in content["methods"].values():
+        del method["nodes"]
+    names_file(path).write_text(json.dumps({**content, "schema": 2}))
+    with closing(read_program(path)) as program:
+        names = read_names(program)["predict_velocity"]
+    assert names.nodes == {}
+    assert names.types
 
 
 def test_the_values_of_a_real_method_are_eagers_own(tiny_line: Line, tiny_model: Any) -> None:

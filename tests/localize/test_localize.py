@@ -15,7 +15,7 @@ from fixtures.exports import Line as Parity
 from harness.budget import COMMITTED
 from harness.compare import Status, Verdict
 from harness.export import modules
-from harness.localize import explain
+from harness.localize import explain, repro
 from harness.localize.explain import localize
 from harness.localize.find import Line
 from harness.localize.repro import write_repros
@@ -173,7 +173,7 @@ def test_a_script_that_cannot_be_made_leaves_what_was_found(
     def unspeakable(*arguments: object) -> None:
         raise NameError("name 'device' is not defined")
 
-    monkeypatch.setattr(explain, "with_repros", unspeakable)
+    monkeypatch.setattr(repro, "_repros", unspeakable)
     monkeypatch.setitem(interpreter.OPS, "SiluNode", lambda n, s: s.tensor(n.x))
     (method,) = select_methods(["predict_velocity"])
     broken = Verdict(method.name, "each step", "local", Status.FAIL, "wrong")
