@@ -38,7 +38,7 @@ def dtype_of(name: str) -> np.dtype[Any]:
 
 def as_array(value: Any, dtype: str) -> Array:
     """`value` as a C-contiguous array of the type named `dtype`."""
-    return np.ascontiguousarray(value, dtype=dtype_of(dtype))
+    return np.asarray(value, dtype_of(dtype), order="C")  # ascontiguousarray adds an axis to ()
 
 
 def to_bits(value: Array) -> Array:

@@ -30,7 +30,7 @@ def save(path: Path, value: Any) -> None:
     """Write a dataclass to `path`, whole or not at all; see `harness.values.encode`."""
     arrays: dict[str, Array] = {}
     index = json.dumps(encode(value, arrays), allow_nan=False)
-    kept = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with replace_file(path) as scratch:
         save_file(kept, scratch, {"index": index, "sha256": _digest(index, kept)})
 

@@ -175,7 +175,7 @@ def _install(holders: Sequence[nn.Module], caches: _Caches) -> None:
 
 
 def _to_tensor(what: str, value: Array) -> Tensor:
-    contiguous = np.ascontiguousarray(value)
+    contiguous = np.asarray(value, order="C")
     if contiguous.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(contiguous.view(np.int16).copy()).view(torch.bfloat16)
     try:

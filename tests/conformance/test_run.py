@@ -16,7 +16,10 @@ from harness.errors import InputError, MachineError, UnavailableError
 
 SCAN = "gated_delta_rule_b1_t4_h2_dk16_dv16_scan"
 GGUF = Case("gguf.linear", "q6_k", 0, "q6_k")
-NAMES = ("update_and_attend_decode", "tq_norm_b1_h8_t1_d128", "reciprocal", "test_top_p_end_to_end")
+NAMES = (
+    "update_and_attend_decode", "tq_norm_b1_h8_t1_d128", "reciprocal", "test_top_p_end_to_end",
+    "sum_16_dim0_float32",  # one number, which has no axis
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
