@@ -82,8 +82,17 @@ def output_specs(plan: Plan) -> tuple[TensorSpec, ...]:
     return tuple(found)
 
 
+_NONE = np.array(None, dtype=object)
+
+
 def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
-    """`inputs` as arrays, if they are what `method` declares; every executor asks this."""
+    """`inputs` as arrays, if they are what `method` declares; every executor asks this.
+
+    An input that can only be None may be left out.
+    """
+    if len(inputs) == sum(spec.dtype != "None" for spec in specs):
+        given = iter(inputs)
+        inputs = [_NONE if spec.dtype == "None" else next(given) for spec in specs]
     if len(inputs) != len(specs):
         raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
     arrays = [np.asarray(value) for value in inputs]

@@ -108,11 +108,21 @@ class Fault:
 class Bench:
     """Where one fault is made and judged: an unmutated line, and what belongs to one test item.
 
-    `whole` judges on all cases; else on the few of `_thin`, which see most faults sooner.
+    `whole` judges on all cases; else on the few of `_thin`, which see most faults sooner. Where not
+    `watched`, the steps of a changed file are not judged: each is held against what that file says.
     """
 
-    def __init__(self, line: Line, patch: Patch, directory: Path, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        line: Line,
+        patch: Patch,
+        directory: Path,
+        *,
+        whole: bool = False,
+        watched: bool = True,
+    ) -> None:
         self.line, self.patch, self.directory = line, patch, directory
+        self.watched = watched
         self.retrace = False
         # Whatever is wrong from here on, these are not.
         self.artifacts = line.artifacts
@@ -149,7 +159,9 @@ class Bench:
 
     def on_path(self, method: str, path: Path | None = None) -> tuple[Verdict, ...]:
         """The verdicts on a method and its file, of a file or of the line's own."""
-        return self._judged(method, self._given(method, path), PortableExecutor)
+        watched = self.watched or path is None
+        make = PortableExecutor if watched else _Unwatched
+        return self._judged(method, self._given(method, path), make)
 
     def on_executor(self, method: str, make: Callable[[], Executor]) -> tuple[Verdict, ...]:
         """The verdicts on a method that another executor runs."""
@@ -250,7 +262,7 @@ class Bench:
 
     def _measured(self, run: ArtifactPair, make: Callable[[], Executor]) -> Fingerprint:
         """The executor and how exactly it multiplies; of the usual one, this is measured once."""
-        if make is not PortableExecutor:
+        if make not in (PortableExecutor, _Unwatched):
             return run.measured
         kept: dict[str, Fingerprint] = self.line.__dict__.setdefault("measured", {})
         return kept.setdefault("usual", kept.get("usual") or run.measured)
@@ -268,7 +280,7 @@ class Bench:
 
 
 class _Unwatched:
-    """The portable executor, whose steps are nobody's business: speech alone is judged."""
+    """The portable executor, which does not let its steps be seen."""
 
     def __init__(self) -> None:
         self._executor = PortableExecutor()

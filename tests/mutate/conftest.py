@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ def pytest_generate_tests(metafunc: Any) -> None:
     asked = ASKED_FOR in words and f"not {ASKED_FOR}" not in " ".join(words)
     found = []
     if asked:
+        # Graphs of torch and programs of thousands of nodes live for one item: the garbage
+        # collector goes through them again and again, for an eighth of the time.
+        gc.set_threshold(200_000, 20, 20)
         from tests.mutate.benign import all_benign
         from tests.mutate.faults import all_faults
 
@@ -46,7 +50,7 @@ def pytest_generate_tests(metafunc: Any) -> None:
 @pytest.fixture
 def benches(
     precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Callable[[bool], Bench]]:
-    """Makes a bench on the first look's cases, or on all; what a fault wrote is deleted."""
-    yield lambda whole: Bench(line_in(precision), monkeypatch, tmp_path, whole=whole)
+) -> Iterator[Callable[..., Bench]]:
+    """Makes a bench; what a fault wrote is deleted."""
+    yield partial(Bench, line_in(precision), monkeypatch, tmp_path)
     shutil.rmtree(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,8 +27,8 @@ def complaints(verdicts: tuple[Verdict, ...]) -> list[str]:
     return [f"{v.subject} · {v.case}: {v.summary}" for v in verdicts if v.status is not Status.PASS]
 
 
-def test_harmless_change(benign: Benign, precision: str, benches: Callable[[bool], Bench]) -> None:
-    verdicts = benign.run(benches(benign.whole))
+def test_harmless_change(benign: Benign, precision: str, benches: Callable[..., Bench]) -> None:
+    verdicts = benign.run(benches(whole=benign.whole))
 
     assert verdicts
     assert complaints(verdicts) == []
@@ -52,8 +53,10 @@ def test_other_utterance(name: str, precision: str) -> None:
 
 @pytest.mark.parametrize("precision", EVERY)
 @pytest.mark.parametrize("regime", EMULATED)
-def test_emulated_regime(regime: str, precision: str) -> None:
+def test_emulated_regime(regime: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the regime's own budget, on an utterance that it was not measured on."""
+    # Which product flips a code is another question, and takes longer than all others together.
+    monkeypatch.setattr(sys.modules["harness.parity.check"], "attribute", lambda *given: ())
     request = Request(
         precision=precision, executor="portable", regime=regime, utterance=UTTERANCES["a question"]
     )

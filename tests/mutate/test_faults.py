@@ -22,14 +22,14 @@ pytestmark = pytest.mark.mutate
 def test_fault(
     fault: Fault,
     precision: str,
-    benches: Callable[[bool], Bench],
+    benches: Callable[..., Bench],
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, Any], None],
 ) -> None:
-    trial = fault.run(benches(False))
+    trial = fault.run(benches(watched=False))
     if not caught(fault, trial):
         monkeypatch.undo()  # a second look begins from a sound harness
-        trial = fault.run(benches(True))
+        trial = fault.run(benches(whole=True))
     red, survives = failed(trial.verdicts), survivor(fault.name, precision)
     row = {
         "fault": fault.name,

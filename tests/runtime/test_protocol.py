@@ -67,3 +67,15 @@ def test_others_are_bad_input(position: int, given: np.ndarray[Any, Any], messag
 def test_their_number_counts() -> None:
     with pytest.raises(InputError, match=r"m takes 2 inputs \(got 1\)"):
         check_inputs("m", SPECS, GOOD[:1])
+
+
+def test_an_input_that_can_only_be_none_may_be_left_out() -> None:
+    specs = (SPECS[0], TensorSpec("None", ()), SPECS[1])
+    for given in (GOOD, (GOOD[0], None, GOOD[1])):
+        first, nothing, second = check_inputs("m", specs, given)
+        assert nothing.item() is None
+        assert (first.dtype, second.dtype) == (np.float32, BFLOAT16)
+    with pytest.raises(InputError, match=r"m takes 3 inputs \(got 1\)"):
+        check_inputs("m", specs, GOOD[:1])
+    with pytest.raises(InputError, match="input 1 of m must be None"):
+        check_inputs("m", specs, (GOOD[0], np.zeros(2), GOOD[1]))

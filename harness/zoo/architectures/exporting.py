@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument
 from torch.utils import _pytree as pytree
 
 from harness.anymodel.lowering import ENTRY
@@ -177,15 +178,32 @@ def _flat(program: ExportedProgram) -> ExportedProgram:
     """The program as a function of tensors, which returns a tuple of them."""
     signature = program.module_call_graph[0].signature
     args, kwargs = program.example_inputs
-    leaves = pytree.tree_leaves((args, kwargs))
+    leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if leaf is not None]
     if not all(isinstance(leaf, Tensor) for leaf in leaves):
         constants = [name for name, value in kwargs.items() if not isinstance(value, Tensor)]
         raise InputError(f"the program takes arguments that are no tensors: {', '.join(constants)}")
     several = pytree.tree_structure((tuple(leaves), {}))
     made = pytree.tree_structure(tuple(range(signature.out_spec.num_leaves)))
     own = replace(signature, in_spec=several, out_spec=made, forward_arg_names=None)
-    kept = copy.copy(program)
+    kept = _without_nones(program)
     kept._module_call_graph = [
         replace(program.module_call_graph[0], signature=own), *program.module_call_graph[1:],
     ]  # fmt: skip
+    return kept
+
+
+def _without_nones(program: ExportedProgram) -> ExportedProgram:
+    """A program without the inputs that can only be None, which nothing in it uses."""
+    kept = _copied(program)
+    specs, graph = kept.graph_signature.input_specs, kept.graph_module.graph
+    nones = {
+        spec.arg.name
+        for spec in specs
+        if isinstance(spec.arg, ConstantArgument) and spec.arg.value is None
+    }
+    for node in graph.find_nodes(op="placeholder"):
+        if node.name in nones:
+            graph.erase_node(node)
+    specs[:] = [spec for spec in specs if spec.arg.name not in nones]
+    kept.graph_module.recompile()
     return kept

@@ -63,3 +63,11 @@ def test_what_the_exporter_refuses_is_told() -> None:
     found = judged("longformer", "fp32", "forward")
     assert found.verdict is Verdict.NOT_EXPORTED
     assert "data-dependent" in found.detail
+
+
+def test_an_argument_that_is_none_is_no_input() -> None:
+    (architecture,) = named(["falcon_mamba"])
+    stock, corrected = judged_case(Case(architecture, "fp32", "decode"))
+    assert stock.verdict is Verdict.NOT_LOWERED
+    assert "ConstantArgument(name='attention_mask', value=None)" in stock.detail
+    assert corrected.verdict is Verdict.OUTSIDE
