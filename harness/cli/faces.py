@@ -112,7 +112,8 @@ def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> 
 
     Else such a file, green perhaps, would stand for this run; where it cannot be replaced, as on a
     full disk, it is removed. What this run has written, after `started`, stays. So does whatever
-    was no report: it was named by mistake.
+    was no report: it was named by mistake. So does a sweep of the zoo, which is no judgement of one
+    program but the record that the next sweep is compared with.
 
     Parameters
     ----------
@@ -123,6 +124,8 @@ def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> 
     started
         Seconds since the epoch.
     """
+    if "zoo" in typed[:1]:
+        return
     for word, following in itertools.pairwise([*typed, ""]):
         flag, equals, value = word.partition("=")
         value = value if equals else following

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,20 @@ def test_a_command_line_that_is_no_utf8_can_be_reported(
 ) -> None:
     end(monkeypatch, InputError("no"), "check", "--qlinear", "\udcff", "--json", str(report))
     assert "\\udcff" in json.loads(report.read_text())["command"]
+
+
+def test_a_sweep_of_the_zoo_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep, new = tmp_path / "zoo.json", tmp_path / "new.json"
+    sweep.write_text('{"versions": {}}')
+    os.utime(sweep, (0, 0))
+    for path in (sweep, new):
+        arguments = ("voxtral-parity", "zoo", "--against", str(sweep), "--json", str(path))
+        monkeypatch.setattr("sys.argv", list(arguments))
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == 2
+        assert "zoo.json must be the JSON of a sweep" in capsys.readouterr().err
+    assert sweep.read_text() == '{"versions": {}}'
+    assert not new.exists()
