@@ -76,3 +76,11 @@ def test_the_cache_is_keyed_on_the_lock_file() -> None:
     assert "cache-dependency-path: constraints.txt" in text
     assert "-c constraints.txt" in text
     assert re.findall(r"uses: [\w/-]+@(\S+)", text) == ["a26af69be951a213d495a4c3e4e4022e16d87065"]
+
+
+def test_nightly_sessions_are_of_the_noxfile() -> None:
+    sessions = jobs("nightly.yml")["long"]["strategy"]["matrix"]["session"]
+    known = re.findall(r"^def (\w+)\(session: nox.Session", (ROOT / "noxfile.py").read_text(), re.M)
+
+    assert "conformance" in sessions
+    assert set(sessions) <= set(known)
