@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from harness.anymodel.judging import judge_case
 from harness.anymodel.lowering import ENTRY, lower
-from harness.anymodel.observing import entry_of, replayed
+from harness.anymodel.observing import Observed, entry_of, replayed
 from harness.anymodel.recording import CaseRecord, Recorded, masked
 from harness.anymodel.tracing import Traced
 from harness.arrays import Array
@@ -21,10 +22,13 @@ from harness.budget import COMMITTED, Budget
 from harness.compare import Status, Verdict
 from harness.compare.metrics import difference
 from harness.errors import HarnessError
+from harness.export.taps import copied
+from harness.fingerprint import UNMEASURED, Fingerprint
 from harness.localize.exact import Exact
 from harness.localize.graph import Graph
 from harness.localize.repro import write_repros
 from harness.localize.steps import MOST, aligned, of_step, placed, read_steps
+from harness.localize.taps import Tappable, look_into
 from harness.pte.names import StepNames
 from harness.report.finding import Finding, Localized, Place, named
 from harness.runtime.exact import ExactExecutor
@@ -65,7 +69,7 @@ class Search:
             "exact": self.exact,
             "local": self.local,
             "execution": lambda: self.refusing(verdict.summary),
-            "tensor": self.typed,
+            "tensor": lambda: self.typed() or self.tapped(),
         }
         if verdict.status is not Status.FAIL or verdict.kind not in looks:
             return verdict
@@ -239,6 +243,43 @@ class Search:
             proof = "Both links hold, for each of its values is right in the type that it has."
             return Localized(self.traced.model.title, "", 0, (finding,), False, proof)
         return None
+
+    def tapped(self) -> Localized | None:
+        """The wrong step of an executor that shows nothing but outputs, as ExecuTorch's own."""
+        if self.traced.model.pte is not None:
+            return None  # its graph is not known
+        with closing(self.choose()) as executor:
+            if isinstance(executor, Watchable):
+                return None
+            executor.load(self.path)
+            regime = executor.regime()
+            name = UNMEASURED if regime is None else regime.name
+            for case in self.recorded.cases:
+                outputs = replayed(executor, ENTRY, case)
+                for count in range(1, len(outputs) + 1):
+                    if not self._within(case, outputs[:count], name):
+                        return look_into(self._tappable(case, count), executor, regime)
+        return None
+
+    def _tappable(self, case: CaseRecord, count: int) -> Tappable:
+        calls = [("default", call) for call in case.inputs[:count]]
+        trace = partial(copied, self.traced.program)
+        return Tappable(
+            self.traced.model.title, ENTRY, case.label, calls, trace, lambda: self.graph,
+            self.names, partial(self._within, case), self.without, self.budget,
+        )  # fmt: skip
+
+    def _within(self, case: CaseRecord, made: Sequence[Sequence[Array]], regime: str) -> bool:
+        """Whether outputs of the first calls of a case are within what is allowed."""
+        count = len(made)
+        short = dataclasses.replace(
+            case, inputs=case.inputs[:count], eager=case.eager[:count],
+            exact=case.exact[:count], masks=case.masks[:count],
+        )  # fmt: skip
+        fingerprint = Fingerprint("", "", {}, regime=regime)
+        observed = Observed(fingerprint, {case.label: tuple(map(tuple, made))}, {}, None)
+        verdicts = judge_case(self.traced.model, short, self.recorded, observed, self.budget)
+        return all(verdict.status is not Status.FAIL for verdict in verdicts)
 
     def _of_place(self, place: Any, op: str) -> Finding:
         origin = self.names.origins.get(place)

@@ -6,6 +6,7 @@ lowered: what two operators were fused to may come apart where the value between
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.exported_program import OutputKind, TensorArgument
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
-__all__ = ["cut_after", "tapped"]
+__all__ = ["copied", "cut_after", "tapped", "writes_into_buffer"]
 
 
 def tapped(program: ExportedProgram, names: Collection[str]) -> tuple[str, ...]:
@@ -29,22 +31,44 @@ def tapped(program: ExportedProgram, names: Collection[str]) -> tuple[str, ...]:
     from executorch.devtools.intermediate_output_tap import tap_intermediate_outputs_
 
     def chosen(node: Node) -> bool:
-        return node.name in names and isinstance(node.meta.get("val"), torch.Tensor)
+        wanted = node.name in names and not writes_into_buffer(node)
+        return wanted and isinstance(node.meta.get("val"), torch.Tensor)
 
     _, specs = tap_intermediate_outputs_(program, [(chosen, "FULL_TENSOR")], error_on_empty=False)
     return tuple(spec.node_name for spec in specs)
 
 
+def writes_into_buffer(node: Node) -> bool:
+    """Whether a node returns a buffer, which a delegate keeps to itself: it is no output."""
+    schema = getattr(node.target, "_schema", None)
+    first = node.args[0] if node.args else None
+    writes = schema is not None and schema.is_mutable and len(schema.returns) == 1
+    return writes and isinstance(first, Node) and first.op in ("placeholder", "get_attr")
+
+
 def cut_after(program: ExportedProgram, name: str) -> None:
-    """Make one node the only output of a program that has one, in place; what is behind it goes."""
+    """Make one node the only tensor that a program returns, in place; what is behind it goes."""
     graph: Any = program.graph_module.graph
     node = next(node for node in graph.nodes if node.name == name)
-    ending = graph.output_node()
-    (own,) = (s for s in program.graph_signature.output_specs if s.kind is OutputKind.USER_OUTPUT)
-    place = program.graph_signature.output_specs.index(own)
+    ending, specs = graph.output_node(), program.graph_signature.output_specs
+    first, *others = (n for n, s in enumerate(specs) if s.kind is OutputKind.USER_OUTPUT)
     outputs = list(ending.args[0])
-    outputs[place] = node
-    ending.args = (tuple(outputs),)
-    own.arg = TensorArgument(name=name)
+    outputs[first] = node
+    specs[first].arg = TensorArgument(name=name)
+    ending.args = (tuple(out for n, out in enumerate(outputs) if n not in others),)
+    specs[:] = [spec for n, spec in enumerate(specs) if n not in others]
+    signature = program.module_call_graph[0].signature
+    assert signature is not None
+    signature.out_spec = pytree.tree_structure((0,))
     graph.eliminate_dead_code()
     program.graph_module.recompile()
+
+
+def copied(program: ExportedProgram) -> ExportedProgram:
+    """A program whose graph, signatures and constants are its own; weights are shared."""
+    kept = copy.copy(program)
+    kept._constants = dict(program.constants)
+    kept._graph_module = copy.deepcopy(program.graph_module)
+    kept._graph_signature = copy.deepcopy(program.graph_signature)
+    kept._module_call_graph = copy.deepcopy(program.module_call_graph)
+    return kept

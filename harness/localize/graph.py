@@ -27,6 +27,8 @@ class Graph:
     ----------
     nodes
         That compute, by name, in order.
+    returning
+        The node that takes all that is returned.
     returned
         The tensors that the last call returned.
     """
@@ -35,6 +37,7 @@ class Graph:
         module: Any = program.module(check_guards=False)
         self._interpreter = _Widened(module)
         self.nodes = {node.name: node for node in module.graph.nodes if node.op == "call_function"}
+        self.returning: Node = module.graph.output_node()
         self.returned: tuple[Array, ...] = ()
 
     def call(self, inputs: Sequence[Array]) -> dict[str, Any]:

@@ -12,23 +12,27 @@ that ends at the node is wrong and those that end at what it takes are right.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor
+from torch.export import ExportedProgram
 from torch.fx import Node
 
 from harness.arrays import Array
+from harness.budget import COMMITTED, Budget
 from harness.compare.metrics import difference
 from harness.errors import InputError
 from harness.export.lower import lower_to_mlx
-from harness.export.taps import cut_after, tapped
+from harness.export.taps import cut_after, tapped, writes_into_buffer
 from harness.fingerprint import UNMEASURED, Regime
 from harness.float64.rules import roundoff
-from harness.localize.find import Line, share, within
+from harness.localize.find import Line, within
+from harness.localize.graph import Graph
 from harness.localize.steps import MOST, of_step, placed, read_steps
 from harness.methods import Method
 from harness.parity.evidence import CaseEvidence
@@ -36,11 +40,52 @@ from harness.pte.names import StepNames
 from harness.report.finding import EXECUTOR, Finding, Localized, Place
 from harness.runtime.protocol import Executor, StepError
 
-__all__ = ["localize_tapped"]
+__all__ = ["Tappable", "localize_tapped", "look_into", "tappable"]
 
 _SAME = 8
 """Times what the portable executor is off at a node by which another may be. A guess, which only
 steers the search among cut programs: the verdict that is explained does not depend on it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tappable:
+    """A program that is off on some executor, and all that looking into it takes.
+
+    Attributes
+    ----------
+    subject, entry, case
+        What is judged, the program's method, and the label of the case.
+    calls
+        Those of the case up to the first whose outputs are off, each with its state's name.
+    trace
+        Makes the exported program anew: what is looked into is changed.
+    graph
+        The same in float64.
+    names
+        What the export says of the program's steps.
+    within
+        Whether the outputs of all calls are within what is allowed, in a regime.
+    without
+        Corrections that were left out of the lowering.
+    budget, progress
+        As of the run.
+    """
+
+    subject: str
+    entry: str
+    case: str
+    calls: Sequence[tuple[str, Sequence[Array]]]
+    trace: Callable[[], ExportedProgram]
+    graph: Callable[[], Graph]
+    names: StepNames
+    within: Callable[[Sequence[Sequence[Array]], str], bool]
+    without: tuple[str, ...] = ()
+    budget: Budget = COMMITTED
+    progress: Callable[[str], None] = lambda text: None
+
+    def run(self, executor: Executor) -> list[list[Array]]:
+        """All outputs of each call."""
+        return _run(self.entry, executor, self.calls)
 
 
 def localize_tapped(
@@ -70,12 +115,25 @@ def localize_tapped(
     executor.load(line.artifacts.paths[method.artifact])
     regime = executor.regime()
     item = _wrong_case(line, method, executor, _name(regime), label)
-    if item is None:
-        return None
+    return None if item is None else look_into(tappable(line, method, item), executor, regime)
+
+
+def tappable(line: Line, method: Method, item: CaseEvidence) -> Tappable:
+    """A method that is off in a case, which ends with the call that makes it so."""
     names, _ = read_steps(line.artifacts.paths[method.artifact], method.entry)
+    return Tappable(
+        method.name, method.entry, item.case.label, list(item.case.in_states()),
+        partial(line.trace, method), partial(line.graph, method), names,
+        lambda made, regime: within(line, method, item, [call[0] for call in made], regime),
+        line.plan.without, line.budget, line.progress,
+    )  # fmt: skip
+
+
+def look_into(what: Tappable, executor: Executor, regime: Regime | None) -> Localized:
+    """The nodes that an executor computes wrong, through taps; where these change it, by cuts."""
     with TemporaryDirectory() as folder:
-        search = _Search(line, method, executor, regime, item, Path(folder))
-        return search.by_taps(names.values) or search.by_cuts(names)
+        search = _Search(what, executor, regime, Path(folder))
+        return search.by_taps() or search.by_cuts()
 
 
 def _wrong_case(
@@ -83,7 +141,7 @@ def _wrong_case(
 ) -> CaseEvidence | None:
     """The first case that is off, up to the first call that makes it so."""
     for item in line.items(method, label):
-        made = _run(method, executor, item)
+        made = _run(method.entry, executor, list(item.case.in_states()))
         outputs = [outputs[0] for outputs in made]
         if not within(line, method, item, outputs, regime):
             for count in range(1, len(outputs) + 1):
@@ -98,88 +156,97 @@ def _name(regime: Regime | None) -> str:
     return UNMEASURED if regime is None else regime.name
 
 
-def _run(method: Method, executor: Executor, item: CaseEvidence) -> list[list[Array]]:
-    """All outputs of each call of a case."""
-    for state in item.case.state_names:
+def _run(
+    entry: str, executor: Executor, calls: Sequence[tuple[str, Sequence[Array]]]
+) -> list[list[Array]]:
+    _reset(executor, calls)
+    return [executor.call(entry, call, state=state) for state, call in calls]
+
+
+def _reset(executor: Any, calls: Sequence[tuple[str, Sequence[Array]]]) -> None:
+    for state in dict.fromkeys(state for state, _ in calls):
         executor.reset(state)
-    calls = item.case.in_states()
-    return [executor.call(method.entry, call, state=state) for state, call in calls]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Search:
     """Looks for the wrong node of one case, with programs in a folder of its own."""
 
-    line: Line
-    method: Method
+    what: Tappable
     executor: Executor
     regime: Regime | None
-    item: CaseEvidence
     folder: Path
 
-    def by_taps(self, names: Mapping[str, Any]) -> Localized | None:
-        """Every value is an output; None where the method is right then."""
-        line, method = self.line, self.method
-        program = line.trace(method)
-        order = tapped(program, names)
+    def by_taps(self) -> Localized | None:
+        """Every value is an output; None where the program is right then."""
+        what = self.what
+        program = what.trace()
+        order = tapped(program, what.names.values)
         path = self._lowered(program, "tapped", taps=True)
         self.executor.load(path)
-        made = _run(method, self.executor, self.item)
-        own = [outputs[0] for outputs in made]
-        if within(line, method, self.item, own, _name(self.regime)):
+        made = what.run(self.executor)
+        count = len(made[0]) - len(order)
+        if what.within([outputs[:count] for outputs in made], _name(self.regime)):
             return None
-        places, _ = read_steps(path, method.entry)
+        places, _ = read_steps(path, what.entry)
         with closing(_portable()) as judge:
             judge.load(path)
-            probe = judge.probe(method.entry)
+            probe = judge.probe(what.entry)
             known = [(probe.step(name).index, places.values[name][1]) for name in order]
-            values = [dict(zip(known, outputs[1:], strict=True)) for outputs in made]
+            values = [dict(zip(known, outputs[count:], strict=True)) for outputs in made]
             _, steps = self._along(judge, values)
-            wrong = [step for step in steps if share(line, step) > 1.0][:MOST]
+            wrong = [step for step in steps if self._share(step) > 1.0][:MOST]
             if not wrong:
                 return self._told([], False, _UNSEEN)
             first, repair = wrong[0].step, [step.step for step in wrong]
             before = [{at: v for at, v in call.items() if at[0] < first} for call in values]
             outputs, _ = self._along(judge, before, repair)
-            proved = within(line, method, self.item, outputs, judge.fingerprint.regime)
-        findings = [of_step(step, places, line.budget.local) for step in wrong]
+            proved = what.within([call[:count] for call in outputs], judge.fingerprint.regime)
+        findings = [of_step(step, places, what.budget.local) for step in wrong]
         proof = (
             "Each step was judged on the inputs that it had on this executor, seen through taps. "
             "With these values up to the first wrong step, the float64 value, rounded, in the "
             "place of each wrong one, and the portable executor behind it, the output is "
-            f"{'within' if proved else 'outside of'} the method's allowance."
+            f"{'within' if proved else 'outside of'} what is allowed."
         )
         return self._told(findings, proved, proof)
 
+    def _share(self, step: StepError) -> float:
+        return 0.0 if step.error is None else step.error.share(self.what.budget.local)
+
     def _along(
         self, judge: Any, values: Sequence[Mapping[tuple[int, int], Array]], repair: Any = ()
-    ) -> tuple[list[Array], list[StepError]]:
+    ) -> tuple[list[list[Array]], list[StepError]]:
         """The calls again along given values: outputs, and the steps of the first wrong call."""
         from harness.runtime.portable.local import Given
 
-        outputs: list[Array] = []
+        outputs: list[list[Array]] = []
         wrong: list[StepError] = []
-        for state in self.item.case.state_names:
-            judge.reset(state)
-        for (state, call), given in zip(self.item.case.in_states(), values, strict=True):
+        calls = self.what.calls
+        _reset(judge, calls)
+        for (state, call), given in zip(calls, values, strict=True):
             made, steps = judge.watch(
-                self.method.entry, call, state=state, repair=repair, given=Given(given, self.regime)
+                self.what.entry, call, state=state, repair=repair, given=Given(given, self.regime)
             )
-            outputs.append(made[0])
-            if not wrong and any(share(self.line, step) > 1.0 for step in steps):
+            outputs.append(made)
+            if not wrong and any(self._share(step) > 1.0 for step in steps):
                 wrong = [step for step in steps if step.op != "output"]
         return outputs, wrong
 
-    def by_cuts(self, known: StepNames) -> Localized:
+    def by_cuts(self) -> Localized:
         """The program is right while it is looked at: cut it short, by halves."""
-        graph, states = self.line.graph(self.method), list(self.item.case.in_states())
-        for _, call in (pair for pair in states if pair[0] == states[-1][0]):
+        graph, calls, known = self.what.graph(), self.what.calls, self.what.names
+        for _, call in (pair for pair in calls if pair[0] == calls[-1][0]):
             meant = graph.call(call)
-        names = tuple(name for name in known.values if isinstance(meant.get(name), Tensor))
-        right, off = -1, len(names) - 1
-        last = self._off_at(names[off], meant)
+        names = tuple(
+            name
+            for name in known.values
+            if isinstance(meant.get(name), Tensor) and not writes_into_buffer(graph.nodes[name])
+        )
+        last = self._among(_taken(graph.returning, names), meant)
         if last is None:
             return self._told([], False, _VANISHED + _NOWHERE)
+        right, off = -1, names.index(last.place.node)
         while off - right > 1:
             middle = (right + off) // 2
             found = self._off_at(names[middle], meant)
@@ -196,16 +263,16 @@ class _Search:
 
     def _off_at(self, name: str, meant: Mapping[str, Any]) -> Finding | None:
         """What is wrong with the program that ends at a node; None where it is right."""
-        program = self.line.trace(self.method)
+        program = self.what.trace()
         cut_after(program, name)
         path = self._lowered(program, "cut")
         wanted = meant[name].numpy()
         self.executor.load(path)
-        made = _run(self.method, self.executor, self.item)[-1][0]
+        made = self.what.run(self.executor)[-1][-1]
         with closing(_portable()) as judge:
             judge.load(path)
-            beside = _run(self.method, judge, self.item)[-1][0]
-            step = judge.probe(self.method.entry).step(name)
+            beside = self.what.run(judge)[-1][-1]
+            step = judge.probe(self.what.entry).step(name)
         error, index = difference(made, wanted)
         usual = max(difference(beside, wanted)[0], roundoff(made.dtype.name))
         if error <= _SAME * usual:
@@ -215,16 +282,16 @@ class _Search:
         return Finding(place, "local", EXECUTOR, error / (_SAME * usual), index, *values)
 
     def _lowered(self, program: Any, name: str, *, taps: bool = False) -> Path:
-        self.line.progress(f"lowering {self.method.name} again, {name}")
+        what = self.what
+        what.progress(f"lowering {what.subject} again, {name}")
         path = self.folder / f"{name}.pte"
-        without = self.line.plan.without
-        lower_to_mlx({self.method.entry: program}, {}, path, without=without, taps=taps)
+        lower_to_mlx({what.entry: program}, {}, path, without=what.without, taps=taps)
         return path
 
     def _told(self, findings: list[Finding], proved: bool, proof: str) -> Localized:
-        number = len(self.item.outputs) - 1
-        case = self.item.case.label
-        return Localized(self.method.name, case, number, tuple(findings), proved, proof)
+        what = self.what
+        number = len(what.calls) - 1
+        return Localized(what.subject, what.case, number, tuple(findings), proved, proof)
 
 
 _VANISHED = (
@@ -240,7 +307,7 @@ _CUT = (
     "So the program was cut short, without a tap: the one that ends at this node is wrong, those "
     "that end at what it takes are right."
 )
-_NOWHERE = "The program that ends at its last node is right, too: no node could be named."
+_NOWHERE = "The programs that end at what it returns are right, too: no node could be named."
 
 
 def _taken(node: Node, names: Collection[str]) -> list[str]:

@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fixtures.blind import Blind, louder
 from fixtures.exports import Line as Parity
 from harness.budget import COMMITTED
 from harness.compare import Status, Verdict
 from harness.errors import InputError
 from harness.localize import explain, taps
-from harness.localize.find import Line, read_steps
-from harness.localize.taps import localize_tapped
+from harness.localize.find import Line
+from harness.localize.taps import localize_tapped, tappable
 from harness.methods import select_methods
 from harness.parity import Request
 from harness.parity.check import Checked
 from harness.parity.evidence import CaseEvidence
-from harness.pte.program import read_program
-from harness.runtime.portable import PortableExecutor
-from harness.runtime.portable.interpreter import OPS
 from harness.runtime.protocol import Watchable
-
-Ops = Mapping[str, Callable[[Any, Any], Any]]
-
-
-class Blind:
-    """The portable executor with kernels of its own, which shows as little as native.
-
-    With `unseen`, the kernels are wrong only in programs of a single output.
-    """
-
-    def __init__(self, ops: Ops, *, unseen: bool = False) -> None:
-        self._executor, self._wrong, self._unseen = PortableExecutor(), ops, unseen
-
-    def load(self, path: Path) -> None:
-        program = read_program(path)
-        several = max(len(plan.outputs) for plan in program.plans.values()) > 1
-        program.close()
-        self._executor._ops = {} if self._unseen and several else self._wrong
-        self._executor.load(path)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "watch":
-            raise AttributeError(name)
-        return getattr(self._executor, name)
-
-
-def louder(kind: str, by: float = 1.25) -> Ops:
-    """Every node of a type is off."""
-    return {kind: lambda node, slots: OPS[kind](node, slots) * by}
 
 
 def line_of(parity: Parity, **options: Any) -> Line:
@@ -111,7 +80,7 @@ def test_what_is_no_step_is_said_not_to_be_one(tiny_line: Parity) -> None:
 @pytest.mark.slow
 def test_a_fault_that_vanishes_under_observation_is_found_by_cutting(tiny_line: Parity) -> None:
     (method,) = select_methods(["predict_velocity"])
-    found = localize_tapped(line_of(tiny_line), method, Blind(louder("SiluNode"), unseen=True))
+    found = localize_tapped(line_of(tiny_line), method, Blind(louder("SiluNode"), most=1))
     assert found is not None
     (finding,) = found.findings
     assert (finding.place.op, finding.place.node) == ("SiluNode", "silu")  # of two, the first
@@ -177,10 +146,9 @@ def test_who_rounds_otherwise_has_no_wrong_step(
     line, (chosen,) = line_of(parity_in(precision)), select_methods([method])
     item = line.items(chosen, None)[0]
     short = CaseEvidence(item.case.first(3), item.outputs[:3])
-    names, _ = read_steps(line.artifacts.paths[chosen.artifact], chosen.entry)
     monkeypatch.setattr(taps, "within", lambda *_: False)  # look at every step all the same
     for executor, found in ((Exactly({}), False), (Blind(louder("RMSNormNode")), True)):
-        search = taps._Search(line, chosen, executor, executor.regime(), short, tmp_path)
-        told = search.by_taps(names.values)
+        what = tappable(line, chosen, short)
+        told = taps._Search(what, executor, executor.regime(), tmp_path).by_taps()
         assert told is not None
         assert bool(told.findings) is found

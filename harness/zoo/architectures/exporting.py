@@ -20,6 +20,7 @@ from harness.errors import InputError, in_a_sentence
 from harness.export.corrections import applied
 from harness.export.node_names import recording
 from harness.export.patching import patched
+from harness.export.taps import copied
 from harness.files import replace_file
 from harness.upstream import enable_mlx_exporter, quiet
 
@@ -114,7 +115,7 @@ def export(
     stock = theirs.to_edge_transform_and_lower
 
     def noting(program: ExportedProgram, **options: Any) -> Any:
-        seen.append(_copied(program))
+        seen.append(copied(program))
         return stock(program, **options)
 
     config = theirs.ExecutorchConfig(backend="mlx")
@@ -151,18 +152,9 @@ def whole_caches() -> Iterator[None]:
         yield
 
 
-def _copied(program: ExportedProgram) -> ExportedProgram:
-    """A program whose constants stay, whatever the lowering takes out of the original."""
-    kept = copy.copy(program)
-    kept._constants = dict(program.constants)
-    kept._graph_module = copy.deepcopy(program.graph_module)
-    kept._graph_signature = copy.deepcopy(program.graph_signature)
-    return kept
-
-
 def _lowered_without_mlx(theirs: Any, program: ExportedProgram) -> None:
     config = theirs._get_edge_compile_config("mlx")
-    theirs.to_edge_transform_and_lower(_copied(program), compile_config=config).to_executorch()
+    theirs.to_edge_transform_and_lower(copied(program), compile_config=config).to_executorch()
 
 
 def _failure(work: Callable[[], None]) -> Exception | None:
@@ -194,7 +186,7 @@ def _flat(program: ExportedProgram) -> ExportedProgram:
 
 def _without_nones(program: ExportedProgram) -> ExportedProgram:
     """A program without the inputs that can only be None, which nothing in it uses."""
-    kept = _copied(program)
+    kept = copied(program)
     specs, graph = kept.graph_signature.input_specs, kept.graph_module.graph
     nones = {
         spec.arg.name
