@@ -18,7 +18,7 @@ from harness.arrays import Array, from_torch
 from harness.budget import EXACT
 from harness.compare.metrics import difference
 from harness.errors import InputError, in_a_sentence
-from harness.localize.graph import Graph, widened
+from harness.localize.graph import Graph, widened, with_own_buffers
 
 __all__ = ["CaseRecord", "Outputs", "Recorded", "masked", "record"]
 
@@ -163,7 +163,7 @@ def _graph(traced: Traced, changed: list[int]) -> Made:
     """The exported graph in its own precision."""
     found = []
     for calls in traced.cases:
-        module, outputs = traced.program.module(check_guards=False), []
+        module, outputs = with_own_buffers(traced.program.module(check_guards=False)), []
         for tensors in calls:
             own = [tensor.clone() for tensor in tensors]
             made, _ = run(module, own)

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from harness.anymodel.flat import Flat, flat_shapes
 from harness.anymodel.model import Call, Model
 from harness.errors import InputError, in_a_sentence
+from harness.localize.graph import with_own_buffers
 from harness.methods.precision import PRECISIONS, Precision, parse_precision
 from harness.reference.quantize import Layer, quantized_weight
 from harness.upstream import quiet
@@ -56,7 +57,7 @@ class Traced:
 
     def fresh(self) -> Flat:
         """The module in its first state; weights are shared, buffers are its own."""
-        return _with_own_buffers(self.flat)
+        return with_own_buffers(self.flat)
 
 
 def trace(model: Model, precision: str | None = None) -> Traced:
@@ -129,7 +130,7 @@ def _export(model: Model, flat: Flat, call: Call, inputs: tuple[Tensor, ...]) ->
     try:
         with torch.no_grad(), quiet():
             program = torch.export.export(
-                _with_own_buffers(flat), inputs, dynamic_shapes=shapes, strict=False
+                with_own_buffers(flat), inputs, dynamic_shapes=shapes, strict=False
             )
     except Exception as error:
         _require_callable(model, flat, inputs)
@@ -147,7 +148,7 @@ def _require_callable(model: Model, flat: Flat, inputs: tuple[Tensor, ...]) -> N
     """Raise if the module itself does not take the example call."""
     try:
         with torch.no_grad():
-            _with_own_buffers(flat)(*(tensor.clone() for tensor in inputs))
+            with_own_buffers(flat)(*(tensor.clone() for tensor in inputs))
     except Exception as error:
         raise InputError(f"{model.title} itself fails: {in_a_sentence(error)}") from error
 
@@ -155,11 +156,6 @@ def _require_callable(model: Model, flat: Flat, inputs: tuple[Tensor, ...]) -> N
 def _inner(path: str) -> str:
     """A module's path without that of the `Flat` around the model."""
     return path.removeprefix("model").removeprefix(".")
-
-
-def _with_own_buffers(flat: Flat) -> Flat:
-    shared: dict[int, Any] = {id(weight): weight for weight in flat.parameters()}
-    return copy.deepcopy(flat, shared)
 
 
 def _precision_of(module: nn.Module) -> str:

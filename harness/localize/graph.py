@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
@@ -15,7 +16,9 @@ from harness.arrays import Array, from_torch, to_torch
 from harness.export.graph_nodes import computing, module_of
 from harness.reference.oracle import dequantized
 
-__all__ = ["IN_FLOAT64", "Graph", "wide_type", "widened", "with_eps"]
+__all__ = ["IN_FLOAT64", "Graph", "wide_type", "widened", "with_eps", "with_own_buffers"]
+
+M = TypeVar("M", bound=nn.Module)
 
 _NARROW = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -34,7 +37,7 @@ class Graph:
     """
 
     def __init__(self, program: ExportedProgram) -> None:
-        module: Any = program.module(check_guards=False)
+        module: Any = with_own_buffers(program.module(check_guards=False))
         self._interpreter = _Widened(module)
         self.nodes = {node.name: node for node in module.graph.nodes if node.op == "call_function"}
         self.returning: Node = module.graph.output_node()
@@ -87,6 +90,15 @@ class Graph:
     def value(self, node: Node) -> Any:
         """What any node, an input or a weight too, was in the last call."""
         return self._interpreter.env[node]
+
+
+def with_own_buffers(module: M) -> M:
+    """A copy of a module whose buffers are its own; weights are shared.
+
+    The module of an exported program has the program's buffers, and changes them.
+    """
+    shared: dict[int, Any] = {id(weight): weight for weight in module.parameters()}
+    return copy.deepcopy(module, shared)
 
 
 class _Widened(Interpreter):

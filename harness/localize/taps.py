@@ -26,7 +26,7 @@ from torch.fx import Node
 from harness.arrays import Array
 from harness.budget import COMMITTED, Budget
 from harness.compare.metrics import difference
-from harness.errors import InputError
+from harness.errors import InputError, UnsupportedError, in_a_sentence
 from harness.export.lower import lower_to_mlx
 from harness.export.taps import cut_after, tapped, writes_into_buffer
 from harness.fingerprint import UNMEASURED, Regime
@@ -133,7 +133,11 @@ def look_into(what: Tappable, executor: Executor, regime: Regime | None) -> Loca
     """The nodes that an executor computes wrong, through taps; where these change it, by cuts."""
     with TemporaryDirectory() as folder:
         search = _Search(what, executor, regime, Path(folder))
-        return search.by_taps() or search.by_cuts()
+        try:
+            found, why = search.by_taps(), _VANISHED
+        except UnsupportedError as error:  # the taps' fault, not the program's
+            found, why = None, f"{error}. "
+        return found or search.by_cuts(why)
 
 
 def _wrong_case(
@@ -233,8 +237,8 @@ class _Search:
                 wrong = [step for step in steps if step.op != "output"]
         return outputs, wrong
 
-    def by_cuts(self) -> Localized:
-        """The program is right while it is looked at: cut it short, by halves."""
+    def by_cuts(self, why: str) -> Localized:
+        """Taps show nothing, and `why` says why: cut the program short, by halves."""
         graph, calls, known = self.what.graph(), self.what.calls, self.what.names
         for _, call in (pair for pair in calls if pair[0] == calls[-1][0]):
             meant = graph.call(call)
@@ -245,7 +249,7 @@ class _Search:
         )
         last = self._among(_taken(graph.returning, names), meant)
         if last is None:
-            return self._told([], False, _VANISHED + _NOWHERE)
+            return self._told([], False, why + _NOWHERE)
         right, off = -1, names.index(last.place.node)
         while off - right > 1:
             middle = (right + off) // 2
@@ -255,7 +259,7 @@ class _Search:
         while found := self._among(_taken(graph.nodes[last.place.node], names), meant):
             last = found
         finding = dataclasses.replace(last, place=placed(last.place, known))
-        return self._told([finding], False, _VANISHED + _CUT)
+        return self._told([finding], False, why + _CUT)
 
     def _among(self, names: Sequence[str], meant: Mapping[str, Any]) -> Finding | None:
         """The first of some nodes that is off."""
@@ -285,7 +289,11 @@ class _Search:
         what = self.what
         what.progress(f"lowering {what.subject} again, {name}")
         path = self.folder / f"{name}.pte"
-        lower_to_mlx({what.entry: program}, {}, path, without=what.without, taps=taps)
+        try:
+            lower_to_mlx({what.entry: program}, {}, path, without=what.without, taps=taps)
+        except Exception as error:
+            text = f"The program cannot be lowered {name} ({in_a_sentence(error)})"
+            raise UnsupportedError(text) from error
         return path
 
     def _told(self, findings: list[Finding], proved: bool, proof: str) -> Localized:

@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from harness.anymodel import Call, Ignored, Judged, Model, Options, judge_model, write_repros
+from harness.anymodel.recording import record
+from harness.anymodel.tracing import trace
 from harness.compare import Status
 from harness.errors import InputError
+from harness.localize.graph import Graph
 from harness.runtime.portable import interpreter
 from harness.runtime.portable.blas import mx
 
@@ -164,6 +167,29 @@ def test_calls_in_sequence_share_the_state() -> None:
     second = Call(some(1, 8) + 1, torch.tensor([2]), scale=0.5)
     found = judged(Model(Cache(), first.args, first.kwargs, calls=[second]))
     assert troubles(found) == []
+
+
+def test_each_case_begins_in_the_first_state() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("rows", torch.zeros(4, 8))
+            self.register_buffer("count", torch.zeros(1, dtype=torch.int64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.count.add_(1)
+            self.rows.add_(x)
+            return self.rows * self.count
+
+    call = Call(some(4, 8))
+    traced = trace(Model(Counting(), call.args, calls=[call], examples=[call]))
+    recorded = record(traced)
+    assert recorded.captured == (0.0, 0.0)
+    assert recorded.twin == "module"
+    assert {float(buffer.abs().sum()) for buffer in traced.program.state_dict.values()} == {0.0}
+    for _ in range(2):  # nor does the graph in float64 leave anything
+        (made,) = Graph(traced.program).outputs(recorded.cases[0].inputs[0])
+        assert np.array_equal(made, recorded.cases[0].exact[0][0])
 
 
 def test_a_state_that_is_not_kept_is_red() -> None:

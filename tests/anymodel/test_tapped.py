@@ -12,6 +12,7 @@ from fixtures.blind import Blind, louder
 from harness.anymodel import Call, Judged, Model, Options, judge_model
 from harness.compare import Status
 from harness.compare.verdict import Verdict
+from harness.localize import taps
 
 torch.manual_seed(0)
 
@@ -79,3 +80,18 @@ def test_what_vanishes_under_observation_is_found_by_cutting(
     told = first_red(found)
     assert told.metrics["op"] == "SoftmaxNode"
     assert "vanishes under observation" in found.report.findings[0].proof
+
+
+def test_what_cannot_be_tapped_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    lower = taps.lower_to_mlx
+
+    def refusing(*given: Any, taps: bool, **options: Any) -> None:
+        if taps:
+            raise RuntimeError("no such pass")
+        lower(*given, taps=taps, **options)
+
+    monkeypatch.setattr(taps, "lower_to_mlx", refusing)
+    found = judged(monkeypatch, Blind(louder("SigmoidNode")))
+    assert first_red(found).metrics.get("op") == "SigmoidNode", first_red(found).notes
+    proof = found.report.findings[0].proof
+    assert "cannot be lowered tapped (RuntimeError: no such pass). So the program was cut" in proof
