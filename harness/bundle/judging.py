@@ -82,18 +82,25 @@ def judge_bundle(
     return Checked(plan, bundle.evidence, bundle.artifacts, observation, verdicts, findings)
 
 
+_LINKS = {"exact": "exact", "execution": "exact", "local": "local"}
+"""Kind of a verdict → the link behind it; a program that refuses to run does so in float64 too."""
+
+
 def _explained(
     bundle: Bundle, observation: Observation, verdicts: Sequence[Verdict], budget: Budget
 ) -> tuple[tuple[Verdict, ...], tuple[Localized, ...]]:
-    """The verdicts, those on a broken link with the nodes behind it, and these."""
+    """The verdicts, the first on each broken link with the nodes behind it, and these."""
     told, findings = [], list[Localized]()
+    seen: set[tuple[str, str]] = set()
     for verdict in verdicts:
         found: list[Localized] = []
-        if verdict.status is Status.FAIL and verdict.kind == "exact":
-            found = [one for one in bundle.references.wrong if one.method == verdict.subject]
-        elif verdict.status is Status.FAIL and verdict.kind == "local":
-            seen = observation.local[verdict.subject]
-            found = _wrong_steps(bundle, verdict.subject, seen, budget.local)
+        subject, link = verdict.subject, _LINKS.get(verdict.kind, "")
+        if verdict.status is Status.FAIL and link and (subject, link) not in seen:
+            seen.add((subject, link))
+            if link == "exact":
+                found = [one for one in bundle.references.wrong if one.method == subject]
+            else:
+                found = _wrong_steps(bundle, subject, observation.local[subject], budget.local)
         told.append(named(verdict, found))
         findings += found
     return tuple(told), tuple(findings)
