@@ -17,6 +17,7 @@ from rich.console import Console
 from harness.errors import InputError
 from harness.pte.inspection import Contents, print_contents, read_contents, to_json
 from harness.pte.inspection.model import QuantizedLayer, Tensor
+from harness.pte.names import SCHEMA
 from harness.runtime.portable import PortableExecutor
 
 
@@ -89,7 +90,7 @@ LEAST_TOLD = {"convolutions": 7, "attention": 22, "masked": 11, "quantized": 2, 
         (lambda content: None, "types"),
         (lambda content: content.update(schema=1), "types"),
         (lambda content: _without_types(content), "origins"),
-        (lambda content: content.update(schema=3), "another file"),
+        (lambda content: content.update(schema=SCHEMA + 1), "another file"),
         (lambda content: content.update(methods=[]), "another file"),
     ],
 )
