@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ __all__ = [
     "replace_directory",
     "replace_file",
     "write_json",
+    "writing",
 ]
 
 _MAX_TEXT = 64 << 20
@@ -133,7 +135,7 @@ def replace_file(target: Path) -> Iterator[Path]:
     `InputError`; a `MachineError`, that it or something in the block cannot be written.
     """
     target = _regular(target)
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = _scratch(target)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
@@ -162,7 +164,7 @@ def replace_directory(target: Path) -> Iterator[Path]:
     `target` must not exist: directories cannot be replaced in one step, so callers hold a
     lock and make each one once. Raises `MachineError` as `replace_file` does.
     """
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = _scratch(target, len(target.name))
         try:
@@ -233,7 +235,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def writing(target: Path) -> Iterator[None]:
     """Say of which output the file system's refusal is; what else fails in the block passes."""
     try:
         yield
@@ -243,3 +245,13 @@ def _writing(target: Path) -> Iterator[None]:
         if ours or (not named and error.errno in _WRITING):
             raise MachineError(f"cannot write {target}: {_reason(error)}") from error
         raise
+    except Exception as error:
+        # safetensors opens and writes by itself, and puts the system's refusal into words.
+        theirs = type(error).__name__ == "SafetensorError"
+        number = _OS_ERROR.search(str(error)) if theirs else None
+        if number is None:
+            raise
+        raise MachineError(f"cannot write {target}: {os.strerror(int(number[1]))}") from error
+
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")

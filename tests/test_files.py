@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from harness.errors import CheckpointError, InputError, MachineError
 from harness.files import (
@@ -256,6 +257,17 @@ def test_a_full_disk_names_the_output(tmp_path: Path) -> None:
         fails(errno.EPIPE)
     with pytest.raises(FileNotFoundError):
         fails(errno.ENOENT, "/elsewhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_safetensors_could_not_write_names_the_output(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    full = "Error while serializing: I/O error: No space left on device (os error 28)"
+    told = f"cannot write {target}: No space left on device"
+    with pytest.raises(MachineError, match=told), replace_file(target):
+        raise SafetensorError(full)
+    with pytest.raises(SafetensorError, match="no header"), replace_file(target):
+        raise SafetensorError("no header")
     assert list(tmp_path.iterdir()) == []
 
 

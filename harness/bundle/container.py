@@ -22,7 +22,7 @@ from typing import BinaryIO
 from harness.bundle.layout import Member, header, tail
 from harness.bundle.manifest import LIMIT, MANIFEST, NAMES, Manifest, MemberFacts, Origin
 from harness.errors import InputError, brief
-from harness.files import file_digest, open_file, replace_file
+from harness.files import file_digest, open_file, replace_file, writing
 
 __all__ = ["bundle_digest", "extract", "read_manifest", "write_bundle"]
 
@@ -76,7 +76,7 @@ def extract(path: Path, directory: Path, wanted: Collection[str] = NAMES) -> Man
         for name, facts in manifest.members.items():
             target = directory / name if name in wanted else Path(os.devnull)
             file.seek(len(header(Member(name, facts.bytes, facts.crc32))), os.SEEK_CUR)
-            with target.open("wb") as out:
+            with writing(target), target.open("wb") as out:
                 digest = _copy(file, out, facts.bytes)
             if digest != facts.sha256:
                 raise InputError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 import zipfile
 import zlib
@@ -12,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.bundle import bundle_digest, read_manifest
+from harness.bundle import bundle_digest, container, read_manifest
 from harness.bundle.container import extract, write_bundle
 from harness.bundle.contents import open_bundle
 from harness.bundle.layout import Member, header, tail
 from harness.bundle.manifest import MANIFEST, Origin
-from harness.errors import InputError
+from harness.errors import InputError, MachineError
 from harness.files import file_digest
 
 ORIGIN = Origin("2026-08-01T12:00:00Z", "c0ffee0", {"numpy": "2.3.5"})
@@ -211,3 +213,14 @@ def test_nothing_stays_behind_where_a_bundle_was_open(v1: Path, tmp_path: Path) 
         assert place.stat().st_size == bundle.manifest.members["model.pte"].bytes
         assert np.fromfile(place, np.uint8, 8)[4:].tobytes() == b"ET12"
     assert not place.parent.exists()
+
+
+def test_a_full_disk_names_the_member_that_is_unpacked(
+    v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(container, "_copy", full)
+    with pytest.raises(MachineError, match=r"cannot write .*plan\.safetensors: No space left"):
+        extract(v1, tmp_path)
