@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["UNMEASURED", "Fingerprint", "KernelFault", "Regime", "installed_versions"]
+__all__ = ["UNMEASURED", "Fingerprint", "KernelFault", "Regime", "installed_versions", "name_of"]
 
 UNMEASURED = "unmeasured"
 """The regime of an executor whose arithmetic nobody looked at."""
@@ -78,6 +78,11 @@ class Fingerprint:
     regime: str = UNMEASURED
     measured: Regime | None = None
     virtual: bool = False
+
+
+def name_of(regime: Regime | None) -> str:
+    """A regime's name; `UNMEASURED` where there is none."""
+    return UNMEASURED if regime is None else regime.name
 
 
 def installed_versions(*packages: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from harness.compare import Status, Verdict
 from harness.compare.metrics import difference
 from harness.errors import HarnessError
 from harness.export.taps import copied
-from harness.fingerprint import UNMEASURED, Fingerprint
+from harness.fingerprint import Fingerprint, name_of
 from harness.localize.exact import Exact
 from harness.localize.graph import Graph
 from harness.localize.repro import write_repros
@@ -34,7 +34,7 @@ from harness.report.finding import Finding, Localized, Place, named
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.portable import PortableExecutor
 from harness.runtime.portable.method import Entered, Location
-from harness.runtime.protocol import Executor, StepError, Watchable
+from harness.runtime.protocol import Executor, Watchable
 
 __all__ = ["Search"]
 
@@ -69,7 +69,7 @@ class Search:
             "exact": self.exact,
             "local": self.local,
             "execution": lambda: self.refusing(verdict.summary),
-            "tensor": lambda: self.typed() or self.tapped(),
+            "tensor": lambda: self.typed() or self.tapped,
         }
         if verdict.status is not Status.FAIL or verdict.kind not in looks:
             return verdict
@@ -192,7 +192,8 @@ class Search:
             wrong = None
             for call in case.inputs:
                 _, steps = executor.watch(entry, call, repair=repair)
-                bad = (s for s in steps if s.step not in repair and self._share(s) > 1.0)
+                others = (s for s in steps if s.step not in repair)
+                bad = (s for s in others if s.share(self.budget.local) > 1.0)
                 wrong = wrong or next(bad, None)
             if wrong is None:
                 break
@@ -244,8 +245,12 @@ class Search:
             return Localized(self.traced.model.title, "", 0, (finding,), False, proof)
         return None
 
+    @cached_property
     def tapped(self) -> Localized | None:
-        """The wrong step of an executor that shows nothing but outputs, as ExecuTorch's own."""
+        """The wrong step of an executor that shows nothing but outputs, as ExecuTorch's own.
+
+        Every output that is off asks for it, and it takes many exports.
+        """
         if self.traced.model.pte is not None:
             return None  # its graph is not known
         with closing(self.choose()) as executor:
@@ -253,11 +258,10 @@ class Search:
                 return None
             executor.load(self.path)
             regime = executor.regime()
-            name = UNMEASURED if regime is None else regime.name
             for case in self.recorded.cases:
                 outputs = replayed(executor, ENTRY, case)
                 for count in range(1, len(outputs) + 1):
-                    if not self._within(case, outputs[:count], name):
+                    if not self._within(case, outputs[:count], name_of(regime)):
                         return look_into(self._tappable(case, count), executor, regime)
         return None
 
@@ -286,9 +290,6 @@ class Search:
         node = "" if origin is None else origin.node or origin.edge
         where = Place(place[2] or 0, op, node, "", "" if origin is None else origin.module or "")
         return Finding(placed(where, self.names), "exact", "the lowering", math.inf)
-
-    def _share(self, step: StepError) -> float:
-        return 0.0 if step.error is None else step.error.share(self.budget.local)
 
 
 def _apart(made: Sequence[Array], meant: Sequence[Array], masks: Sequence[Array | None]) -> float:

@@ -14,7 +14,7 @@ from harness.bundle.observing import BundleObservation
 from harness.compare import Status, Verdict
 from harness.errors import InputError, in_a_sentence
 from harness.files import read_file
-from harness.localize.steps import MOST, of_step, read_steps
+from harness.localize.steps import LINKS, MOST, of_step, read_steps
 from harness.methods import select_methods
 from harness.parity import facts
 from harness.parity.check import Checked
@@ -82,10 +82,6 @@ def judge_bundle(
     return Checked(plan, bundle.evidence, bundle.artifacts, observation, verdicts, findings)
 
 
-_LINKS = {"exact": "exact", "execution": "exact", "local": "local"}
-"""Kind of a verdict → the link behind it; a program that refuses to run does so in float64 too."""
-
-
 def _explained(
     bundle: Bundle, observation: Observation, verdicts: Sequence[Verdict], budget: Budget
 ) -> tuple[tuple[Verdict, ...], tuple[Localized, ...]]:
@@ -94,7 +90,7 @@ def _explained(
     seen: set[tuple[str, str]] = set()
     for verdict in verdicts:
         found: list[Localized] = []
-        subject, link = verdict.subject, _LINKS.get(verdict.kind, "")
+        subject, link = verdict.subject, LINKS.get(verdict.kind, "")
         if verdict.status is Status.FAIL and link and (subject, link) not in seen:
             seen.add((subject, link))
             if link == "exact":
@@ -136,7 +132,7 @@ def _wrong_steps(
 ) -> list[Localized]:
     """The steps of one method that do not compute what they mean, the first of them in full."""
     (method,) = select_methods((name,))
-    steps = [s for s in seen.steps if s.worst.error and not s.worst.error.share(allowance) <= 1.0]
+    steps = [s for s in seen.steps if not s.worst.share(allowance) <= 1.0]
     if not steps:
         return []  # it is red for another reason
     names, _ = read_steps(bundle.artifacts.paths[method.artifact], method.entry)

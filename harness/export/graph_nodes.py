@@ -45,7 +45,7 @@ def module_of(node: Node) -> str:
 
 @contextmanager
 def without_sources(programs: Iterable[ExportedProgram]) -> Iterator[None]:
-    """Hide where nodes come from.
+    """Hide where nodes come from, for as long as programs are lowered; their constants stay.
 
     A delegate names its weights after a hash of the printed graph, in which stack traces would put
     the paths of this checkout: the same export would differ from place to place.

@@ -19,7 +19,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from harness.export.graph_nodes import described
+from harness.export.graph_nodes import described, module_of
 from harness.files import file_digest, replace_file
 from harness.pte.names import SCHEMA, names_file
 from harness.pte.payload import OUTPUT_FIELDS
@@ -182,8 +182,7 @@ def _parts(program: ExportedProgram) -> dict[tuple[str, int], str]:
 
 
 def _named(node: Node, parts: Mapping[tuple[str, int], str]) -> tuple[str, str | None, str | None]:
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    module = stack[-1][0] if stack else ""
+    module = module_of(node)
     # Sizes that the lowering asks for carry torch's stand-in for a module's path.
     known = module and not module.startswith("_empty_nn_module_stack")
     return node.name, _exported(node, parts), module if known else None

@@ -11,6 +11,7 @@ from harness.compare import Status, Verdict
 from harness.errors import HarnessError
 from harness.localize.find import Line, localize_exact, localize_local
 from harness.localize.repro import with_repros
+from harness.localize.steps import LINKS
 from harness.localize.taps import localize_tapped
 from harness.methods import METHODS, Method
 from harness.parity.check import Checked
@@ -23,9 +24,6 @@ from harness.runtime.select import choose
 __all__ = ["explained", "localize"]
 
 Progress = Callable[[str], None]
-
-_LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
-"""Kind of a verdict → the link along which its node is looked for."""
 
 _OUTPUTS = ("tensor", "waveform")
 """Kinds of a verdict on a method's outputs."""
@@ -104,7 +102,7 @@ def explained(
 def _link(checked: Checked, verdict: Verdict) -> str:
     """Along which link the node behind a red verdict is looked for; empty where none shows it."""
     if checked.observation.executor.executor != "native" or verdict.kind not in _OUTPUTS:
-        return _LINKS.get(verdict.kind, "")
+        return LINKS.get(verdict.kind, "")
     means_another = any(
         other.subject == verdict.subject and other.kind == "exact" and other.status is Status.FAIL
         for other in checked.verdicts

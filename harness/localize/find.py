@@ -30,10 +30,10 @@ from harness.pte.names import StepNames
 from harness.reference.models import Models
 from harness.report.finding import Finding, Localized
 from harness.runtime.exact import ExactExecutor
-from harness.runtime.protocol import Executor, StepError, Watchable
+from harness.runtime.protocol import Executor, Watchable
 from harness.upstream import quiet
 
-__all__ = ["Line", "localize_exact", "localize_local", "share", "within"]
+__all__ = ["Line", "localize_exact", "localize_local", "within"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +137,7 @@ def localize_local(
             executor.reset(state)
         for number, (state, call) in enumerate(item.case.in_states()):
             _, steps = executor.watch(method.entry, call, state=state)
-            if any(share(line, step) > 1.0 for step in steps):
+            if any(step.share(line.budget.local) > 1.0 for step in steps):
                 return _repaired(line, method, executor, item, number)
     return None
 
@@ -212,7 +212,8 @@ def _repaired(
         for state, inputs in case.in_states():
             (made,), steps = executor.watch(method.entry, inputs, state=state, repair=repair)
             outputs.append(made)
-            bad = (s for s in steps if s.step not in repair and share(line, s) > 1.0)
+            others = (s for s in steps if s.step not in repair)
+            bad = (s for s in others if s.share(line.budget.local) > 1.0)
             wrong = next(bad, None) if wrong is None else wrong
         if wrong is None or len(findings) == MOST:
             break
@@ -239,8 +240,3 @@ def within(
     observed = CaseObservation(tuple(outputs))
     verdict = judge_outputs(line.plan, method, item, observed, allowance, oracle)
     return verdict.status is Status.PASS
-
-
-def share(line: Line, step: StepError) -> float:
-    """How much of its bound a step's error used; over 1 is wrong."""
-    return 0.0 if step.error is None else step.error.share(line.budget.local)

@@ -18,7 +18,11 @@ from harness.report.finding import EXECUTOR, Finding, Place
 from harness.runtime.portable.method import Location
 from harness.runtime.protocol import StepError
 
-__all__ = ["MOST", "aligned", "of_step", "placed", "read_steps"]
+__all__ = ["LINKS", "MOST", "aligned", "of_step", "placed", "read_steps"]
+
+LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
+"""Kind of a verdict → the link along which its node is looked for: a program that refuses to run
+does so in float64 too."""
 
 MOST = 12
 """Wrong nodes, or steps, after which a search ends."""
@@ -30,7 +34,7 @@ def of_step(step: StepError, names: StepNames, allowance: LocalAllowance) -> Fin
     assert error is not None
     place = Place(step.step, step.op, step.name, "", step.module, "", (error.shape,))
     return Finding(
-        placed(place, names), "local", EXECUTOR, error.share(allowance), error.index,
+        placed(place, names), "local", EXECUTOR, step.share(allowance), error.index,
         (error.made,), (error.meant,),
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ from harness.compare.metrics import difference
 from harness.errors import InputError, UnsupportedError, in_a_sentence
 from harness.export.lower import lower_to_mlx
 from harness.export.taps import cut_after, tapped, writes_into_buffer
-from harness.fingerprint import UNMEASURED, Regime
+from harness.fingerprint import Regime, name_of
 from harness.float64.rules import roundoff
 from harness.localize.find import Line, within
 from harness.localize.graph import Graph
@@ -114,7 +114,7 @@ def localize_tapped(
         )
     executor.load(line.artifacts.paths[method.artifact])
     regime = executor.regime()
-    item = _wrong_case(line, method, executor, _name(regime), label)
+    item = _wrong_case(line, method, executor, name_of(regime), label)
     return None if item is None else look_into(tappable(line, method, item), executor, regime)
 
 
@@ -156,10 +156,6 @@ def _wrong_case(
     return None
 
 
-def _name(regime: Regime | None) -> str:
-    return UNMEASURED if regime is None else regime.name
-
-
 def _run(
     entry: str, executor: Executor, calls: Sequence[tuple[str, Sequence[Array]]]
 ) -> list[list[Array]]:
@@ -190,7 +186,7 @@ class _Search:
         self.executor.load(path)
         made = what.run(self.executor)
         count = len(made[0]) - len(order)
-        if what.within([outputs[:count] for outputs in made], _name(self.regime)):
+        if what.within([outputs[:count] for outputs in made], name_of(self.regime)):
             return None
         places, _ = read_steps(path, what.entry)
         with closing(_portable()) as judge:
@@ -199,7 +195,7 @@ class _Search:
             known = [(probe.step(name).index, places.values[name][1]) for name in order]
             values = [dict(zip(known, outputs[count:], strict=True)) for outputs in made]
             _, steps = self._along(judge, values)
-            wrong = [step for step in steps if self._share(step) > 1.0][:MOST]
+            wrong = [step for step in steps if step.share(what.budget.local) > 1.0][:MOST]
             if not wrong:
                 return self._told([], False, _UNSEEN)
             first, repair = wrong[0].step, [step.step for step in wrong]
@@ -214,9 +210,6 @@ class _Search:
             f"{'within' if proved else 'outside of'} what is allowed."
         )
         return self._told(findings, proved, proof)
-
-    def _share(self, step: StepError) -> float:
-        return 0.0 if step.error is None else step.error.share(self.what.budget.local)
 
     def _along(
         self, judge: Any, values: Sequence[Mapping[tuple[int, int], Array]], repair: Any = ()
@@ -233,7 +226,7 @@ class _Search:
                 self.what.entry, call, state=state, repair=repair, given=Given(given, self.regime)
             )
             outputs.append(made)
-            if not wrong and any(self._share(step) > 1.0 for step in steps):
+            if not wrong and any(step.share(self.what.budget.local) > 1.0 for step in steps):
                 wrong = [step for step in steps if step.op != "output"]
         return outputs, wrong
 

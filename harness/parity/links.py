@@ -193,14 +193,9 @@ def _keep(worst: dict[int, StepObservation], seen: StepObservation) -> None:
     """Keep of each step the call in which it was furthest off."""
     before = worst.get(seen.worst.step)
     count = 1 if before is None else before.calls + 1
-    if before is None or _share(seen.worst) > _share(before.worst):
+    if before is None or seen.worst.share(LOCAL) > before.worst.share(LOCAL):
         before = seen
     worst[seen.worst.step] = dataclasses.replace(before, calls=count)
-
-
-def _share(step: StepError) -> float:
-    assert step.error is not None
-    return step.error.share(LOCAL)
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from harness.arrays import Array, dtype_of
+from harness.budget import LocalAllowance
 from harness.errors import InputError, ProgramError, brief
 from harness.fingerprint import Fingerprint, Regime
 from harness.float64.local import NodeError
@@ -130,6 +131,10 @@ class StepError:
     name: str
     module: str
     error: NodeError | None
+
+    def share(self, allowance: LocalAllowance) -> float:
+        """How much of its bound its error used; over 1 is wrong. 0 where it cannot be judged."""
+        return 0.0 if self.error is None else self.error.share(allowance)
 
 
 @runtime_checkable
