@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from harness.anymodel.tracing import Traced
 from harness.cache import Recipe, digest_of, hold, maker, read_or_make
 from harness.errors import HarnessError
 from harness.export.artifacts import LOWERED, LOWERED_BY, STACK, Artifact, is_refusal
-from harness.export.graph_nodes import without_sources
+from harness.export.graph_nodes import described, without_sources
 from harness.files import file_digest, read_json
 from harness.upstream import parts, quiet
 
-__all__ = ["ENTRY", "given", "lower", "weights_digest"]
+__all__ = ["ENTRY", "given", "lower", "program_facts", "weights_digest"]
 
 ENTRY = "forward"
 """Name of the method in the file."""
@@ -92,26 +93,33 @@ def _lower(program: ExportedProgram, path: Path, without: tuple[str, ...]) -> No
 
 
 def _recipe(traced: Traced, without: tuple[str, ...]) -> Recipe:
-    program = traced.program
+    facts = program_facts(traced.program, traced.precision, without)
+    brief = f"{traced.model.title}, {traced.precision}" + "".join(f", without {w}" for w in without)
+    return Recipe("models", _FILE, facts, brief, "exporting")
+
+
+def program_facts(
+    program: ExportedProgram, precision: str, without: Collection[str] = ()
+) -> dict[str, Any]:
+    """All that the lowered file and the names beside it depend on, as facts of a cache's key.
+
+    `precision` is the precision's name and `without` the corrections left out.
+    """
     with without_sources([program]):
         text = re.sub(r"0x[0-9a-f]+", "", str(program))
-    modules = [
-        [module[0] for module in (node.meta.get("nn_module_stack") or {}).values()]
-        for node in program.graph.nodes
-    ]
-    facts = {
-        "program": digest_of(f"{text}\n{json.dumps(modules)}".encode()),
+    # The names beside the file also tell the module and the model's line of each node.
+    nodes = [astuple(described(node)) for node in program.graph.nodes if node.op == "call_function"]
+    return {
+        "program": digest_of(f"{text}\n{json.dumps(nodes)}".encode()),
         "weights": f"sha256:{weights_digest(program)}",
-        "without": list(without),
-        "precision": traced.precision,
+        "without": sorted(without),
+        "precision": precision,
         **maker(
             "harness.export.lower",
             stack=STACK,
-            packages=parts(*LOWERED, *LOWERED_BY["mlx"], quantized="4w" in traced.precision),
+            packages=parts(*LOWERED, *LOWERED_BY["mlx"], quantized="4w" in precision),
         ),
     }
-    brief = f"{traced.model.title}, {traced.precision}" + "".join(f", without {w}" for w in without)
-    return Recipe("models", _FILE, facts, brief, "exporting")
 
 
 def weights_digest(program: ExportedProgram) -> str:

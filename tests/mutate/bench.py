@@ -1,6 +1,7 @@
 """What a fault is, and the route from a faulty export, program or executor to verdicts.
 
-Everything is made in memory or in the item's own directory: nothing of a fault reaches the cache.
+Everything is made in memory or in the item's own directory. What is lowered of a wrong module is
+kept in the cache under the program that it was lowered from, which no right program shares.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 import pytest
 
 from fixtures.exports import Line
+from harness.anymodel.lowering import program_facts
 from harness.budget import COMMITTED
+from harness.cache import Recipe, fetch
 from harness.compare import Status, Verdict
 from harness.errors import HarnessError
 from harness.export.artifacts import given_artifact
@@ -123,7 +126,7 @@ class Bench:
     ) -> None:
         self.line, self.patch, self.directory = line, patch, directory
         self.watched = watched
-        self.retrace = False
+        self.wrong: dict[str, Any] = {}
         # Whatever is wrong from here on, these are not.
         self.artifacts = line.artifacts
         self.evidence = line.evidence if whole else _thin(line.evidence)
@@ -169,14 +172,24 @@ class Bench:
 
     def on_export(self, method: str, **options: Any) -> tuple[Verdict, ...]:
         """The verdicts on a method, exported alone as the code now stands."""
-        found = method_of(method)
         _ = self.model
-        self.retrace = True
         program = PROGRAMS[method](self.model, self.line.sizes, **options)
-        path = self.directory / found.artifact
-        lower_to_mlx({found.entry: program}, {}, path)
+        self.wrong = {method: program}
         # What the file lacks besides, the other methods and metadata, is not the fault.
-        return tuple(v for v in self.on_path(method, path) if v.subject == method)
+        found = self.on_path(method, self.lowered(method, program))
+        return tuple(verdict for verdict in found if verdict.subject == method)
+
+    def lowered(self, method: str, program: Any, without: Sequence[str] = ()) -> Path:
+        """The file of a program alone, found again by all that it is made of."""
+        found = method_of(method)
+        facts = {"entry": found.entry, **program_facts(program, self.precision, without)}
+
+        def make(directory: Path) -> None:
+            path = directory / found.artifact
+            lower_to_mlx({found.entry: program}, {}, path, without=without)
+
+        recipe = Recipe("mutants", found.artifact, facts, f"a wrong {method}, {self.precision}")
+        return fetch(recipe, make).path / found.artifact
 
     @cached_property
     def model(self) -> Any:
@@ -231,10 +244,11 @@ class Bench:
 
     def _located(self, plan: Plan, artifacts: Artifacts, verdict: Verdict) -> Verdict:
         """A red verdict of the exact link, or of a program that does not run, with its node."""
-        line = localize.Line(plan, self.evidence, artifacts, self.line.models, COMMITTED)
+        line = localize.Line(
+            plan, self.evidence, artifacts, self.line.models, COMMITTED, _traced=self.wrong
+        )
         method = method_of(verdict.subject)
-        if self.retrace:  # the graph is that of the wrong model, and what it is compared with not
-            line.graph(method)
+        if self.wrong:  # the graph is that of the wrong model, and what it is compared with not
             self.patch.undo()
         else:  # an unpatched model has the same graph in every item
             self.patch.setitem(PROGRAMS, verdict.subject, self._traced(verdict.subject))

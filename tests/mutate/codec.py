@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from executorch.examples.models.voxtral_tts import model as upstream
 
 from harness.export import codec
-from harness.export.lower import lower_to_mlx
 from harness.export.programs import PROGRAMS
-from tests.mutate.bench import Bench, Fault, Trial, method_of
+from tests.mutate.bench import Bench, Fault, Trial
 from tests.mutate.modules import Install, Tensor
 
 __all__ = ["codec_faults", "slopes_by"]
@@ -267,6 +266,5 @@ def _run(bench: Bench, install: Install, module: str) -> Trial:
 def _adjacent(bench: Bench) -> Trial:
     """Upstream's form of the codec under the stock lowering of adjacent advanced indices."""
     program = PROGRAMS["codec"](bench.model, bench.line.sizes, form="unfold")
-    path = bench.directory / method_of("codec").artifact
-    lower_to_mlx({"forward": program}, {}, path, without=["adjacent-indices"])
+    path = bench.lowered("codec", program, without=["adjacent-indices"])
     return Trial(tuple(v for v in bench.on_path("codec", path) if v.subject == "codec"))
