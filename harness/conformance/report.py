@@ -60,7 +60,7 @@ class Report:
     def unjudged(self) -> list[str]:
         """What should have been judged and was not, a sentence each."""
         version = importlib.metadata.version("executorch")
-        return unjudged(self.outcomes, version, whole=self.whole)
+        return unjudged(self.outcomes, version, whole=self.whole, float64=self.mode.float64)
 
     @property
     def uncompared(self) -> int:

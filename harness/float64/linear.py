@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from harness.arrays import Array
@@ -16,7 +17,12 @@ from harness.pte.payload import Node, Tid
 
 __all__ = ["OPS", "attention", "attention_by_scale", "dequantized"]
 
-_WORD = 32
+_NUMBERS: dict[str, tuple[Any, Any]] = {
+    "mxfp4": (ml_dtypes.float4_e2m1fn, ml_dtypes.float8_e8m0fnu),
+    "mxfp8": (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e8m0fnu),
+    "nvfp4": (ml_dtypes.float4_e2m1fn, ml_dtypes.float8_e4m3fn),
+}
+"""Quantisation mode → what its values and its scales are in, an octet each once unpacked."""
 
 
 def _addmm(n: Node, s: Slots) -> Array:
@@ -28,18 +34,22 @@ def _addmm(n: Node, s: Slots) -> Array:
 
 def dequantized(n: Node, s: Slots) -> Array:
     """Unpacked weights, scale · value + bias exactly; shape (…, rows, columns)."""
-    if n.mode != "affine":
+    if n.mode != "affine" and n.mode not in _NUMBERS:
         raise UnsupportedError(f"weights quantised as {n.mode} have no float64 semantics")
     parts = (n.w, n.scales, n.biases)
-    key = ("dequantized", *(tid and tid.idx for tid in parts), n.bits, n.group_size)
+    key = ("dequantized", *(tid and tid.idx for tid in parts), n.mode, n.bits, n.group_size)
     if all(s.is_constant(tid) for tid in parts):
         return s.kept.get(s.key(key), lambda: _dequantized(n, s))
     return _dequantized(n, s)
 
 
 def _dequantized(n: Node, s: Slots) -> Array:
-    values = _unpacked(s.tensor(n.w), n.bits).astype(np.float64)
-    scales, biases = s.tensor(n.scales), s.optional(n.biases)
+    values, scales = _unpacked(s.tensor(n.w), n.bits), s.tensor(n.scales)
+    biases = s.optional(n.biases)
+    if n.mode in _NUMBERS:
+        value, scale = _NUMBERS[n.mode]
+        values, scales = values.view(value), scales.view(scale).astype(np.float64)
+    values = values.astype(np.float64)
     grouped = values.reshape(*scales.shape, n.group_size) * scales[..., None]
     if biases is not None:
         grouped += biases[..., None]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
+import mlx.core as mx
 import numpy as np
 import pytest
 
@@ -70,6 +71,32 @@ def test_packed_weights_are_unpacked(bits: int) -> None:
     )
     made = dequantized(what, slots(words[None], scale, bias))
     np.testing.assert_array_equal(made[0], 0.5 * values - 1.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "bits", "group", "scale", "factor"),
+    [("mxfp4", 4, 32, 126, 0.5), ("mxfp8", 8, 32, 129, 4.0), ("nvfp4", 4, 16, 0x3C, 1.5)],
+)
+def test_weights_of_small_floating_point_are_exact(
+    mode: str, bits: int, group: int, scale: int, factor: float
+) -> None:
+    """Every value of the type, NaN aside, times one scale: what MLX's own kernel makes of it."""
+    codes = np.arange(2**bits, dtype=np.uint8)
+    codes = np.where(codes & 0x7F == 0x7F, 0, codes) if bits == 8 else np.tile(codes, 2)
+    packed = codes if bits == 8 else codes[0::2] | codes[1::2] << 4
+    words = packed.astype(np.uint8).view(np.uint32)[None]
+    scales = np.full((1, codes.size // group), scale, np.uint8)
+    what = SimpleNamespace(
+        w=Tid(0), scales=Tid(1), biases=None, bits=bits, group_size=group, mode=mode
+    )
+    made = dequantized(what, slots(words, scales))
+    type_ = ml_dtypes.float8_e4m3fn if bits == 8 else ml_dtypes.float4_e2m1fn
+    values = codes.astype(np.uint8).view(type_).astype(np.float64)
+    np.testing.assert_array_equal(made[0], factor * values)
+    kernel = mx.dequantize(
+        mx.array(words), mx.array(scales), mode=mode, bits=bits, group_size=group, dtype=mx.float32
+    )
+    np.testing.assert_array_equal(np.array(kernel), made)
 
 
 def test_constants_are_widened_exactly() -> None:
