@@ -18,7 +18,7 @@ from typing import Any
 from harness.bench.rounds import alternate
 from harness.checkpoint import open_checkpoint
 from harness.methods import METHODS, Dimensions, Method
-from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES
+from harness.parity.plan import capacities
 from harness.upstream import quiet
 from harness.values import encode
 
@@ -76,7 +76,7 @@ def bench_export(
     from harness.export.programs import PROGRAMS
 
     opened = open_checkpoint(checkpoint)
-    max_seq_len, max_codec_frames = CAPACITIES.get(opened.name, UPSTREAM_CAPACITIES)
+    max_seq_len, max_codec_frames = capacities(opened.name)
     sizes = Dimensions.of(opened.config, max_seq_len=max_seq_len, max_codec_frames=max_codec_frames)
     with quiet():
         model = load_model(opened, max_seq_len=max_seq_len)

@@ -23,7 +23,7 @@ from harness.parity.judge import judge
 from harness.parity.judges.golden import choose_golden
 from harness.parity.next_command import name_next
 from harness.parity.observation import LocalObservation, Observation
-from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES, Plan
+from harness.parity.plan import Plan, capacities
 from harness.parity.request import Request
 from harness.parity.words import judge_words
 from harness.report import Localized, Report
@@ -106,7 +106,7 @@ def _request(plan: Plan, executor: str) -> Request | None:
     """What asks for the same programs where a checkout is; None where they cannot be made there."""
     if plan.preset is None or plan.given:
         return None
-    usual = CAPACITIES.get(plan.preset, UPSTREAM_CAPACITIES)
+    usual = capacities(plan.preset)
     seq_len, frames = plan.sizes.max_seq_len, plan.sizes.max_codec_frames
     return Request(
         checkpoint=plan.preset,

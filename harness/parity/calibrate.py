@@ -36,7 +36,7 @@ from harness.methods.precision import PRECISIONS, Precision
 from harness.parity.check import Checked, check, open_models
 from harness.parity.evidence import CaseEvidence
 from harness.parity.judges.values import judge_outputs, own_error
-from harness.parity.plan import CAPACITIES
+from harness.parity.plan import capacities
 from harness.parity.record import run_case
 from harness.parity.replay import observe_case
 from harness.parity.request import Request
@@ -285,7 +285,7 @@ def _of_weights(
 ) -> list[Row]:
     """All cases of the main job on a checkpoint of the preset's shapes and another seed."""
     preset = PRESETS[request.checkpoint]
-    seq_len, frames = CAPACITIES[preset.name]
+    seq_len, frames = capacities(preset.name)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch) / f"{preset.name} of seed {seed}"
         synthesize(dataclasses.replace(preset, name=directory.name, seed=seed), directory)

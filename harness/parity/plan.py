@@ -21,13 +21,19 @@ from harness.reference.semantics import EXECUTORCH, Semantics, find_semantics
 from harness.report import CheckpointFacts
 from harness.synthesis import Limits, Utterance
 
-__all__ = ["CAPACITIES", "UPSTREAM_CAPACITIES", "Plan", "resolve"]
+__all__ = ["UPSTREAM_CAPACITIES", "Plan", "capacities", "resolve"]
 
-CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
+_CAPACITIES = {"tiny": (128, 40), "small": (256, 64), "full": (512, 256)}
 """max_seq_len and max_codec_frames of the presets: room for the sentence, and little more."""
 
 UPSTREAM_CAPACITIES = (4096, 256)
 """Those of upstream's exporter."""
+
+
+def capacities(preset: str | None) -> tuple[int, int]:
+    """The usual max_seq_len and max_codec_frames of a preset; of other checkpoints, upstream's."""
+    return _CAPACITIES.get(preset or "", UPSTREAM_CAPACITIES)
+
 
 _MOST_FRAMES = {"full": 3}
 """Frames after which eager stops speaking; elsewhere it says the sentence to its end. A frame of
@@ -179,7 +185,7 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
 
 def _sizes(request: Request, checkpoint: Checkpoint, needed: set[str]) -> Dimensions:
     """Capacities as asked for, as given files say, or as usual."""
-    seq_len, frames = CAPACITIES.get(checkpoint.preset or "", UPSTREAM_CAPACITIES)
+    seq_len, frames = capacities(checkpoint.preset)
     if request.artifacts is not None:
         if request.max_seq_len is None and MODEL in needed:
             seq_len = _declared_size(request.artifacts, MODEL, "max_seq_len")

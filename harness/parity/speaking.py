@@ -16,7 +16,7 @@ from harness.errors import ExecutionError, InputError
 from harness.methods import MODEL
 from harness.parity.artifacts import Artifacts, export, open_artifacts
 from harness.parity.check import open_models
-from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES, Plan, resolve
+from harness.parity.plan import UPSTREAM_CAPACITIES, Plan, capacities, resolve
 from harness.parity.request import RUNNER, Request
 from harness.parity.runner import RunnerProgram
 from harness.runner import check_program
@@ -117,7 +117,7 @@ def with_room_for_chunks(request: Request) -> Request:
 
     `tiny` decodes 40 frames at once: its usual sentence, but no chunk of 25 after 25 of context.
     """
-    usual = CAPACITIES.get(request.checkpoint, UPSTREAM_CAPACITIES)[1]
+    usual = capacities(request.checkpoint)[1]
     frames = min(request.utterance.max_new_tokens, UPSTREAM_CAPACITIES[1])
     needed = max(window.end - window.start for window in stream_windows(frames))
     if request.max_codec_frames is not None or request.artifacts is not None or usual >= needed:

@@ -19,7 +19,7 @@ from harness.methods import CODEC, METHODS
 from harness.parity.evidence import SPEECH, Evidence
 from harness.parity.judges.golden import golden_key
 from harness.parity.observation import Observation
-from harness.parity.plan import CAPACITIES, UPSTREAM_CAPACITIES, Plan
+from harness.parity.plan import Plan, capacities
 
 __all__ = [
     "EXPECTED",
@@ -161,7 +161,7 @@ def _computed(plan: Plan) -> bool:
 def _usual(plan: Plan) -> bool:
     # Given files may be of other capacities, in which eager's cases are others, too.
     sizes = plan.sizes.max_seq_len, plan.sizes.max_codec_frames
-    ours = plan.preset is not None and sizes == CAPACITIES.get(plan.preset, UPSTREAM_CAPACITIES)
+    ours = plan.preset is not None and sizes == capacities(plan.preset)
     return plan.usual and ours
 
 
