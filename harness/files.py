@@ -240,8 +240,9 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = isinstance(error.filename, (str, bytes, os.PathLike))
-        ours = named and Path(os.fsdecode(error.filename)).is_relative_to(target.parent)
+        files = (error.filename, error.filename2)  # of a copy: what is read, and what is written
+        named = [Path(os.fsdecode(f)) for f in files if isinstance(f, (str, bytes, os.PathLike))]
+        ours = any(file.is_relative_to(target.parent) for file in named)
         if ours or (not named and error.errno in _WRITING):
             raise MachineError(f"cannot write {target}: {_reason(error)}") from error
         raise

@@ -246,12 +246,16 @@ def test_json_is_read(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_names_the_output(tmp_path: Path) -> None:
-    def fails(reason: int, name: str | None = None) -> None:
+    def fails(reason: int, *names: Path | str) -> None:
         with replace_file(tmp_path / "a.wav"):
-            raise OSError(reason, os.strerror(reason), name)
+            error = OSError(reason, os.strerror(reason))
+            error.filename, error.filename2 = (*names, None, None)[:2]
+            raise error
 
     with pytest.raises(MachineError, match=r"cannot write .*a\.wav: No space left on device"):
         fails(errno.ENOSPC)
+    with pytest.raises(MachineError, match=r"cannot write .*a\.wav: No space left on device"):
+        fails(errno.ENOSPC, "/elsewhere", tmp_path / ".a.wav")  # a copy that came so far
     # What is not about the output is not told of it.
     with pytest.raises(BrokenPipeError):
         fails(errno.EPIPE)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import HarnessError, in_a_sentence
 from harness.plugin.fixtures import FOUND, golden_audio, golden_tensor, parity
 from harness.plugin.options import add_options, chosen
 from harness.plugin.outcome import CouldNotJudgeError
@@ -15,6 +16,9 @@ from harness.plugin.session import KEY, Session
 from harness.plugin.unused import delete, unused
 
 __all__ = ["golden_audio", "golden_tensor", "parity"]
+
+_COULD_NOT = 2
+"""Exit code of a run that could not do what was asked, as of the command line."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,17 +73,24 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if hasattr(config, "workerinput"):
         return
     kept = config.stash[KEY]
-    kept.written = kept.write_report()
     kept.unused = unused(session, kept)
-    if kept.unused and kept.chosen.update:
-        delete(kept.unused)
-    elif kept.unused and exitstatus == pytest.ExitCode.OK:
+    if kept.unused and exitstatus == pytest.ExitCode.OK and not kept.chosen.update:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    try:
+        kept.written = kept.write_report()
+        if kept.chosen.update:
+            delete(kept.unused)
+    except (HarnessError, OSError) as error:
+        kept.trouble = in_a_sentence(error)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = _COULD_NOT
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say which goldens are not used, and where the report is."""
+    """Say which goldens are not used, where the report is, or why there is none."""
     kept = config.stash[KEY]
+    if kept.trouble:
+        terminalreporter.line(f"error: {kept.trouble}", red=True)
     if kept.unused:
         done = "deleted" if kept.chosen.update else "not used by any test"
         terminalreporter.section(f"goldens {done}", yellow=True)

@@ -43,8 +43,9 @@ class Session:
         What each test found, by its node id; as far as its report has come.
     passed
         Node ids of the tests that passed.
-    written, unused
-        At the end: where the report is, and the goldens that no test used.
+    written, unused, trouble
+        At the end: where the report is, the goldens that no test used, and why the report could not
+        be written.
     """
 
     chosen: Chosen
@@ -52,6 +53,7 @@ class Session:
     passed: set[str] = field(default_factory=set)
     written: Path | None = None
     unused: list[Path] = field(default_factory=list)
+    trouble: str = ""
 
     @cached_property
     def voxtral(self) -> Any:

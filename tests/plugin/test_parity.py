@@ -75,6 +75,18 @@ def test_green_red_and_could_not_judge(pytester: pytest.Pytester, alone: Run) ->
     assert {verdict["subject"] for verdict in told["verdicts"]} == {"Mlp", "Sorted"}
 
 
+def test_a_report_that_cannot_be_written_is_one_sentence(
+    pytester: pytest.Pytester, alone: Run
+) -> None:
+    taken = '\n    from pathlib import Path; Path("found/report.json").mkdir(parents=True)\n'
+    pytester.makepyfile(test_one=TEN_LINES + taken)
+    result = alone("--parity-executor", "portable", "--parity-report", "found")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["error: cannot write found/report.json: it is a directory*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
 def test_a_missing_executor_is_an_error(pytester: pytest.Pytester, alone: Run) -> None:
     from harness.runtime.native import why_not
 
