@@ -11,7 +11,7 @@ import typer
 
 from harness.cli import console, options
 from harness.cli.faces import Faces, tell
-from harness.cli.options import option
+from harness.cli.options import asked, option
 from harness.errors import InputError, one_of
 from harness.files import check_directory, check_targets
 
@@ -76,43 +76,14 @@ def bundle_pack(
     if bpte is not None:
         check_directory(bpte)
     from harness.bundle.manifest import check_commit
-    from harness.methods import select_methods
-    from harness.methods.precision import parse_precision
 
-    one_of("local", local, ("some", "all"))
     one_of("backend", backend, _BACKENDS)
     named = check_commit(os.environ.get("GITHUB_SHA", "") if commit is None else commit)
-    select_methods(methods or ())  # a typo is answered before the slow imports
-    chosen = parse_precision(
-        precision,
-        qlinear=qlinear,
-        qlinear_group_size=qlinear_group_size,
-        decoder_qlinear_scope=decoder_qlinear_scope,
-        qembedding=qembedding,
-        qembedding_group_size=qembedding_group_size,
-    )
+    request = asked(locals(), executor="xnnpack" if backend == "xnnpack" else "auto")
     from harness.bundle.bpte import write_bundled_programs
     from harness.bundle.golden_dir import write_golden_dir
     from harness.bundle.packing import pack, prepare
-    from harness.parity.request import Request
-    from harness.synthesis import TEXT, Utterance
 
-    request = Request(
-        checkpoint=checkpoint,
-        methods=tuple(methods or ()),
-        precision=chosen,
-        executor="xnnpack" if backend == "xnnpack" else "auto",
-        max_seq_len=max_seq_len,
-        max_codec_frames=max_codec_frames,
-        codec_form=codec_form,
-        without=tuple(without or ()),
-        artifacts=artifacts,
-        fresh=fresh,
-        speak=speak,
-        local_all=local == "all",
-        utterance=Utterance(TEXT if text is None else text, voice, seed),
-        semantics=semantics,
-    )
     with console.progress() as progress:
         packed = prepare(request, progress)
         if golden_dir is not None:

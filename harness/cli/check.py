@@ -7,8 +7,7 @@ from typing import Annotated
 
 from harness.cli import console, options
 from harness.cli.faces import Faces, tell
-from harness.cli.options import flag
-from harness.errors import one_of
+from harness.cli.options import asked, flag
 
 __all__ = ["check"]
 
@@ -58,50 +57,24 @@ def check(
     """
     faces = Faces(json, junit, markdown, report_directory)
     faces.check()
-    from harness.methods import select_methods
-    from harness.methods.precision import parse_precision
-
-    one_of("local", local, ("some", "all"))
-    select_methods(methods or ())  # a typo is answered before the slow imports
-    chosen = parse_precision(
-        precision,
-        qlinear=qlinear,
-        qlinear_group_size=qlinear_group_size,
-        decoder_qlinear_scope=decoder_qlinear_scope,
-        qembedding=qembedding,
-        qembedding_group_size=qembedding_group_size,
-    )
-    from harness.compare import Status
-    from harness.parity import Request, report
-    from harness.parity import check as walk
-    from harness.parity.check import open_models
-    from harness.parity.figures import figures
-    from harness.synthesis import TEXT, Utterance
-
-    request = Request(
-        checkpoint=checkpoint,
-        methods=tuple(methods or ()),
-        precision=chosen,
+    request = asked(
+        locals(),
         executor=executor,
         require=require,
         regime=regime,
-        max_seq_len=max_seq_len,
-        max_codec_frames=max_codec_frames,
-        codec_form=codec_form,
-        without=tuple(without or ()),
-        artifacts=artifacts,
-        fresh=fresh,
         triangulate=triangulate,
-        speak=speak,
-        local_all=local == "all",
-        utterance=Utterance(TEXT if text is None else text, voice, seed),
         asr=asr,
         asr_command=asr_command,
         runner=runner_path,
         runner_timeout=runner_timeout,
         allow_virtual_gpu=allow_virtual_gpu,
-        semantics=semantics,
     )
+    from harness.compare import Status
+    from harness.parity import check as walk
+    from harness.parity import report
+    from harness.parity.check import open_models
+    from harness.parity.figures import figures
+
     started = datetime.datetime.now(datetime.UTC)
     with console.progress() as progress:
         checked = walk(request, progress)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from harness.errors import one_of
+
+if TYPE_CHECKING:
+    from harness.parity.request import Request
 
 
 def option(name: str, metavar: str, text: str, **limits: Any) -> Any:
@@ -123,3 +129,44 @@ Checkpoints = Annotated[
     list[str] | None,
     option("--checkpoint", "DIR|PRESET", "Repeatable; tiny and small by default."),
 ]
+
+
+_QUANTISED = (
+    "qlinear", "qlinear_group_size", "decoder_qlinear_scope", "qembedding", "qembedding_group_size",
+)  # fmt: skip
+_AS_GIVEN = (
+    "checkpoint", "max_seq_len", "max_codec_frames", "codec_form", "artifacts", "fresh", "speak",
+    "semantics",
+)  # fmt: skip
+
+
+def asked(given: Mapping[str, Any], **own: Any) -> Request:
+    """What a command asks for that records and exports as `check` does.
+
+    Parameters
+    ----------
+    given
+        The command's arguments by name: those of the options above.
+    **own
+        Fields of the request that this command alone decides.
+    """
+    from harness.methods import select_methods
+    from harness.methods.precision import parse_precision
+
+    one_of("local", given["local"], ("some", "all"))
+    methods = tuple(given["methods"] or ())
+    select_methods(methods)  # a typo is answered before the slow imports
+    precision = parse_precision(given["precision"], **{name: given[name] for name in _QUANTISED})
+    from harness.parity.request import Request
+    from harness.synthesis import TEXT, Utterance
+
+    text = TEXT if given["text"] is None else given["text"]
+    return Request(
+        methods=methods,
+        precision=precision,
+        without=tuple(given["without"] or ()),
+        local_all=given["local"] == "all",
+        utterance=Utterance(text, given["voice"], given["seed"]),
+        **{name: given[name] for name in _AS_GIVEN},
+        **own,
+    )
