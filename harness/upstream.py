@@ -39,7 +39,7 @@ __all__ = [
     "package_directory",
     "parts",
     "quiet",
-    "quiet_children",
+    "quietly_loaded",
 ]
 
 MACOS_WHEELS = {"1.5.1": "0.32.2"}
@@ -224,11 +224,12 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_children() -> Iterator[None]:
-    """Let torch's C++ in processes that start in the block write errors alone, not warnings.
+def quietly_loaded() -> Iterator[None]:
+    """Let torch's C++ write errors alone, not warnings, wherever it is loaded in the block.
 
-    Some of its warnings do not pass through Python, so that `quiet` cannot keep them off. It reads
-    the level once, when it is loaded; one that the user has set stays.
+    That is here, or in processes that start in the block: it reads its level once. Some of its
+    warnings do not pass through Python, so that `quiet` cannot keep them off. A level that the
+    user has set stays.
     """
     given = os.environ.get(_CPP_LEVEL)
     os.environ.setdefault(_CPP_LEVEL, "ERROR")

@@ -95,9 +95,11 @@ def test_the_version_of_mlx_is_read_from_its_library(tmp_path: Path) -> None:
 
 
 NOISY = """
-import contextlib, sys, torch
+import contextlib, sys
+from harness.upstream import quiet, quietly_loaded
+with quietly_loaded() if "loaded" in sys.argv else contextlib.nullcontext():
+    import torch
 from torch._subclasses import FakeTensorMode
-from harness.upstream import quiet
 with FakeTensorMode(), quiet() if "quiet" in sys.argv else contextlib.nullcontext():
     try:
         torch.ops.aten.bmm.default(torch.ones(1, 2, 2), torch.ones(1, 2, 2).bfloat16())
@@ -121,13 +123,14 @@ def test_a_quiet_process_writes_no_warnings_and_no_tracebacks_of_what_it_raises(
     assert "failed while attempting to run meta" in loud
     assert "degrees of freedom" in loud
     before = os.environ.get("TORCH_CPP_LOG_LEVEL")
-    with upstream.quiet_children():
+    assert noise("quiet", "loaded") == ""
+    with upstream.quietly_loaded():
         assert noise("quiet") == ""
     assert os.environ.get("TORCH_CPP_LOG_LEVEL") == before
 
 
 def test_a_level_that_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "INFO")
-    with upstream.quiet_children():
+    with upstream.quietly_loaded():
         assert os.environ["TORCH_CPP_LOG_LEVEL"] == "INFO"
     assert os.environ["TORCH_CPP_LOG_LEVEL"] == "INFO"

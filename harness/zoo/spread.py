@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from harness.conformance.workers import Done, Task, workers
 from harness.errors import InputError
 from harness.files import replace_file
-from harness.upstream import quiet_children
+from harness.upstream import quietly_loaded
 from harness.zoo.trial import Outcome, Verdict
 
 __all__ = [
@@ -42,7 +42,7 @@ def spread(
     """Do a task for each program in processes, and return what came of each, in their order."""
     found: dict[int, Done] = {}
     said = time.monotonic()
-    with quiet_children(), workers(min(jobs, max(len(tasks), 1))) as do:
+    with quietly_loaded(), workers(min(jobs, max(len(tasks), 1))) as do:
         for done in do(tasks, timeout):
             found[done.number] = done
             if time.monotonic() - said > _PROGRESS_EVERY:
