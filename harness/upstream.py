@@ -39,6 +39,7 @@ __all__ = [
     "package_directory",
     "parts",
     "quiet",
+    "quietly_loaded",
 ]
 
 MACOS_WHEELS = {"1.5.1": "0.32.2"}
@@ -48,6 +49,11 @@ _SERIALIZATION = "executorch.backends.mlx.serialization"
 _INSPECTOR = "executorch.backends.mlx._generated_inspector"
 _SOURCES = ("__init__.py", "generate.py", "mlx_graph_serialize.py", "schema.fbs")
 
+_NOISY = ("torch.__trace", "torch._subclasses.fake_tensor")
+"""Loggers that no level keeps off: tools alone read the one; the other logs, with a traceback, an
+exception that it raises again."""
+
+_CPP_LEVEL = "TORCH_CPP_LOG_LEVEL"
 
 _QUANTIZERS = {
     "executorch": ("extension/llm/export",),
@@ -202,8 +208,10 @@ def package_directory(name: str) -> Path:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep upstream's chatter off the user's screen: optional kernels, deprecations."""
-    level, trace = logging.root.manager.disable, logging.getLogger("torch.__trace")
-    traced, trace.disabled = trace.disabled, True  # it is read by tools alone, and has no level
+    level = logging.root.manager.disable
+    loggers = [logger for logger in map(logging.getLogger, _NOISY) if not logger.disabled]
+    for logger in loggers:
+        logger.disabled = True
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -211,4 +219,22 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-        trace.disabled = traced
+        for logger in loggers:
+            logger.disabled = False
+
+
+@contextlib.contextmanager
+def quietly_loaded() -> Iterator[None]:
+    """Let torch's C++ write errors alone, not warnings, wherever it is loaded in the block.
+
+    That is here, or in processes that start in the block: it reads its level once. Some of its
+    warnings do not pass through Python, so that `quiet` cannot keep them off. A level that the
+    user has set stays.
+    """
+    given = os.environ.get(_CPP_LEVEL)
+    os.environ.setdefault(_CPP_LEVEL, "ERROR")
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[_CPP_LEVEL]

@@ -92,3 +92,45 @@ def test_the_version_of_mlx_is_read_from_its_library(tmp_path: Path) -> None:
     library.write_bytes(b"\x000.32.7\x000.32.8\0")
     with pytest.raises(UnavailableError, match=r"must hold one version of MLX \(got 2\)"):
         upstream.embedded_mlx(tmp_path)
+
+
+NOISY = """
+import contextlib, sys
+from harness.upstream import quiet, quietly_loaded
+with quietly_loaded() if "loaded" in sys.argv else contextlib.nullcontext():
+    import torch
+from torch._subclasses import FakeTensorMode
+with FakeTensorMode(), quiet() if "quiet" in sys.argv else contextlib.nullcontext():
+    try:
+        torch.ops.aten.bmm.default(torch.ones(1, 2, 2), torch.ones(1, 2, 2).bfloat16())
+    except RuntimeError as error:
+        print(error)
+torch.ops.aten.std.correction(torch.rand(1), [0], correction=1)
+"""
+
+
+def noise(*words: str) -> str:
+    """What a process writes to stderr in which a fake tensor fails and C++ warns."""
+    done = subprocess.run(
+        [sys.executable, "-c", NOISY, *words], capture_output=True, text=True, check=True
+    )
+    assert "bfloat16" in done.stdout.lower() or "scalar type" in done.stdout  # raised all the same
+    return done.stderr
+
+
+def test_a_quiet_process_writes_no_warnings_and_no_tracebacks_of_what_it_raises() -> None:
+    loud = noise()
+    assert "failed while attempting to run meta" in loud
+    assert "degrees of freedom" in loud
+    before = os.environ.get("TORCH_CPP_LOG_LEVEL")
+    assert noise("quiet", "loaded") == ""
+    with upstream.quietly_loaded():
+        assert noise("quiet") == ""
+    assert os.environ.get("TORCH_CPP_LOG_LEVEL") == before
+
+
+def test_a_level_that_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "INFO")
+    with upstream.quietly_loaded():
+        assert os.environ["TORCH_CPP_LOG_LEVEL"] == "INFO"
+    assert os.environ["TORCH_CPP_LOG_LEVEL"] == "INFO"

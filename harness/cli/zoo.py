@@ -11,6 +11,7 @@ from harness.cli import console, options
 from harness.cli.options import flag, option
 from harness.errors import InputError
 from harness.files import check_targets
+from harness.upstream import quietly_loaded
 
 __all__ = ["zoo"]
 
@@ -67,7 +68,8 @@ def zoo(
             raise InputError(f"{flag_name} must give names, with commas between (got none)")
     if precision is not None and architectures is None:
         raise InputError("--precision is one of --architectures, which is missing")
-    kind, face = _operators() if architectures is None else _architectures()
+    with quietly_loaded():
+        kind, face = _operators() if architectures is None else _architectures()
     from harness.zoo.changes import changes
 
     out = console.stdout()

@@ -33,9 +33,11 @@ refuses, as in upstream's runtime, or cannot be loaded. No correction mends `div
 number to bfloat16 before. `add.Scalar` and `sub.Scalar` of bfloat16 are wrong in float64 alone:
 torch's own CPU kernel rounds the number, too, so that no report is written. *Cannot be lowered*:
 upstream's lowering raises an error. *Outside the delegate*: right, but an operator is left to
-ExecuTorch's CPU kernels; its detail says where the wheel's runtime lacks the kernel. *Not judged*:
-there is no float64 reference, or the executor is at fault. The corrected lowering is not made again
-where stock is right and no correction handles one of the operators.
+ExecuTorch's CPU kernels. *Lacks a kernel*: so it is, and the runtime in the wheel does not have
+that kernel, so that it cannot load the program; with torch's operator in its place the program is
+right. *Cannot be exported*: `torch.export` raises an error, or no backend could lower it. *Not
+judged*: there is no float64 reference, or the executor is at fault. The corrected lowering is not
+made again where stock is right and no correction handles one of the operators.
 """
 
 
@@ -104,7 +106,7 @@ def _table(results: list[Result]) -> Iterator[str]:
 
 
 def _others(sweep: Sweep) -> Iterator[str]:
-    kinds = (Verdict.OUTSIDE, Verdict.NOT_EXPORTED, Verdict.NOT_JUDGED)
+    kinds = (Verdict.OUTSIDE, Verdict.LACKS_KERNEL, Verdict.NOT_EXPORTED, Verdict.NOT_JUDGED)
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in sweep.results:
         for outcome in {result.stock, result.corrected}:

@@ -18,6 +18,7 @@ from harness.zoo.samples import claimed
 from harness.zoo.spread import (
     outcomes_from_data,
     outcomes_to_data,
+    programs_of,
     same_versions,
     spread,
     today,
@@ -164,7 +165,7 @@ def read_sweep(path: Path) -> Sweep:
     """Read what `write_sweep` wrote; `InputError` where it is something else."""
     data = read_json(path, "the sweep")
     try:
-        results = tuple(_from_data(one) for one in data["programs"])
+        results = tuple(_from_data(one) for one in programs_of(data))
         return Sweep(results, tuple(data["unswept"]), dict(data["versions"]), str(data["date"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 from collections.abc import Collection, Sequence
-from contextlib import closing
+from contextlib import closing, redirect_stderr
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -54,15 +55,27 @@ _MOST_WORDS = 240
 
 
 class Verdict(StrEnum):
-    """What came of a program in one lowering."""
+    """What came of a program in one lowering; both sweeps have the same words."""
 
     RIGHT = "right"
     WRONG = "wrong"
     CANNOT_RUN = "cannot run"
     NOT_LOWERED = "cannot be lowered"
     OUTSIDE = "outside the delegate"
+    LACKS_KERNEL = "lacks a kernel"
     NOT_EXPORTED = "cannot be exported"
     NOT_JUDGED = "not judged"
+
+
+_RANKS = {
+    Verdict.RIGHT: 0,
+    Verdict.OUTSIDE: 1,
+    Verdict.LACKS_KERNEL: 2,
+    Verdict.WRONG: 3,
+    Verdict.CANNOT_RUN: 3,
+    Verdict.NOT_LOWERED: 3,
+}
+"""How little came of a program."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,11 @@ class Outcome:
     def wrong(self) -> bool:
         """Whether it is upstream's bug."""
         return self.verdict in (Verdict.WRONG, Verdict.CANNOT_RUN, Verdict.NOT_LOWERED)
+
+    def better(self, other: Outcome) -> bool:
+        """Whether more comes of the program than there; nobody knows of what was not judged."""
+        known = self.verdict in _RANKS and other.verdict in _RANKS
+        return known and _RANKS[self.verdict] < _RANKS[other.verdict]
 
     @property
     def shows(self) -> bool:
@@ -114,7 +132,8 @@ def tried(program: Program) -> Result:
     with torch.no_grad(), quiet():
         inputs, module = program.tensors(), program.module()
         try:
-            exported = torch.export.export(module, _copies(inputs))
+            with redirect_stderr(io.StringIO()):  # torch prints the graph of what it cannot export
+                exported = torch.export.export(module, _copies(inputs))
             eager = _leaves(module(*_copies(inputs)))
         except Exception as error:
             failed = Outcome(Verdict.NOT_EXPORTED, _sentence(error))
@@ -214,8 +233,7 @@ class _Judge:
             return Outcome(Verdict.NOT_JUDGED, fault)
         lacking = runtime_lacks(coverage.kernel_calls)
         if lacking:
-            text = f"the wheel's runtime has no kernel {', '.join(lacking)}"
-            return Outcome(Verdict.OUTSIDE, text)
+            return Outcome(Verdict.LACKS_KERNEL, ", ".join(lacking))
         if coverage.kernel_calls:
             return Outcome(Verdict.OUTSIDE, ", ".join(sorted(set(coverage.kernel_calls))))
         return Outcome(Verdict.RIGHT)

@@ -70,10 +70,11 @@ def test_a_value_that_only_the_executor_rounds_is_wrong_beside_eager() -> None:
     ("call", "inputs", "verdict"),
     [
         ("torch.ops.aten.abs.default(a)", ("torch.rand((0, 3))",), Verdict.CANNOT_RUN),
-        ("torch.special.gammaln(a)", X, Verdict.OUTSIDE),
+        ("a.gather(1, b)", (*X, "torch.tensor([[1, 0], [2, 2]])"), Verdict.OUTSIDE),
+        ("torch.special.gammaln(a)", X, Verdict.LACKS_KERNEL),
         ("torch.nonzero(a)[: int(a.sum())]", X, Verdict.NOT_EXPORTED),
     ],
-    ids=["cannot run", "outside", "cannot be exported"],
+    ids=["cannot run", "outside", "lacks a kernel", "cannot be exported"],
 )
 def test_every_other_end_has_its_name(call: str, inputs: tuple[str, ...], verdict: Verdict) -> None:
     assert tried(program(call, inputs)).stock.verdict is verdict

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def phase_of(
     # export of a cache that was cut fails in each process, and later ones do not.
     register_cache_pytrees_for_model(model)
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), quiet(), _hidden():
             parts = decompose_for_generation(model, dict(inputs))
     except Exception as error:
         raise NotExportedError(in_a_sentence(error.__cause__ or error)) from error
@@ -122,7 +123,7 @@ def export(
     arguments = copy.deepcopy(dict(kwargs))
     try:
         with (
-            quiet(), applied(without), recording() as names,
+            quiet(), _hidden(), applied(without), recording() as names,
             patched(theirs, "to_edge_transform_and_lower", noting),
         ):  # fmt: skip
             manager = theirs.ExecutorchExporter().export(module, arguments, config).program
@@ -150,6 +151,11 @@ def whole_caches() -> Iterator[None]:
         for name in ("update", "get_mask_sizes", "get_seq_length"):
             stack.enter_context(patched(sliding, name, getattr(whole, name)))
         yield
+
+
+def _hidden() -> AbstractContextManager[Any]:
+    """Hold back what torch prints of a graph that it cannot export, beside the error it raises."""
+    return redirect_stderr(io.StringIO())
 
 
 def _lowered_without_mlx(theirs: Any, program: ExportedProgram) -> None:

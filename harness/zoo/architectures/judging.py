@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import re
 import tempfile
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from harness.anymodel.observing import observe
 from harness.anymodel.recording import record
 from harness.anymodel.tracing import Traced
 from harness.compare import Status, Verdict
-from harness.errors import ProgramError, in_a_sentence
+from harness.errors import ProgramError, UnsupportedError, in_a_sentence
 from harness.export.corrections import corrections
 from harness.files import file_digest
 from harness.pte.facts import read_facts
@@ -42,7 +42,7 @@ from harness.zoo.architectures.exporting import (
 )
 from harness.zoo.trial import Outcome
 
-__all__ = ["DTYPES", "Case", "judged_case", "judged_module", "outcome_of", "shortened"]
+__all__ = ["DTYPES", "Case", "Lowerings", "judged_case", "lowerings_of", "outcome_of", "shortened"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -62,26 +62,32 @@ class Case:
 
 def judged_case(case: Case) -> tuple[Outcome, Outcome]:
     """Build, export, run and judge; stock, and corrected."""
+    try:
+        with lowerings_of(case) as module:
+            return module.outcomes()
+    except NotExportedError as error:
+        failed = Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
+        return failed, failed
+
+
+@contextmanager
+def lowerings_of(case: Case) -> Iterator[Lowerings]:
+    """The module of a case, built; a `NotExportedError` where no generation calls it."""
     architecture, dtype = case.architecture, DTYPES[case.precision]
     with quiet():
         model, inputs = build(architecture, dtype), inputs_of(architecture, dtype)
         mask = inputs.get("attention_mask")
         padding = None if mask is None or bool(mask.all()) else mask == 0
-        try:
-            module, kwargs = phase_of(model, inputs, case.phase)
-        except NotExportedError as error:
-            failed = Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
-            return failed, failed
+        module, kwargs = phase_of(model, inputs, case.phase)
         with whole_caches():
-            return judged_module(module, kwargs, case.precision, padding)
+            yield Lowerings(module, kwargs, case.precision, padding)
 
 
-def judged_module(
-    module: nn.Module, kwargs: dict[str, Any], precision: str, padding: Tensor | None = None
-) -> tuple[Outcome, Outcome]:
-    """The outcomes of a module that is called with `kwargs`: stock, and corrected.
+@dataclass(frozen=True)
+class Lowerings:
+    """A module that is judged in one lowering after another.
 
-    Parameters
+    Attributes
     ----------
     module, kwargs
         As transformers' exporter takes them.
@@ -89,31 +95,33 @@ def judged_module(
         What the module's weights have.
     padding
         Shape (batch, length): True where a text has none; None: it has everywhere.
+    found
+        Digest of a file → its outcome: lowerings that make the same file are judged once.
     """
-    found: dict[str, Outcome] = {}
 
-    def judged_file(exported: Exported, path: Path) -> Outcome:
-        try:
-            return outcome_of(_verdicts(module, kwargs, exported, path, precision, padding))
-        except ProgramError as error:  # upstream's own exporter made this file
-            lacking = _lacking(exported.kernels)
-            if lacking is not None:
-                return lacking  # of types that only a kernel takes, such as complex numbers
-            if "not supported here" in str(error):
-                raise
-            text = shortened(f"cannot be loaded: {error}")
-            return Outcome(trial.Verdict.CANNOT_RUN, text)
+    module: nn.Module
+    kwargs: dict[str, Any]
+    precision: str
+    padding: Tensor | None = None
+    found: dict[str, Outcome] = field(default_factory=dict)
 
-    def outcome(lowering: str) -> Outcome:
-        without = tuple(corrections()) if lowering == "stock" else ()
+    def outcomes(self) -> tuple[Outcome, Outcome]:
+        """Stock, and corrected."""
+        stock = self.outcome(tuple(corrections()))
+        if stock.verdict is trial.Verdict.NOT_EXPORTED:
+            return stock, stock  # corrections are of the lowering
+        return stock, self.outcome(())
+
+    def outcome(self, without: Collection[str]) -> Outcome:
+        """What comes of the module where these corrections are left out."""
         with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
             path = Path(folder) / "model.pte"
             try:
-                exported = export(module, kwargs, path, without)
+                exported = export(self.module, self.kwargs, path, without)
                 digest = file_digest(path)
-                if digest not in found:  # where no correction applies, both files are the same
-                    found[digest] = judged_file(exported, path)
-                return found[digest]
+                if digest not in self.found:
+                    self.found[digest] = self._judged(exported, path)
+                return self.found[digest]
             except NotExportedError as error:
                 return Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
             except NotLoweredError as error:
@@ -121,20 +129,21 @@ def judged_module(
             except Exception as error:  # the harness is at fault
                 return Outcome(trial.Verdict.NOT_JUDGED, shortened(in_a_sentence(error)))
 
-    stock = outcome("stock")
-    if stock.verdict is trial.Verdict.NOT_EXPORTED:
-        return stock, stock  # corrections are of the lowering
-    return stock, outcome("corrected")
+    def _judged(self, exported: Exported, path: Path) -> Outcome:
+        try:
+            return outcome_of(_verdicts(self, exported, path))
+        except (ProgramError, UnsupportedError) as error:  # upstream's own exporter made this file
+            lacking = _lacking(exported.kernels)
+            if lacking is not None:
+                return lacking  # of types that only a kernel takes, such as complex numbers
+            if isinstance(error, UnsupportedError):
+                raise
+            text = shortened(f"cannot be loaded: {error}")
+            return Outcome(trial.Verdict.CANNOT_RUN, text)
 
 
-def _verdicts(
-    module: nn.Module,
-    kwargs: dict[str, Any],
-    exported: Exported,
-    path: Path,
-    precision: str,
-    padding: Tensor | None,
-) -> list[Verdict]:
+def _verdicts(lowered: Lowerings, exported: Exported, path: Path) -> list[Verdict]:
+    module, kwargs, padding = lowered.module, lowered.kwargs, lowered.padding
     # Flags such as `use_cache` are no arguments of the program: the exporter traced with them.
     flags = {n: v for n, v in kwargs.items() if isinstance(v, bool) and n not in exported.kwargs}
     call = Call(**exported.kwargs, **flags)
@@ -142,7 +151,9 @@ def _verdicts(
     ignored = () if padding is None else _ignored(flat, call, padding)
     model = Model(module, (), call.kwargs, pte=path, partial=True, ignored=ignored)
     cases = ((tensors_of(call),),)
-    traced = Traced(model, precision, flat, cases, ((call,),), exported.program, given=False)
+    traced = Traced(
+        model, lowered.precision, flat, cases, ((call,),), exported.program, given=False
+    )
     recorded = record(traced)
     with closing(PortableExecutor()) as executor:
         observed = observe(path, recorded, executor)
@@ -193,12 +204,9 @@ def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
 
 
 def _lacking(kernels: Sequence[str]) -> Outcome | None:
-    """That a program cannot be loaded where the wheel's runtime lacks one of its kernels."""
+    """That the wheel's runtime lacks kernels of a program; None where it has them all."""
     lacking = runtime_lacks(kernels)
-    if not lacking:
-        return None
-    text = f"the wheel's runtime has no kernel {', '.join(lacking)}"
-    return Outcome(trial.Verdict.CANNOT_RUN, text)
+    return Outcome(trial.Verdict.LACKS_KERNEL, ", ".join(lacking)) if lacking else None
 
 
 def _outside(verdicts: Sequence[Verdict]) -> list[str]:

@@ -24,10 +24,17 @@ the portable executor beside its meaning, and each output, caches included, besi
 A program is *whole*: right, in one MLX delegate; *partly* delegated: right, with operators on
 ExecuTorch's CPU kernels; or **wrong**, with the first wrong node: what *means something else* was
 lowered wrongly; what *does not compute what it means* is MLX's kernel, here on a CPU. What was
-made *cannot run*: the executor refuses it, as upstream's runtime does, or the wheel's runtime
-lacks a kernel. *Cannot be lowered*: the lowering to MLX raises an error, and one without MLX does
-not. *Cannot be exported*: transformers or `torch.export` raises an error, or no backend could
-lower it. *Not judged*: the harness cannot say.
+made *cannot run*: the program itself refuses, as in upstream's runtime, or cannot be loaded.
+*Lacks a kernel*: an operator is left to ExecuTorch's CPU kernels, and the runtime in the wheel does
+not have that kernel, so that it cannot load the program, in which nothing else was found wrong.
+*Cannot be lowered*: the lowering to MLX raises an error, and one without MLX does not. *Cannot be
+exported*: transformers or `torch.export` raises an error, or no backend could lower it. *Not
+judged*: the harness cannot say. The operator sweep ([zoo.md](zoo.md)) has the same words, but says
+*right* for whole and *outside the delegate* for partly.
+
+*Cured by* names, where more comes of the corrected lowering than of stock's, the corrections that
+alone do as much, found by trying: none of them can be left out. What each mends is in
+[any-model.md](any-model.md).
 
 `nox -s zoo` makes this page and docs/zoo-architectures.json, and says what changed. Positions of
 padding are not compared: with every key masked, attention is undefined there. Sliding caches are
@@ -71,7 +78,8 @@ def _lines(sweep: Sweep) -> Iterator[str]:
 
 def _table(results: list[Result], precisions: list[str]) -> Iterator[str]:
     columns = " | ".join(f"{p}, {lowering}" for p in precisions for lowering in LOWERINGS)
-    yield f"| architecture | phase | {columns} |\n|---|---|{'---|' * 2 * len(precisions)}"
+    yield f"| architecture | phase | {columns} | cured by |"
+    yield f"|---|---|{'---|' * 2 * len(precisions)}---|"
     rows: dict[tuple[str, str], dict[str, Result]] = {}
     for result in results:
         program = result.program
@@ -82,7 +90,19 @@ def _table(results: list[Result], precisions: list[str]) -> Iterator[str]:
             for precision in precisions
             for lowering in LOWERINGS
         ]
-        yield f"| {target} | {phase} | {' | '.join(cells)} |"
+        yield f"| {target} | {phase} | {' | '.join(cells)} | {_cures(found)} |"
+
+
+def _cures(found: dict[str, Result]) -> str:
+    """What cures a program; by precision where these differ."""
+    told = {
+        precision: ", ".join(result.cure) or "not found"
+        for precision, result in found.items()
+        if result.cured
+    }
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{precision}: {names}" for precision, names in told.items())
 
 
 def _reasons(sweep: Sweep) -> Iterator[str]:

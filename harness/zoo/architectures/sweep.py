@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from harness.files import read_json
 from harness.fingerprint import installed_versions
 from harness.zoo.architectures.building import require_transformers
 from harness.zoo.architectures.catalog import CATALOG, KINDS, Architecture, named
+from harness.zoo.architectures.curing import cure_of
 from harness.zoo.architectures.judging import DTYPES, Case, judged_case
 from harness.zoo.spread import (
     LOWERINGS,
     outcomes_from_data,
     outcomes_to_data,
+    programs_of,
     same_versions,
     spread,
     today,
@@ -86,11 +88,26 @@ class Program:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a program in both lowerings."""
+    """What came of a program in both lowerings.
+
+    Attributes
+    ----------
+    stock, corrected
+        In upstream's lowering, and with the corrections.
+    cure
+        Where more comes of the corrected: the corrections that alone do as much, and of which none
+        can be left out; empty where the search for them did not end.
+    """
 
     program: Program
     stock: Outcome
     corrected: Outcome
+    cure: tuple[str, ...] = ()
+
+    @property
+    def cured(self) -> bool:
+        """Whether the corrections make a program better."""
+        return self.corrected.better(self.stock)
 
 
 @dataclass(frozen=True)
@@ -115,10 +132,19 @@ def run(
     request: Request,
     progress: Callable[[str], None] = lambda text: None,
     judge: Callable[[Case], tuple[Outcome, Outcome]] = judged_case,
+    cure: Callable[[Case, Outcome], tuple[str, ...]] = cure_of,
 ) -> Sweep:
-    """Judge the chosen architectures.
+    """Judge the chosen architectures, then look for what cures those that stock fails.
 
-    `judge` is what a process does with one; an importable function.
+    Parameters
+    ----------
+    request
+        What to judge.
+    progress
+        Is told how far it is.
+    judge, cure
+        What a process does with one, and with one that is better with all corrections;
+        importable functions.
 
     Raises
     ------
@@ -135,14 +161,21 @@ def run(
         require_transformers()
     part, parts = request.shard
     mine = _programs(chosen, request.precisions)[part - 1 :: parts]
-    tasks = [(judge, (Case(a, program.precision, program.phase),)) for a, program in mine]
-    results = tuple(
+    cases = [Case(a, program.precision, program.phase) for a, program in mine]
+    judged = spread([(judge, (case,)) for case in cases], request.jobs, request.timeout, progress)
+    results = [
         Result(program, *(done.result or (_failed(done.fault),) * 2))
-        for (_, program), done in zip(
-            mine, spread(tasks, request.jobs, request.timeout, progress), strict=True
-        )
-    )
-    return Sweep(results, dict(installed_versions(*_PACKAGES)), today())
+        for (_, program), done in zip(mine, judged, strict=True)
+    ]
+    better = [number for number, result in enumerate(results) if result.cured]
+    if better:
+        progress(f"looking for what cures {len(better)} programs")
+    # In tasks of their own: a search that takes too long costs no outcome.
+    tasks = [(cure, (cases[number], results[number].corrected)) for number in better]
+    found = spread(tasks, request.jobs, request.timeout, progress)
+    for number, done in zip(better, found, strict=True):
+        results[number] = replace(results[number], cure=done.result or ())
+    return Sweep(tuple(results), dict(installed_versions(*_PACKAGES)), today())
 
 
 def names() -> tuple[str, ...]:
@@ -177,14 +210,15 @@ def _as_data(result: Result) -> dict[str, Any]:
     program = result.program
     data: dict[str, Any] = {"architecture": program.target, "kind": program.kind}
     data |= {"precision": program.precision, "phase": program.phase}
-    return data | outcomes_to_data(result.stock, result.corrected)
+    data |= outcomes_to_data(result.stock, result.corrected)
+    return data | ({"cure": list(result.cure)} if result.cure else {})
 
 
 def read_sweep(path: Path) -> Sweep:
     """Read what `write_sweep` wrote; `InputError` where it is something else."""
     data = read_json(path, "the sweep")
     try:
-        results = tuple(_from_data(one) for one in data["programs"])
+        results = tuple(_from_data(one) for one in programs_of(data))
         return Sweep(results, dict(data["versions"]), str(data["date"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -196,7 +230,7 @@ def read_sweep(path: Path) -> Sweep:
 
 def _from_data(data: dict[str, Any]) -> Result:
     program = Program(data["architecture"], data["kind"], data["precision"], data["phase"])
-    return Result(program, *outcomes_from_data(data))
+    return Result(program, *outcomes_from_data(data), tuple(data.get("cure", ())))
 
 
 def merged(sweeps: Sequence[Sweep]) -> Sweep:

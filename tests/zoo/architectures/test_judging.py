@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.upstream import enable_mlx_exporter
-from harness.zoo.architectures.judging import judged_module
+from harness.zoo.architectures.judging import Lowerings
 from harness.zoo.trial import Outcome, Verdict
 
 
@@ -85,13 +85,13 @@ class Forgetful(nn.Module):
 
 
 def judged(module: nn.Module, lowering: str, **kwargs: Any) -> Outcome:
-    stock, corrected = judged_module(module.eval(), kwargs, "fp32")
+    stock, corrected = Lowerings(module.eval(), kwargs, "fp32").outcomes()
     return stock if lowering == "stock" else corrected
 
 
 def test_a_wrong_lowering_is_told_with_its_node_and_line() -> None:
     given = {"x": torch.randn(2, 4), "use_cache": True}
-    stock, corrected = judged_module(Sorted().eval(), given, "fp32")
+    stock, corrected = Lowerings(Sorted().eval(), given, "fp32").outcomes()
     assert stock.verdict is Verdict.WRONG
     assert stock.detail.startswith("aten.sort.default (")
     assert "made.sort(-1, descending=True)" in stock.detail
@@ -107,7 +107,7 @@ def test_a_flag_that_the_exporter_forgets_is_told() -> None:
 def test_bfloat16_is_judged_too() -> None:
     x = torch.randn(2, 4, dtype=torch.bfloat16)
     module = Sorted().to(torch.bfloat16).eval()
-    stock, corrected = judged_module(module, {"x": x}, "bf16")
+    stock, corrected = Lowerings(module, {"x": x}, "bf16").outcomes()
     assert corrected == Outcome(Verdict.RIGHT)
     assert stock.verdict is Verdict.WRONG
 
@@ -116,8 +116,8 @@ def test_positions_of_padding_do_not_matter() -> None:
     mask = torch.tensor([[True, True, False], [True, True, True]])
     given = {"x": torch.randn(2, 3, 4), "mask": mask}
     module = Sorted().eval()
-    assert judged_module(module, given, "fp32")[0].verdict is Verdict.WRONG
-    found = judged_module(module, given, "fp32", padding=~mask)
+    assert Lowerings(module, given, "fp32").outcomes()[0].verdict is Verdict.WRONG
+    found = Lowerings(module, given, "fp32", padding=~mask).outcomes()
     assert found == (Outcome(Verdict.RIGHT), Outcome(Verdict.RIGHT))
 
 
@@ -144,7 +144,7 @@ class Filled(nn.Module):
 
 
 def test_a_program_that_cannot_run_is_told_with_its_node() -> None:
-    stock, corrected = judged_module(Filled().eval(), {"x": torch.randn(2, 4)}, "fp32")
+    stock, corrected = Lowerings(Filled().eval(), {"x": torch.randn(2, 4)}, "fp32").outcomes()
     assert stock.verdict is Verdict.CANNOT_RUN
     assert "does not run" in stock.detail
     assert corrected == Outcome(Verdict.RIGHT)
@@ -171,8 +171,19 @@ class Turned(nn.Module):
         return torch.fft.fft(torch.fft.fft(x.relu())).real
 
 
-def test_a_program_of_complex_numbers_is_not_judged() -> None:
+def test_a_program_whose_kernel_the_wheel_lacks_is_told() -> None:
     found = judged(Turned(), "stock", x=torch.randn(2, 4))
+    assert found.verdict is Verdict.LACKS_KERNEL
+    assert "aten::_fft_c2c.out" in found.detail
+
+
+class Returned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.irfft(torch.fft.rfft(x.relu()))
+
+
+def test_a_program_of_complex_numbers_is_not_judged() -> None:
+    found = judged(Returned(), "stock", x=torch.randn(2, 4))
     assert found.verdict is Verdict.NOT_JUDGED
     assert "complex numbers are not supported here" in found.detail
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.architectures import judged
+from fixtures.architectures import cured, judged
 from fixtures.command_line import typed
 from harness.conformance.workers import Do, Done, Task
 from harness.errors import InputError
 from harness.zoo import spread
+from harness.zoo import sweep as operators
 from harness.zoo.architectures.page import page, summary
 from harness.zoo.architectures.sweep import (
     Program,
@@ -35,7 +36,11 @@ WRONG = Outcome(Verdict.WRONG, "aten.index.Tensor (modeling.py, line 3: x[i | j]
 LLAMA = Program("llama", "decoder", "fp32", "decode")
 VIT = Program("vit", "vision", "bf16", "forward")
 VERSIONS = {"transformers": "5.24.0", "torch": "2.13.0"}
-BOTH = Sweep((Result(LLAMA, WRONG, WHOLE), Result(VIT, PARTLY, PARTLY)), VERSIONS, "2026-01-02")
+BOTH = Sweep(
+    (Result(LLAMA, WRONG, WHOLE, ("descending",)), Result(VIT, PARTLY, PARTLY)),
+    VERSIONS,
+    "2026-01-02",
+)
 
 
 NAMES = ("llama", "gpt2", "opt")
@@ -98,8 +103,8 @@ def test_a_case_that_does_not_come_back_costs_no_other(here: dict[int, str]) -> 
 
 def test_shards_are_parts_of_the_whole(here: dict[int, str]) -> None:
     request = Request(("whisper", "vit"), shard=(1, 2))
-    one = run(request, judge=judged)
-    other = run(replace(request, shard=(2, 2)), judge=judged)
+    one = run(request, judge=judged, cure=cured)
+    other = run(replace(request, shard=(2, 2)), judge=judged, cure=cured)
     assert {r.program for r in one.results}.isdisjoint(r.program for r in other.results)
     whole = merged([other, one])
     assert [r.program.target for r in whole.results] == ["vit"] * 2 + ["whisper"] * 4
@@ -111,9 +116,31 @@ def test_shards_are_parts_of_the_whole(here: dict[int, str]) -> None:
 def test_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_sweep(BOTH, tmp_path / "zoo.json")
     assert read_sweep(tmp_path / "zoo.json") == BOTH
-    (tmp_path / "zoo.json").write_text('{"programs": [{}]}')
-    with pytest.raises(InputError, match="--architectures all --json"):
-        read_sweep(tmp_path / "zoo.json")
+    for text in ('{"programs": [{}]}', '{"format": 3, "programs": []}'):
+        (tmp_path / "zoo.json").write_text(text)
+        with pytest.raises(InputError, match="--architectures all --json"):
+            read_sweep(tmp_path / "zoo.json")
+
+
+def test_an_earlier_sweep_is_read_in_todays_words(tmp_path: Path) -> None:
+    lacking = Outcome(Verdict.LACKS_KERNEL, "aten::polar.out")
+    for earlier in (Verdict.CANNOT_RUN, Verdict.OUTSIDE):  # of architectures, and of operators
+        told = Outcome(earlier, "the wheel's runtime has no kernel aten::polar.out")
+        write_sweep(Sweep((Result(LLAMA, told, WHOLE),), VERSIONS, "2026-01-02"), tmp_path / "1")
+        text = (tmp_path / "1").read_text().replace('"format": 2, ', "")
+        (tmp_path / "1").write_text(text)
+        before = read_sweep(tmp_path / "1")
+        assert before.results == (Result(LLAMA, lacking, WHOLE),)
+        now = replace(before, results=(Result(LLAMA, lacking, WHOLE, ("copy-broadcast",)),))
+        assert list(changes(before, now).sentences()) == ["no verdict changed"]
+
+
+def test_the_committed_sweeps_are_read() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    for read, name in ((read_sweep, "zoo-architectures"), (operators.read_sweep, "zoo")):
+        found = read(docs / f"{name}.json")  # type: ignore[operator]
+        details = {outcome.detail for r in found.results for outcome in (r.stock, r.corrected)}
+        assert not [text for text in details if "the wheel's runtime" in text]
 
 
 def test_what_became_worse_is_told() -> None:
@@ -126,11 +153,53 @@ def test_what_became_worse_is_told() -> None:
 def test_the_page_has_a_row_for_each_program_and_says_why() -> None:
     text = page(BOTH)
     assert "2 architectures, 2 programs, 2026-01-02, transformers 5.24.0, torch 2.13.0." in text
-    assert "| llama | decode | **wrong** | whole |" in text
-    assert "| vit | forward |  |  | partly | partly |" in text
+    assert "| llama | decode | **wrong** | whole |  |  | descending |" in text
+    assert "| vit | forward |  |  | partly | partly |  |" in text
     assert "| vit | forward | bf16 stock, bf16 corrected | partly: aten::gather.out |" in text
     assert "x[i \\| j]" in text
     assert "fp32, stock: 1 **wrong**" in list(summary(BOTH))
+
+
+def test_only_what_more_comes_of_with_corrections_is_cured(here: dict[int, str]) -> None:
+    found = run(Request(("whisper", "vit"), ("fp32",)), judge=judged, cure=cured)
+    assert {r.program.target: r.cure for r in found.results} == {
+        "whisper": ("descending",),
+        "vit": (),
+    }
+
+
+def test_a_search_that_does_not_end_costs_no_outcome(here: dict[int, str]) -> None:
+    here |= {0: "took too long and was stopped"}  # the first case, and then the first search
+    request = Request(("vit", "whisper"), ("fp32",))
+    _, *results = run(request, judge=judged, cure=cured).results
+    assert [(r.corrected, r.cure) for r in results] == [(WHOLE, ()), (WHOLE, ("descending",))]
+
+
+@pytest.mark.parametrize(
+    ("stock", "corrected", "better"),
+    [
+        (Verdict.WRONG, Verdict.OUTSIDE, True),
+        (Verdict.OUTSIDE, Verdict.RIGHT, True),
+        (Verdict.CANNOT_RUN, Verdict.LACKS_KERNEL, True),
+        (Verdict.CANNOT_RUN, Verdict.WRONG, False),
+        (Verdict.RIGHT, Verdict.OUTSIDE, False),
+        (Verdict.WRONG, Verdict.NOT_JUDGED, False),
+        (Verdict.NOT_JUDGED, Verdict.RIGHT, False),
+    ],
+)
+def test_which_outcome_is_better(stock: Verdict, corrected: Verdict, better: bool) -> None:
+    assert Result(LLAMA, Outcome(stock), Outcome(corrected)).cured == better
+
+
+@pytest.mark.parametrize(
+    ("vit", "told"),
+    [(("index-rank",), "fp32: descending; bf16: index-rank"), (("descending",), "descending"),
+     ((), "fp32: descending; bf16: not found")],
+)  # fmt: skip
+def test_a_cure_is_told_by_precision_where_they_differ(vit: tuple[str, ...], told: str) -> None:
+    other = Result(replace(LLAMA, precision="bf16"), WRONG, WHOLE, vit)
+    text = page(replace(BOTH, results=(BOTH.results[0], other)))
+    assert f"| llama | decode | **wrong** | whole | **wrong** | whole | {told} |" in text
 
 
 def test_without_transformers_a_sentence_says_how(
