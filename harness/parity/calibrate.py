@@ -166,15 +166,16 @@ def merge(ledger: Ledger, rows: Iterable[Row], run: tuple[str, Run], loosen: str
         Why allowances that are missed, or nearly so, may be raised; empty: they stay, and
         `harness.budget.ledger.loose` names them.
     """
-    found = {row.key: row for row in ledger.rows}
+    before = {row.key: row for row in ledger.rows}
+    found = dict(before)
     for row in rows:
         old = found.get(row.key)
         if old is None:
             found[row.key] = _in_regime(row, ledger) if row.regime else _new(row)
         elif row.measured > old.measured:
             new = dataclasses.replace(old, measured=row.measured, worst=row.worst, run=row.run)
-            first = row.table == "cap" or row.regime not in ("", NARROW)
-            if first and old.run == row.run:  # its first measurement goes on
+            first = row.key not in before  # its first measurement goes on
+            if first and (row.table == "cap" or row.regime not in ("", NARROW)):
                 bare = dataclasses.replace(new, reason=row.reason)
                 new = _in_regime(bare, ledger) if row.regime else _new(bare)
             elif loosen and new.measured * _ROOM > new.allowed:

@@ -77,6 +77,17 @@ def test_an_allowance_that_is_missed_is_raised_with_a_reason_only() -> None:
     assert said.reason == "another compiler"
 
 
+def test_nothing_is_raised_in_silence_however_often_one_run_is_worse() -> None:
+    (found,) = merge(ledger(), [*cap(2e-6), *cap(3e-6)], RUN).rows
+    assert (found.measured, found.allowed, found.reason) == (3e-6, 4e-6, "")
+
+
+def test_a_new_cap_follows_the_worst_of_its_run() -> None:
+    (first,) = merge(Ledger({}, ()), cap(1e-5), RUN).rows
+    (found,) = merge(Ledger({}, ()), [*cap(5e-6), *cap(1e-5)], RUN).rows
+    assert found == first
+
+
 def test_a_new_cap_is_allowed_what_its_table_may_have() -> None:
     (found,) = merge(Ledger({}, ()), cap(1e-5), RUN).rows
     assert found.measured < found.allowed <= 4e-5
