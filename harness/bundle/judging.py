@@ -114,7 +114,9 @@ def _unnamed(bundle: Bundle, verdict: Verdict) -> Verdict:
     """A red verdict on outputs of an executor that shows nothing else, and why no node is named."""
     subject = verdict.subject
     program = None if bundle.taps is None else bundle.taps.programs.get(subject)
-    if program is None:
+    if bundle.plan.given:
+        why = "what ran it shows no values, and the graph of a file that others exported is unknown"
+    elif program is None:
         why = (
             "what ran it shows no values, and the bundle has no tapped programs. `voxtral-parity "
             "bundle pack --taps` packs them; `voxtral-parity check "

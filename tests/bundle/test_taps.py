@@ -154,9 +154,14 @@ def test_without_taps_the_verdict_says_what_would_name_the_node(
     pack(packed((METHOD,)), path, commit="")
     with zipfile.ZipFile(path) as file:
         assert not any("tap" in name for name in file.namelist())
-    first = reds(judged(path, Native(louder("SiluNode")), monkeypatch, tmp_path / "seen"))[0]
+    seen = tmp_path / "seen"
+    first = reds(judged(path, Native(louder("SiluNode")), monkeypatch, seen))[0]
     assert "`voxtral-parity bundle pack --taps`" in first.notes[-1]
     assert f"`voxtral-parity check {METHOD} --executor native`" in first.notes[-1]
+    with open_bundle(path) as bundle:  # neither helps with a file of others
+        given = dataclasses.replace(bundle, plan=dataclasses.replace(bundle.plan, given=True))
+        first = reds(judge_bundle(given, read_observation(seen, bundle)))[0]
+    assert "that others exported is unknown" in first.notes[-1]
 
 
 def test_an_executor_whose_values_are_seen_needs_no_taps(velocity: Path) -> None:
