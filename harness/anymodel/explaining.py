@@ -269,8 +269,8 @@ class Search:
         calls = [("default", call) for call in case.inputs[:count]]
         trace = partial(copied, self.traced.program)
         return Tappable(
-            self.traced.model.title, ENTRY, case.label, calls, trace, lambda: self.graph,
-            self.names, partial(self._within, case), self.without, self.budget,
+            self.traced.model.title, ENTRY, case.label, calls, partial(self._within, case),
+            self.budget, trace, lambda: self.graph, self.names, self.without,
         )  # fmt: skip
 
     def _within(self, case: CaseRecord, made: Sequence[Sequence[Array]], regime: str) -> bool:

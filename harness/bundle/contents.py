@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.budget import Budget, budget_of
 from harness.bundle.container import bundle_digest, extract
-from harness.bundle.manifest import NAMES, Manifest
+from harness.bundle.manifest import NAMES, Manifest, tapped_file
 from harness.errors import InputError
 from harness.golden import Golden
 from harness.golden.anchor import Anchor
@@ -26,9 +26,13 @@ from harness.parity.plan import Plan
 from harness.pte.schema import use_schemas
 from harness.report import BundleFacts, Localized
 
-__all__ = ["CONTROL", "LEDGER", "SCHEMAS", "VALUES", "Bundle", "References", "open_bundle"]
+__all__ = [
+    "CONTROL", "LEDGER", "SCHEMAS", "TAPS", "VALUES", "Bundle", "References", "Tapped", "Taps",
+    "open_bundle",
+]  # fmt: skip
 
 LEDGER, SCHEMAS, CONTROL = "ledger.json", "schemas.json", "control.pte"
+TAPS = "taps.safetensors"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,32 @@ class References:
     wrong: tuple[Localized, ...] = ()
 
 
+@dataclass(frozen=True)
+class Tapped:
+    """A method's program in which the value of every node is an output.
+
+    Attributes
+    ----------
+    path
+        Where it is.
+    nodes
+        Whose values they are, in the order of the outputs, behind the method's own.
+    failure
+        Why there is none; empty if there is one.
+    """
+
+    path: Path
+    nodes: tuple[str, ...] = ()
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Programs for executors that show nothing but outputs, by the name of the method."""
+
+    programs: Mapping[str, Tapped]
+
+
 VALUES: dict[str, type] = {
     "plan": Plan, "evidence": Evidence, "artifacts": Artifacts, "references": References,
 }  # fmt: skip
@@ -77,6 +107,8 @@ class Bundle:
         What may differ, as it stood when the bundle was packed.
     control
         The control program before its constants are drawn; None of a lowering that has none.
+    taps
+        None where the bundle was packed without.
     """
 
     facts: BundleFacts
@@ -87,6 +119,7 @@ class Bundle:
     references: References
     budget: Budget
     control: bytes | None
+    taps: Taps | None
 
 
 @contextmanager
@@ -125,6 +158,7 @@ def _read(path: Path, directory: Path) -> Bundle:
         artifacts=artifacts,
         budget=budget,
         control=control.read_bytes() if control.exists() else None,
+        taps=_taps(path, directory),
         **values,
     )
     _check(path, bundle)
@@ -148,6 +182,20 @@ def _placed(path: Path, directory: Path, artifacts: Artifacts) -> Artifacts:
         made = dataclasses.replace(file.made, path=place)
         files[name] = dataclasses.replace(file, made=made)
     return dataclasses.replace(artifacts, files=files)
+
+
+def _taps(path: Path, directory: Path) -> Taps | None:
+    """The tapped programs where they were unpacked."""
+    if not (directory / TAPS).exists():
+        return None
+    programs = {}
+    for method, program in load(directory / TAPS, Taps).programs.items():
+        name = tapped_file(method)
+        place = directory / name
+        if name not in NAMES or bool(program.failure) == place.exists():
+            raise InputError(f"the bundle {path} is not whole: it has no {name:.60}")
+        programs[method] = dataclasses.replace(program, path=place)
+    return Taps(programs)
 
 
 def _check(path: Path, bundle: Bundle) -> None:

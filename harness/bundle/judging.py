@@ -11,10 +11,10 @@ from harness.asr import Transcriber
 from harness.budget import Budget, LocalAllowance, budget_of
 from harness.bundle.contents import Bundle
 from harness.bundle.observing import BundleObservation
-from harness.compare import Status, Verdict
+from harness.compare import Verdict
 from harness.errors import InputError, in_a_sentence
 from harness.files import read_file
-from harness.localize.steps import LINKS, MOST, of_step, read_steps
+from harness.localize.steps import MOST, link_of, of_step, read_steps
 from harness.methods import select_methods
 from harness.parity import facts
 from harness.parity.check import Checked
@@ -22,7 +22,7 @@ from harness.parity.check import report as report_run
 from harness.parity.judge import judge
 from harness.parity.judges.golden import choose_golden
 from harness.parity.next_command import name_next
-from harness.parity.observation import LocalObservation, Observation
+from harness.parity.observation import LocalObservation
 from harness.parity.plan import Plan, capacities
 from harness.parity.request import Request
 from harness.parity.words import judge_words
@@ -70,7 +70,7 @@ def judge_bundle(
             anchor = bundle.references.anchor
             verdicts += judge_words(plan, observation.speech.first, transcriber, anchor)
         verdicts = facts.name_disputes(plan, verdicts)
-        verdicts, findings = _explained(bundle, observation, verdicts, budget)
+        verdicts, findings = _explained(bundle, made, verdicts, budget)
         request = _request(plan, observation.executor.executor)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -83,23 +83,54 @@ def judge_bundle(
 
 
 def _explained(
-    bundle: Bundle, observation: Observation, verdicts: Sequence[Verdict], budget: Budget
+    bundle: Bundle, made: BundleObservation, verdicts: Sequence[Verdict], budget: Budget
 ) -> tuple[tuple[Verdict, ...], tuple[Localized, ...]]:
     """The verdicts, the first on each broken link with the nodes behind it, and these."""
     told, findings = [], list[Localized]()
     seen: set[tuple[str, str]] = set()
+    local = made.observation.local
     for verdict in verdicts:
         found: list[Localized] = []
-        subject, link = verdict.subject, LINKS.get(verdict.kind, "")
-        if verdict.status is Status.FAIL and link and (subject, link) not in seen:
+        subject = verdict.subject
+        shows = subject in local or subject not in made.observation.cases
+        shows = shows or bundle.plan.lowering != "mlx"
+        link = link_of(verdict, verdicts, shows=shows)
+        if link and (subject, link) not in seen:
             seen.add((subject, link))
             if link == "exact":
                 found = [one for one in bundle.references.wrong if one.method == subject]
+            elif shows:
+                found = _wrong_steps(bundle, subject, local[subject], budget.local)
+            elif subject in made.tapped:
+                found = [made.tapped[subject]]
             else:
-                found = _wrong_steps(bundle, subject, observation.local[subject], budget.local)
+                verdict = _unnamed(bundle, verdict)
         told.append(named(verdict, found))
         findings += found
     return tuple(told), tuple(findings)
+
+
+def _unnamed(bundle: Bundle, verdict: Verdict) -> Verdict:
+    """A red verdict on outputs of an executor that shows nothing else, and why no node is named."""
+    subject = verdict.subject
+    program = None if bundle.taps is None else bundle.taps.programs.get(subject)
+    if bundle.plan.given:
+        why = "what ran it shows no values, and the graph of a file that others exported is unknown"
+    elif program is None:
+        why = (
+            "what ran it shows no values, and the bundle has no tapped programs. `voxtral-parity "
+            "bundle pack --taps` packs them; `voxtral-parity check "
+            f"{subject} --executor native` names the node without, where checkpoint and Mac are"
+        )
+    elif program.failure:
+        why = f"the method could not be lowered with taps when it was packed ({program.failure})"
+    else:
+        why = (
+            "its tapped program was not run, since the outputs of its cases, each by itself, were "
+            "within what the bundle allows, or came as files"
+        )
+    note = f"No node is named: {why}."
+    return dataclasses.replace(verdict, notes=(*verdict.notes, note))
 
 
 def _request(plan: Plan, executor: str) -> Request | None:

@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.bundle.layout import Member
 from harness.errors import InputError, brief, in_a_sentence
 from harness.fingerprint import installed_versions
+from harness.methods import METHODS
+from harness.pte.names import names_file
 from harness.values import decode, encode
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "Origin",
     "check_commit",
     "packages",
+    "tapped_file",
 ]
 
 FORMAT, VERSION = "voxtral-parity bundle", 1
@@ -32,6 +36,12 @@ MANIFEST = "manifest.json"
 
 LIMIT = 1 << 20
 """Bytes of a manifest, at most; it has some two thousand."""
+
+
+def tapped_file(method: str) -> str:
+    """Member in which a method's program has the value of every node among its outputs."""
+    return f"{method}.tapped.pte"
+
 
 NAMES = (
     "plan.safetensors",
@@ -45,6 +55,12 @@ NAMES = (
     "model.nodes.json",
     "codec_decoder.pte",
     "codec_decoder.nodes.json",
+    "taps.safetensors",
+    *(
+        name
+        for method in METHODS
+        for name in (tapped_file(method.name), names_file(Path(tapped_file(method.name))).name)
+    ),
 )
 """Members that a bundle may have, in this order. No other name is ever written to a disk."""
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from harness.bundle.contents import Bundle
+from harness.bundle.contents import Bundle, Tapped
 from harness.bundle.manifest import packages
+from harness.compare import Status
 from harness.errors import InputError
 from harness.files import open_file
+from harness.localize.tapped import VANISHED, Off, judged, through_taps, up_to_wrong
+from harness.methods import Method
 from harness.parity.archive import load, save
 from harness.parity.control import observe_control
+from harness.parity.evidence import CaseEvidence
 from harness.parity.links import observe_exact
 from harness.parity.observation import Observation, Refusal
 from harness.parity.observe import limits_of, observe
 from harness.parity.replay import guarded
 from harness.parity.request import RUNNER
+from harness.report import Localized
 from harness.runtime.pair import ArtifactPair
+from harness.runtime.protocol import Executor
 from harness.runtime.select import choose, refuse_virtual
 from harness.synthesis import follow
 from harness.values import timestamp
@@ -58,6 +64,9 @@ class BundleObservation:
         Package → version on that machine.
     observation
         What the executor did.
+    tapped
+        Of methods whose outputs were off there, and whose steps were not to be seen: what their
+        tapped programs showed, by the method's name.
     """
 
     version: int
@@ -66,6 +75,7 @@ class BundleObservation:
     seconds: float
     versions: dict[str, str]
     observation: Observation
+    tapped: Mapping[str, Localized] = field(default_factory=dict)
 
 
 def observe_bundle(
@@ -113,6 +123,7 @@ def observe_bundle(
         progress("running a control")
         seen = dataclasses.replace(seen, control=observe_control(bundle.control, make))
     seen = dataclasses.replace(seen, exact=observe_exact(plan, evidence, artifacts, progress))
+    tapped = _look(bundle, seen, make, progress)
     took = datetime.datetime.now(datetime.UTC) - started
     return BundleObservation(
         VERSION,
@@ -121,6 +132,7 @@ def observe_bundle(
         took.total_seconds(),
         packages(),
         seen,
+        tapped,
     )
 
 
@@ -172,6 +184,56 @@ def _suited(bundle: Bundle, executor: str, require: str | None) -> str:
             f"pack it with --backend {'mlx' if lowering == 'xnnpack' else 'xnnpack'} for that"
         )
     return executor
+
+
+def _look(
+    bundle: Bundle, seen: Observation, make: Callable[[], Executor], progress: Progress
+) -> dict[str, Localized]:
+    """What tapped programs show of the methods whose outputs are off and whose steps are unseen."""
+    found: dict[str, Localized] = {}
+    programs = {} if bundle.taps is None else bundle.taps.programs
+    others = {*seen.local, *(one.method for one in bundle.references.wrong)}
+    for method in bundle.plan.selected:
+        program = programs.get(method.name)
+        if program is None or program.failure or method.name in others:
+            continue
+        progress(f"looking whether {method.name} is off")
+        told = guarded(partial(_look_into, bundle, method, program, seen, make))
+        if isinstance(told, Refusal):
+            why = f"The node could not be found: {told.reason}"
+            told = Localized(method.name, "", 0, (), False, why)
+        if told is not None:
+            found[method.name] = told
+    return found
+
+
+def _look_into(
+    bundle: Bundle,
+    method: Method,
+    program: Tapped,
+    seen: Observation,
+    make: Callable[[], Executor],
+) -> Localized | None:
+    """What a tapped program shows of a method; None where no case of it is off."""
+    item = _off(bundle, method, seen)
+    if item is None:
+        return None
+    off, regime = Off.of_method(bundle, method, item), seen.executor.measured
+    with closing(make()) as executor:
+        found = through_taps(off, program.path, program.nodes, executor, regime)
+    return off.told([], False, VANISHED.rstrip()) if found is None else found
+
+
+def _off(bundle: Bundle, method: Method, seen: Observation) -> CaseEvidence | None:
+    """The first case whose outputs are off, up to the call that makes it so."""
+    regime = seen.executor.regime
+    for item in bundle.evidence.cases[method.name]:
+        made = seen.cases.get(method.name, {}).get(item.case.label)
+        if made is None or not made.outputs or not item.outputs:
+            continue
+        if judged(bundle, method, item, made.outputs, regime).status is Status.FAIL:
+            return up_to_wrong(bundle, method, item, made.outputs, regime)
+    return None
 
 
 def _along(bundle: Bundle, seen: Observation, run: ArtifactPair, progress: Progress) -> Observation:

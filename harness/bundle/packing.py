@@ -14,16 +14,29 @@ import numpy as np
 from harness.budget import COMMITTED
 from harness.budget.ledger import FILE
 from harness.bundle.container import bundle_digest, write_bundle
-from harness.bundle.contents import CONTROL, LEDGER, SCHEMAS, VALUES, References
-from harness.bundle.manifest import Origin, packages
-from harness.errors import InputError
+from harness.bundle.contents import (
+    CONTROL,
+    LEDGER,
+    SCHEMAS,
+    TAPS,
+    VALUES,
+    References,
+    Tapped,
+    Taps,
+)
+from harness.bundle.manifest import Origin, packages, tapped_file
+from harness.errors import InputError, in_a_sentence
+from harness.export.artifacts import is_refusal
 from harness.export.control import control_template
+from harness.export.lower import lower_to_mlx
+from harness.export.taps import tapped
 from harness.golden import Golden, GoldenKey, default_root
 from harness.golden import read as read_golden
 from harness.golden.store import list_goldens
 from harness.localize.find import Line, localize_exact
 from harness.localize.repro import with_repros
-from harness.methods import SOUND
+from harness.localize.steps import read_steps
+from harness.methods import SOUND, Method
 from harness.methods.cases import WIDE
 from harness.parity.archive import save
 from harness.parity.artifacts import Artifacts, export, open_artifacts
@@ -58,10 +71,22 @@ class Packed:
     evidence: Evidence
     artifacts: Artifacts
     references: References
+    taps: Taps | None = None
 
 
-def prepare(request: Request, progress: Progress = lambda text: None) -> Packed:
+def prepare(
+    request: Request, progress: Progress = lambda text: None, *, taps: Path | None = None
+) -> Packed:
     """Record and export what `request` asks for.
+
+    Parameters
+    ----------
+    request
+        What to pack.
+    progress
+        Called with one line a step.
+    taps
+        Directory in which to write the methods' programs with taps, if any are wanted.
 
     Raises
     ------
@@ -73,6 +98,11 @@ def prepare(request: Request, progress: Progress = lambda text: None) -> Packed:
             "a bundle is run by executors that call methods; leave the runner, --triangulate, "
             "--regime and --asr out"
         )
+    if taps is not None and (request.artifacts is not None or request.executor == "xnnpack"):
+        raise InputError(
+            "--taps lowers each method to MLX again, with the value of every node an output; leave "
+            "--artifacts and --backend xnnpack out"
+        )
     models = open_models(request, progress)
     plan = resolve(request, models.checkpoint)
     evidence = record(plan, models, fresh=request.fresh, progress=progress)
@@ -81,9 +111,10 @@ def prepare(request: Request, progress: Progress = lambda text: None) -> Packed:
     else:
         artifacts = open_artifacts(plan, request.artifacts)
     evidence = _followed(request, plan, models, evidence, artifacts, progress)
-    wrong = _wrong(Line(plan, evidence, artifacts, models, COMMITTED, progress))
-    references = References(_goldens(plan), find_pins(plan), published(plan), wrong)
-    return Packed(plan, _needed(plan, evidence), artifacts, references)
+    line = Line(plan, evidence, artifacts, models, COMMITTED, progress)
+    made = None if taps is None else _tap(line, taps)
+    references = References(_goldens(plan), find_pins(plan), published(plan), _wrong(line))
+    return Packed(plan, _needed(plan, evidence), artifacts, references, made)
 
 
 def pack(packed: Packed, path: Path, *, commit: str, ledger: Path = FILE) -> str:
@@ -114,12 +145,21 @@ def pack(packed: Packed, path: Path, *, commit: str, ledger: Path = FILE) -> str
         for artifact, file in packed.artifacts.files.items():
             if not file.sha256:
                 continue  # nothing could be lowered
-            members[artifact] = file.made.path
-            names = names_file(file.made.path)
-            if names.is_file():
-                members[names_file(Path(artifact)).name] = names
+            members |= _with_names(artifact, file.made.path)
+        if packed.taps is not None:
+            members[TAPS] = scratch / TAPS
+            save(members[TAPS], packed.taps)
+            for program in packed.taps.programs.values():
+                if not program.failure:
+                    members |= _with_names(program.path.name, program.path)
         write_bundle(path, origin, members)
     return bundle_digest(path)
+
+
+def _with_names(name: str, path: Path) -> dict[str, Path]:
+    """A program as a member, and the names beside it, if there are any."""
+    names = names_file(path)
+    return {name: path} | ({names_file(Path(name)).name: names} if names.is_file() else {})
 
 
 def _followed(
@@ -147,20 +187,48 @@ def _followed(
     )
 
 
+def _tap(line: Line, directory: Path) -> Taps:
+    """Lower each method that could be lowered again, with the value of every node an output."""
+    return Taps({method.name: _tapped(line, method, directory) for method in _lowered(line)})
+
+
+def _tapped(line: Line, method: Method, directory: Path) -> Tapped:
+    line.progress(f"lowering {method.name} again, tapped")
+    names, _ = read_steps(line.artifacts.paths[method.artifact], method.entry)
+    path = directory / tapped_file(method.name)
+    try:
+        program = line.trace(method)
+        nodes = tapped(program, names.values)
+        lower_to_mlx({method.entry: program}, {}, path, without=line.plan.without, taps=True)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        return Tapped(path, failure=in_a_sentence(error))
+    return Tapped(path, nodes)
+
+
+def _lowered(line: Line) -> list[Method]:
+    """The methods that are in the files."""
+    files = {name: file.facts for name, file in line.artifacts.files.items()}
+    return [
+        method
+        for method in line.plan.selected
+        if (facts := files[method.artifact]) is not None and method.entry in facts.methods
+    ]
+
+
 def _wrong(line: Line) -> tuple[Localized, ...]:
     """Where the programs stop meaning what eager means: the models that show it are here alone."""
-    plan, files = line.plan, line.artifacts.files
+    plan = line.plan
     if plan.lowering != "mlx":
         return ()
     if plan.sizes.dim >= WIDE:  # beside the models of the real size, a program has no room
         line.models.release()
     found: list[Localized] = []
-    for method in plan.selected:
-        facts = files[method.artifact].facts
-        if facts is not None and method.entry in facts.methods:
-            line.progress(f"running {method.name} in float64")
-            wrong = localize_exact(line, method)
-            found += [] if wrong is None else [with_repros(line, wrong)]
+    for method in _lowered(line):
+        line.progress(f"running {method.name} in float64")
+        wrong = localize_exact(line, method)
+        found += [] if wrong is None else [with_repros(line, wrong)]
     return tuple(found)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from harness.cli import console, options
 from harness.cli.faces import Faces, tell
-from harness.cli.options import asked, option
+from harness.cli.options import asked, flag, option
 from harness.errors import InputError, one_of
 from harness.files import check_directory, check_targets
 
@@ -55,6 +57,9 @@ def bundle_pack(
     voice: options.Voice = None,
     seed: options.Seed = 42,
     semantics: options.Semantics = "executorch",
+    taps: Annotated[
+        bool, flag("--taps", "Also pack programs that name the wrong node on ExecuTorch's runtime.")
+    ] = False,
     commit: Annotated[
         str | None, option("--commit", "HASH", "Git commit to name in it; GITHUB_SHA.")
     ] = None,
@@ -84,8 +89,8 @@ def bundle_pack(
     from harness.bundle.golden_dir import write_golden_dir
     from harness.bundle.packing import pack, prepare
 
-    with console.progress() as progress:
-        packed = prepare(request, progress)
+    with console.progress() as progress, TemporaryDirectory(prefix="voxtral-bundle-") as scratch:
+        packed = prepare(request, progress, taps=Path(scratch) if taps else None)
         if golden_dir is not None:
             progress(f"writing {golden_dir}")
             write_golden_dir(packed.plan, packed.evidence, packed.artifacts, golden_dir)
@@ -143,6 +148,7 @@ def bundle_run(
     transcriber = Transcriber.of(asr, asr_command)
     allowed = None if budget is None else read_budget(budget)
     with console.progress() as progress, open_bundle(file) as bundle:
+        bundle = bundle if allowed is None else dataclasses.replace(bundle, budget=allowed)
         made = observe_bundle(
             bundle, executor, require, progress, allow_virtual_gpu=allow_virtual_gpu
         )
@@ -150,7 +156,7 @@ def bundle_run(
             write_observation(made, observe_only)
             return
         progress("judging")
-        checked = judge_bundle(bundle, made, budget=allowed, transcriber=transcriber)
+        checked = judge_bundle(bundle, made, transcriber=transcriber)
         told = report(bundle, checked, started, console.command_line())
         tell(told, faces, lambda: figures(checked))
 

@@ -5,6 +5,7 @@
 `modules`  the same of a model's modules
 `steps`    what an export's names say of a step
 `taps`     the steps of an executor that shows nothing but outputs
+`tapped`   the part of that which needs no torch
 `repro`    the smallest script, and upstream test case, that still fails
 `find`     all of it for one method
 `explain`  the same in the verdicts of a red run

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import closing
 
 from harness.budget import COMMITTED, Budget
-from harness.compare import Status, Verdict
+from harness.compare import Verdict
 from harness.errors import HarnessError
 from harness.localize.find import Line, localize_exact, localize_local
 from harness.localize.repro import with_repros
-from harness.localize.steps import LINKS
+from harness.localize.steps import link_of
 from harness.localize.taps import localize_tapped
 from harness.methods import METHODS, Method
 from harness.parity.check import Checked
@@ -24,9 +24,6 @@ from harness.runtime.select import choose
 __all__ = ["explained", "localize"]
 
 Progress = Callable[[str], None]
-
-_OUTPUTS = ("tensor", "waveform")
-"""Kinds of a verdict on a method's outputs."""
 
 _METHODS = {method.name: method for method in METHODS}
 
@@ -89,25 +86,15 @@ def explained(
     line = Line(checked.plan, checked.evidence, checked.artifacts, models, budget, progress)
     verdicts, findings = [], list[Localized]()
     seen: set[tuple[str, str]] = set()
+    shows = checked.observation.executor.executor != "native"
     for verdict in checked.verdicts:
-        link = _link(checked, verdict) if verdict.status is Status.FAIL else ""
+        link = link_of(verdict, checked.verdicts, shows=shows)
         broken = link and (verdict.subject, link) not in seen and verdict.subject in _METHODS
         seen.add((verdict.subject, link))
         told, found = _explained(request, line, verdict, link) if broken else (verdict, ())
         verdicts.append(told)
         findings += [with_repros(line, one) for one in found] if repros else found
     return dataclasses.replace(checked, verdicts=tuple(verdicts), findings=tuple(findings))
-
-
-def _link(checked: Checked, verdict: Verdict) -> str:
-    """Along which link the node behind a red verdict is looked for; empty where none shows it."""
-    if checked.observation.executor.executor != "native" or verdict.kind not in _OUTPUTS:
-        return LINKS.get(verdict.kind, "")
-    means_another = any(
-        other.subject == verdict.subject and other.kind == "exact" and other.status is Status.FAIL
-        for other in checked.verdicts
-    )
-    return "" if means_another else "local"
 
 
 def _explained(

@@ -19,12 +19,11 @@ from harness.localize.exact import Exact
 from harness.localize.graph import Graph
 from harness.localize.modules import first_wrong_module, module_values
 from harness.localize.steps import MOST, aligned, of_step, read_steps
+from harness.localize.tapped import within
 from harness.methods import CODEC, Method
 from harness.parity.artifacts import Artifacts, export
 from harness.parity.evidence import CaseEvidence, Evidence
 from harness.parity.judges.contents import judge_constants
-from harness.parity.judges.values import judge_outputs, oracle_of
-from harness.parity.observation import CaseObservation
 from harness.parity.plan import Plan
 from harness.pte.names import StepNames
 from harness.reference.models import Models
@@ -33,7 +32,7 @@ from harness.runtime.exact import ExactExecutor
 from harness.runtime.protocol import Executor, Watchable
 from harness.upstream import quiet
 
-__all__ = ["Line", "localize_exact", "localize_local", "within"]
+__all__ = ["Line", "localize_exact", "localize_local"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,15 +227,3 @@ def _repaired(
         + f", and the output is {'within' if proved else 'outside of'} the method's allowance."
     )
     return Localized(method.name, item.case.label, number, tuple(findings), proved, proof)
-
-
-def within(
-    line: Line, method: Method, item: CaseEvidence, outputs: Sequence[Array], regime: str
-) -> bool:
-    """Whether a case's outputs are within what the method is allowed in a regime."""
-    precision = line.plan.precision.allowance
-    allowance = line.budget.of(line.plan.lowering, precision, method.name, regime)
-    oracle = oracle_of(line.evidence, method, item.case.label)
-    observed = CaseObservation(tuple(outputs))
-    verdict = judge_outputs(line.plan, method, item, observed, allowance, oracle)
-    return verdict.status is Status.PASS

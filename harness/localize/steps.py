@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import closing
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 from harness.budget import LocalAllowance
+from harness.compare import Status, Verdict
 from harness.errors import InputError
 from harness.pte.coverage import called_graphs
 from harness.pte.names import StepNames, read_names
@@ -18,14 +20,38 @@ from harness.report.finding import EXECUTOR, Finding, Place
 from harness.runtime.portable.method import Location
 from harness.runtime.protocol import StepError
 
-__all__ = ["LINKS", "MOST", "aligned", "of_step", "placed", "read_steps"]
+__all__ = ["LINKS", "MOST", "aligned", "link_of", "of_step", "placed", "read_steps"]
 
 LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
 """Kind of a verdict → the link along which its node is looked for: a program that refuses to run
 does so in float64 too."""
 
+_OUTPUTS = ("tensor", "waveform")
+"""Kinds of a verdict on a method's outputs."""
+
 MOST = 12
 """Wrong nodes, or steps, after which a search ends."""
+
+
+def link_of(verdict: Verdict, verdicts: Sequence[Verdict], *, shows: bool) -> str:
+    """Along which link the node behind a red verdict is looked for; empty where none shows it.
+
+    Parameters
+    ----------
+    verdict, verdicts
+        The verdict, and all of the run.
+    shows
+        Whether the executor lets its values be seen; else outputs that are off ask for a look.
+    """
+    if verdict.status is not Status.FAIL:
+        return ""
+    if shows or verdict.kind not in _OUTPUTS:
+        return LINKS.get(verdict.kind, "")
+    means_another = any(
+        other.subject == verdict.subject and other.kind == "exact" and other.status is Status.FAIL
+        for other in verdicts
+    )
+    return "" if means_another else "local"
 
 
 def of_step(step: StepError, names: StepNames, allowance: LocalAllowance) -> Finding:

@@ -23,22 +23,21 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from harness.arrays import Array
-from harness.budget import COMMITTED, Budget
 from harness.compare.metrics import difference
 from harness.errors import InputError, UnsupportedError, in_a_sentence
 from harness.export.lower import lower_to_mlx
 from harness.export.taps import cut_after, tapped, writes_into_buffer
 from harness.fingerprint import Regime, name_of
 from harness.float64.rules import roundoff
-from harness.localize.find import Line, within
+from harness.localize.find import Line
 from harness.localize.graph import Graph
-from harness.localize.steps import MOST, of_step, placed, read_steps
+from harness.localize.steps import placed, read_steps
+from harness.localize.tapped import VANISHED, Off, portable, through_taps, up_to_wrong, within
 from harness.methods import Method
 from harness.parity.evidence import CaseEvidence
 from harness.pte.names import StepNames
 from harness.report.finding import EXECUTOR, Finding, Localized, Place
-from harness.runtime.protocol import Executor, StepError
+from harness.runtime.protocol import Executor
 
 __all__ = ["Tappable", "localize_tapped", "look_into", "tappable"]
 
@@ -48,44 +47,28 @@ steers the search among cut programs: the verdict that is explained does not dep
 
 
 @dataclasses.dataclass(frozen=True)
-class Tappable:
+class Tappable(Off):
     """A program that is off on some executor, and all that looking into it takes.
 
     Attributes
     ----------
-    subject, entry, case
-        What is judged, the program's method, and the label of the case.
-    calls
-        Those of the case up to the first whose outputs are off, each with its state's name.
     trace
         Makes the exported program anew: what is looked into is changed.
     graph
         The same in float64.
     names
         What the export says of the program's steps.
-    within
-        Whether the outputs of all calls are within what is allowed, in a regime.
     without
         Corrections that were left out of the lowering.
-    budget, progress
+    progress
         As of the run.
     """
 
-    subject: str
-    entry: str
-    case: str
-    calls: Sequence[tuple[str, Sequence[Array]]]
     trace: Callable[[], ExportedProgram]
     graph: Callable[[], Graph]
     names: StepNames
-    within: Callable[[Sequence[Sequence[Array]], str], bool]
     without: tuple[str, ...] = ()
-    budget: Budget = COMMITTED
     progress: Callable[[str], None] = lambda text: None
-
-    def run(self, executor: Executor) -> list[list[Array]]:
-        """All outputs of each call."""
-        return _run(self.entry, executor, self.calls)
 
 
 def localize_tapped(
@@ -122,11 +105,13 @@ def tappable(line: Line, method: Method, item: CaseEvidence) -> Tappable:
     """A method that is off in a case, which ends with the call that makes it so."""
     names, _ = read_steps(line.artifacts.paths[method.artifact], method.entry)
     return Tappable(
-        method.name, method.entry, item.case.label, list(item.case.in_states()),
-        partial(line.trace, method), partial(line.graph, method), names,
-        lambda made, regime: within(line, method, item, [call[0] for call in made], regime),
-        line.plan.without, line.budget, line.progress,
-    )  # fmt: skip
+        **vars(Off.of_method(line, method, item)),
+        trace=partial(line.trace, method),
+        graph=partial(line.graph, method),
+        names=names,
+        without=line.plan.without,
+        progress=line.progress,
+    )
 
 
 def look_into(what: Tappable, executor: Executor, regime: Regime | None) -> Localized:
@@ -134,7 +119,7 @@ def look_into(what: Tappable, executor: Executor, regime: Regime | None) -> Loca
     with TemporaryDirectory() as folder:
         search = _Search(what, executor, regime, Path(folder))
         try:
-            found, why = search.by_taps(), _VANISHED
+            found, why = search.by_taps(), VANISHED
         except UnsupportedError as error:  # the taps' fault, not the program's
             found, why = None, f"{error}. "
         return found or search.by_cuts(why)
@@ -145,27 +130,11 @@ def _wrong_case(
 ) -> CaseEvidence | None:
     """The first case that is off, up to the first call that makes it so."""
     for item in line.items(method, label):
-        made = _run(method.entry, executor, list(item.case.in_states()))
+        made = Off.of_method(line, method, item).run(executor)
         outputs = [outputs[0] for outputs in made]
         if not within(line, method, item, outputs, regime):
-            for count in range(1, len(outputs) + 1):
-                short = CaseEvidence(item.case.first(count), item.outputs[:count])
-                if not within(line, method, short, outputs[:count], regime):
-                    return short
-            return item
+            return up_to_wrong(line, method, item, outputs, regime)
     return None
-
-
-def _run(
-    entry: str, executor: Executor, calls: Sequence[tuple[str, Sequence[Array]]]
-) -> list[list[Array]]:
-    _reset(executor, calls)
-    return [executor.call(entry, call, state=state) for state, call in calls]
-
-
-def _reset(executor: Any, calls: Sequence[tuple[str, Sequence[Array]]]) -> None:
-    for state in dict.fromkeys(state for state, _ in calls):
-        executor.reset(state)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,57 +147,11 @@ class _Search:
     folder: Path
 
     def by_taps(self) -> Localized | None:
-        """Every value is an output; None where the program is right then."""
-        what = self.what
-        program = what.trace()
-        order = tapped(program, what.names.values)
+        """Every value is an output; None where every step, and what is returned, is right then."""
+        program = self.what.trace()
+        order = tapped(program, self.what.names.values)
         path = self._lowered(program, "tapped", taps=True)
-        self.executor.load(path)
-        made = what.run(self.executor)
-        count = len(made[0]) - len(order)
-        if what.within([outputs[:count] for outputs in made], name_of(self.regime)):
-            return None
-        places, _ = read_steps(path, what.entry)
-        with closing(_portable()) as judge:
-            judge.load(path)
-            probe = judge.probe(what.entry)
-            known = [(probe.step(name).index, places.values[name][1]) for name in order]
-            values = [dict(zip(known, outputs[count:], strict=True)) for outputs in made]
-            _, steps = self._along(judge, values)
-            wrong = [step for step in steps if step.share(what.budget.local) > 1.0][:MOST]
-            if not wrong:
-                return self._told([], False, _UNSEEN)
-            first, repair = wrong[0].step, [step.step for step in wrong]
-            before = [{at: v for at, v in call.items() if at[0] < first} for call in values]
-            outputs, _ = self._along(judge, before, repair)
-            proved = what.within([call[:count] for call in outputs], judge.fingerprint.regime)
-        findings = [of_step(step, places, what.budget.local) for step in wrong]
-        proof = (
-            "Each step was judged on the inputs that it had on this executor, seen through taps. "
-            "With these values up to the first wrong step, the float64 value, rounded, in the "
-            "place of each wrong one, and the portable executor behind it, the output is "
-            f"{'within' if proved else 'outside of'} what is allowed."
-        )
-        return self._told(findings, proved, proof)
-
-    def _along(
-        self, judge: Any, values: Sequence[Mapping[tuple[int, int], Array]], repair: Any = ()
-    ) -> tuple[list[list[Array]], list[StepError]]:
-        """The calls again along given values: outputs, and the steps of the first wrong call."""
-        from harness.runtime.portable.local import Given
-
-        outputs: list[list[Array]] = []
-        wrong: list[StepError] = []
-        calls = self.what.calls
-        _reset(judge, calls)
-        for (state, call), given in zip(calls, values, strict=True):
-            made, steps = judge.watch(
-                self.what.entry, call, state=state, repair=repair, given=Given(given, self.regime)
-            )
-            outputs.append(made)
-            if not wrong and any(step.share(self.what.budget.local) > 1.0 for step in steps):
-                wrong = [step for step in steps if step.op != "output"]
-        return outputs, wrong
+        return through_taps(self.what, path, order, self.executor, self.regime)
 
     def by_cuts(self, why: str) -> Localized:
         """Taps show nothing, and `why` says why: cut the program short, by halves."""
@@ -242,7 +165,7 @@ class _Search:
         )
         last = self._among(_taken(graph.returning, names), meant)
         if last is None:
-            return self._told([], False, why + _NOWHERE)
+            return self.what.told([], False, why + _NOWHERE)
         right, off = -1, names.index(last.place.node)
         while off - right > 1:
             middle = (right + off) // 2
@@ -252,7 +175,7 @@ class _Search:
         while found := self._among(_taken(graph.nodes[last.place.node], names), meant):
             last = found
         finding = dataclasses.replace(last, place=placed(last.place, known))
-        return self._told([finding], False, why + _CUT)
+        return self.what.told([finding], False, why + _CUT)
 
     def _among(self, names: Sequence[str], meant: Mapping[str, Any]) -> Finding | None:
         """The first of some nodes that is off."""
@@ -266,7 +189,7 @@ class _Search:
         wanted = meant[name].numpy()
         self.executor.load(path)
         made = self.what.run(self.executor)[-1][-1]
-        with closing(_portable()) as judge:
+        with closing(portable()) as judge:
             judge.load(path)
             beside = self.what.run(judge)[-1][-1]
             step = judge.probe(self.what.entry).step(name)
@@ -289,21 +212,7 @@ class _Search:
             raise UnsupportedError(text) from error
         return path
 
-    def _told(self, findings: list[Finding], proved: bool, proof: str) -> Localized:
-        what = self.what
-        number = len(what.calls) - 1
-        return Localized(what.subject, what.case, number, tuple(findings), proved, proof)
 
-
-_VANISHED = (
-    "The fault vanishes under observation: with the value of every node an output, this executor "
-    "computes the method right. "
-)
-_UNSEEN = (
-    "The value of every node was an output: each is right for the inputs that it had, and the "
-    "method's output is off all the same. What is wrong is not a step, but a state between calls, "
-    "or what is returned."
-)
 _CUT = (
     "So the program was cut short, without a tap: the one that ends at this node is wrong, those "
     "that end at what it takes are right."
@@ -317,9 +226,3 @@ def _taken(node: Node, names: Collection[str]) -> list[str]:
     for own in node.all_input_nodes:
         found |= dict.fromkeys([own.name] if own.name in names else _taken(own, names))
     return list(found)
-
-
-def _portable() -> Any:
-    from harness.runtime.portable import PortableExecutor
-
-    return PortableExecutor()

@@ -57,6 +57,8 @@ def test_a_commit_on_the_command_line_goes_before_the_environment(
         (("pack", "a.bundle", "codec"), "method must be one of"),
         (("pack", "codec", "a.bundle", "--commit", "main"), "a commit must be"),
         (("pack", "codec", "a.bundle", "--backend", "cuda"), "backend must be one of"),
+        (("pack", "codec", "a.bundle", "--taps", "--backend", "xnnpack"), "leave --artifacts and"),
+        (("pack", "codec", "a.bundle", "--taps", "--artifacts", "."), "leave --artifacts and"),
         (("run", "missing.bundle"), "missing.bundle cannot be read"),
         (("judge", "missing.bundle", "x"), "missing.bundle cannot be read"),
         (("run", "junk.bundle"), "is no bundle"),

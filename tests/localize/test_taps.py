@@ -15,8 +15,9 @@ from fixtures.exports import Line as Parity
 from harness.budget import COMMITTED
 from harness.compare import Status, Verdict
 from harness.errors import InputError
-from harness.localize import explain, taps
+from harness.localize import explain, tapped, taps
 from harness.localize.find import Line
+from harness.localize.steps import link_of
 from harness.localize.taps import localize_tapped, tappable
 from harness.methods import select_methods
 from harness.parity import Request
@@ -115,9 +116,8 @@ def test_a_red_run_on_the_own_runtime_names_the_node(
     assert found.proved
 
     exact = dataclasses.replace(broken, kind="exact", status=Status.FAIL)
-    assert explain._link(dataclasses.replace(checked, verdicts=(broken, exact)), broken) == ""
-    watched = dataclasses.replace(observation, executor=tiny_line.observation.executor)
-    assert explain._link(dataclasses.replace(checked, observation=watched), broken) == ""
+    assert link_of(broken, (broken, exact), shows=False) == ""
+    assert link_of(broken, (broken,), shows=True) == ""
 
 
 class Exactly(Blind):
@@ -146,9 +146,10 @@ def test_who_rounds_otherwise_has_no_wrong_step(
     line, (chosen,) = line_of(parity_in(precision)), select_methods([method])
     item = line.items(chosen, None)[0]
     short = CaseEvidence(item.case.first(3), item.outputs[:3])
-    monkeypatch.setattr(taps, "within", lambda *_: False)  # look at every step all the same
-    for executor, found in ((Exactly({}), False), (Blind(louder("RMSNormNode")), True)):
-        what = tappable(line, chosen, short)
-        told = taps._Search(what, executor, executor.regime(), tmp_path).by_taps()
-        assert told is not None
-        assert bool(told.findings) is found
+    what = tappable(line, chosen, short)
+    for right in (False, True):  # of the outputs: each step is judged all the same
+        monkeypatch.setattr(tapped, "within", lambda *_, right=right: right)
+        for executor, found in ((Exactly({}), False), (Blind(louder("RMSNormNode")), True)):
+            told = taps._Search(what, executor, executor.regime(), tmp_path).by_taps()
+            assert bool(told and told.findings) is found
+            assert (told is None) is (right and not found)

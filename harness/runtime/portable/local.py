@@ -166,7 +166,8 @@ def _behind(before: StepError, bound: float, meant: Array, made: Array) -> StepE
     A convolution, for one, is a step between two changes of layout, and its node's value is that
     of the last. This has the roundings of the step before it on both runtimes.
     """
-    return replace(before, error=error_within(before.op, meant, made, 2 * bound))
+    with np.errstate(all="ignore"):  # the infinities of a mask
+        return replace(before, error=error_within(before.op, meant, made, 2 * bound))
 
 
 def _array(value: Any) -> Any:
