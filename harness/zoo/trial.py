@@ -34,7 +34,7 @@ from harness.runtime.portable.executor import PortableExecutor
 from harness.upstream import enable_mlx_exporter, quiet
 from harness.zoo.program import Program
 
-__all__ = ["Outcome", "Result", "Verdict", "tried"]
+__all__ = ["Outcome", "Result", "Verdict", "shortened", "tried"]
 
 _EXACT = 1e-7
 """Of the scale, in float64; as the exact link allows."""
@@ -50,8 +50,6 @@ _EXACTLY = {
     "aten.cat.default", "aten.alias.default",
 }  # fmt: skip
 """Operators that round once, to the nearest number of a type, or not at all."""
-
-_MOST_WORDS = 240
 
 
 class Verdict(StrEnum):
@@ -335,7 +333,12 @@ def _handles() -> dict[str, frozenset[Any]]:
 
 
 def _sentence(error: BaseException) -> str:
-    text = re.sub(r"0x[0-9a-f]+", "0x…", " ".join(str(error).split()))
-    text = re.sub(r"/\S+/(site-packages|zoo-\w+)/", "", text)
-    text = text if isinstance(error, HarnessError) else f"{type(error).__name__}: {text}"
-    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} …"
+    kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
+    return shortened(f"{kind}{error}")
+
+
+def shortened(text: str, most: int = 240) -> str:
+    """On one line of some `most` characters, without addresses and folders of this machine."""
+    text = re.sub(r"0x[0-9a-f]+", "0x…", " ".join(text.split()))
+    text = re.sub(r"/\S+/(site-packages|site|zoo-\w+)/", "", text)
+    return text if len(text) <= most else f"{text[:most]} …"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,11 @@ from harness.zoo.architectures.exporting import (
 )
 from harness.zoo.trial import Outcome
 
-__all__ = ["DTYPES", "Case", "Lowerings", "judged_case", "lowerings_of", "outcome_of", "shortened"]
+__all__ = ["DTYPES", "Case", "Lowerings", "judged_case", "lowerings_of", "outcome_of"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-_MOST_WORDS = 320
+_shortened = partial(trial.shortened, most=320)
 
 _PADDING = "positions of padding: with every key masked, attention is undefined there"
 
@@ -66,7 +66,7 @@ def judged_case(case: Case) -> tuple[Outcome, Outcome]:
         with lowerings_of(case) as module:
             return module.outcomes()
     except NotExportedError as error:
-        failed = Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
+        failed = Outcome(trial.Verdict.NOT_EXPORTED, _shortened(str(error)))
         return failed, failed
 
 
@@ -123,11 +123,11 @@ class Lowerings:
                     self.found[digest] = self._judged(exported, path)
                 return self.found[digest]
             except NotExportedError as error:
-                return Outcome(trial.Verdict.NOT_EXPORTED, shortened(str(error)))
+                return Outcome(trial.Verdict.NOT_EXPORTED, _shortened(str(error)))
             except NotLoweredError as error:
-                return Outcome(trial.Verdict.NOT_LOWERED, shortened(str(error)))
+                return Outcome(trial.Verdict.NOT_LOWERED, _shortened(str(error)))
             except Exception as error:  # the harness is at fault
-                return Outcome(trial.Verdict.NOT_JUDGED, shortened(in_a_sentence(error)))
+                return Outcome(trial.Verdict.NOT_JUDGED, _shortened(in_a_sentence(error)))
 
     def _judged(self, exported: Exported, path: Path) -> Outcome:
         try:
@@ -138,7 +138,7 @@ class Lowerings:
                 return lacking  # of types that only a kernel takes, such as complex numbers
             if isinstance(error, UnsupportedError):
                 raise
-            text = shortened(f"cannot be loaded: {error}")
+            text = _shortened(f"cannot be loaded: {error}")
             return Outcome(trial.Verdict.CANNOT_RUN, text)
 
 
@@ -186,9 +186,9 @@ def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     wrong = [verdict for verdict in failed if verdict.kind != "execution"]
     if wrong:
         found = min(wrong, key=lambda verdict: not verdict.metrics.get("operator"))
-        return Outcome(trial.Verdict.WRONG, shortened(_where(found) + found.summary))
+        return Outcome(trial.Verdict.WRONG, _shortened(_where(found) + found.summary))
     if failed:
-        return Outcome(trial.Verdict.CANNOT_RUN, shortened(_where(failed[0]) + failed[0].summary))
+        return Outcome(trial.Verdict.CANNOT_RUN, _shortened(_where(failed[0]) + failed[0].summary))
     outside = _outside(verdicts)
     lacking = _lacking(outside)
     if lacking is not None:
@@ -197,7 +197,7 @@ def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     for verdict in judged:
         if verdict.status is Status.UNJUDGED and (nodes or verdict.kind != "local"):
             text = f"{verdict.case}: {verdict.summary}"
-            return Outcome(trial.Verdict.NOT_JUDGED, shortened(text))
+            return Outcome(trial.Verdict.NOT_JUDGED, _shortened(text))
     if outside:
         return Outcome(trial.Verdict.OUTSIDE, ", ".join(outside))
     return Outcome(trial.Verdict.RIGHT)
@@ -221,10 +221,3 @@ def _where(verdict: Verdict) -> str:
     source = verdict.metrics.get("source")
     told = f"{operator} ({source})" if source else operator
     return f"{told}: " if told else ""
-
-
-def shortened(text: str) -> str:
-    """On one line, without addresses and folders of this machine."""
-    text = re.sub(r"0x[0-9a-f]+", "0x…", " ".join(text.split()))
-    text = re.sub(r"/\S+/(site-packages|site|zoo-\w+)/", "", text)
-    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} …"
