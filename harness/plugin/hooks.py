@@ -92,11 +92,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if kept.trouble:
         terminalreporter.line(f"error: {kept.trouble}", red=True)
     if kept.unused:
-        done = "deleted" if kept.chosen.update else "not used by any test"
+        deleted = kept.chosen.update and not kept.trouble
+        done = "deleted" if deleted else "not used by any test"
         terminalreporter.section(f"goldens {done}", yellow=True)
         for path in kept.unused:
             terminalreporter.line(str(path))
-        if not kept.chosen.update:
+        if not deleted:
             terminalreporter.line('delete them with --parity-update --parity-reason "…"')
     if kept.written is not None:
         terminalreporter.line(f"parity report: {kept.written}")
