@@ -20,9 +20,9 @@ from harness.report.finding import EXECUTOR, Finding, Place
 from harness.runtime.portable.method import Location
 from harness.runtime.protocol import StepError
 
-__all__ = ["LINKS", "MOST", "aligned", "link_of", "of_step", "placed", "read_steps"]
+__all__ = ["MOST", "aligned", "link_of", "of_step", "placed", "read_steps"]
 
-LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
+_LINKS = {"exact": "exact", "local": "local", "execution": "exact"}
 """Kind of a verdict → the link along which its node is looked for: a program that refuses to run
 does so in float64 too."""
 
@@ -46,7 +46,7 @@ def link_of(verdict: Verdict, verdicts: Sequence[Verdict], *, shows: bool) -> st
     if verdict.status is not Status.FAIL:
         return ""
     if shows or verdict.kind not in _OUTPUTS:
-        return LINKS.get(verdict.kind, "")
+        return _LINKS.get(verdict.kind, "")
     means_another = any(
         other.subject == verdict.subject and other.kind == "exact" and other.status is Status.FAIL
         for other in verdicts
