@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ METHOD = "predict_velocity"
 def with_taps(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Packed]:
     """What goes into a bundle of one method in a precision, with its tapped program."""
 
+    @cache
     def made(precision: str, method: str) -> Packed:
         folder = tmp_path_factory.mktemp("taps")
         return prepare(Request(methods=(method,), precision=precision), taps=folder)

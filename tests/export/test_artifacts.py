@@ -153,35 +153,31 @@ def test_our_own_mistake_is_no_refusal(
         exporting()
 
 
-@pytest.mark.parametrize(
-    ("trouble", "raised"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), MachineError),
-        (MemoryError(), MemoryError),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), RuntimeError),
-        (UnavailableError("no flatc"), UnavailableError),
-        (ModuleNotFoundError("No module named 'x'"), ModuleNotFoundError),
-        (subprocess.CalledProcessError(1, "flatc"), subprocess.CalledProcessError),
-        (KeyboardInterrupt(), KeyboardInterrupt),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+TROUBLE: tuple[tuple[BaseException, type[BaseException]], ...] = (
+    (OSError(errno.ENOSPC, "No space left on device"), MachineError),
+    (MemoryError(), MemoryError),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), RuntimeError),
+    (UnavailableError("no flatc"), UnavailableError),
+    (ModuleNotFoundError("No module named 'x'"), ModuleNotFoundError),
+    (subprocess.CalledProcessError(1, "flatc"), subprocess.CalledProcessError),
+    (KeyboardInterrupt(), KeyboardInterrupt),
 )
+"""What the machine does while a method is lowered, and what is raised then."""
+
+
 def test_trouble_of_the_machine_is_raised_and_never_kept(
-    trouble: BaseException,
-    raised: type[BaseException],
-    exporting: Exporting,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    exporting: Exporting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def troubled(model: Any, sizes: Dimensions) -> torch.export.ExportedProgram:
-        raise trouble
+    for trouble, raised in TROUBLE:
 
-    with monkeypatch.context() as patch:
-        patch.setitem(programs.PROGRAMS, "semantic_head", troubled)
-        with pytest.raises(raised):
-            exporting()
+        def troubled(model: Any, sizes: Dimensions, trouble: BaseException = trouble) -> Any:
+            raise trouble
 
-    assert list((tmp_path / "cache").rglob("*.pte")) == []
+        with monkeypatch.context() as patch:
+            patch.setitem(programs.PROGRAMS, "semantic_head", troubled)
+            with pytest.raises(raised):
+                exporting()
+        assert list((tmp_path / "cache").rglob("*.pte")) == [], trouble
     made = exporting()
     assert made.origin == "exported"
     assert not made.failures

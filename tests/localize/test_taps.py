@@ -15,9 +15,11 @@ from fixtures.exports import Line as Parity
 from harness.budget import COMMITTED
 from harness.compare import Status, Verdict
 from harness.errors import InputError
+from harness.export.taps import tapped as add_taps
 from harness.localize import explain, tapped, taps
 from harness.localize.find import Line
 from harness.localize.steps import link_of
+from harness.localize.tapped import through_taps
 from harness.localize.taps import localize_tapped, tappable
 from harness.methods import select_methods
 from harness.parity import Request
@@ -147,9 +149,12 @@ def test_who_rounds_otherwise_has_no_wrong_step(
     item = line.items(chosen, None)[0]
     short = CaseEvidence(item.case.first(3), item.outputs[:3])
     what = tappable(line, chosen, short)
+    program = what.trace()
+    order = add_taps(program, what.names.values)
+    path = taps._Search(what, Blind({}), None, tmp_path)._lowered(program, "tapped", taps=True)
     for right in (False, True):  # of the outputs: each step is judged all the same
         monkeypatch.setattr(tapped, "within", lambda *_, right=right: right)
         for executor, found in ((Exactly({}), False), (Blind(louder("RMSNormNode")), True)):
-            told = taps._Search(what, executor, executor.regime(), tmp_path).by_taps()
+            told = through_taps(what, path, order, executor, executor.regime())
             assert bool(told and told.findings) is found
             assert (told is None) is (right and not found)

@@ -11,7 +11,9 @@ import pytest
 
 from harness.methods.precision import PRECISIONS
 from harness.plugin import options
+from harness.report import to_json
 from harness.runtime.select import NAMES
+from tests.report.test_gate import report
 
 Run = Callable[..., pytest.RunResult]
 
@@ -75,12 +77,21 @@ def test_green_red_and_could_not_judge(pytester: pytest.Pytester, alone: Run) ->
     assert {verdict["subject"] for verdict in told["verdicts"]} == {"Mlp", "Sorted"}
 
 
+FOUND = """
+from pathlib import Path
+
+def test_one(parity):
+    parity._found.reports.append(Path("kept.json").read_text())
+    Path("found/report.json").mkdir(parents=True)
+"""
+
+
 def test_a_report_that_cannot_be_written_is_one_sentence(
-    pytester: pytest.Pytester, alone: Run
+    pytester: pytest.Pytester, stranger: Run
 ) -> None:
-    taken = '\n    from pathlib import Path; Path("found/report.json").mkdir(parents=True)\n'
-    pytester.makepyfile(test_one=TEN_LINES + taken)
-    result = alone("--parity-executor", "portable", "--parity-report", "found")
+    pytester.makepyfile(FOUND)
+    (pytester.path / "kept.json").write_text(to_json(report("portable")))
+    result = stranger("--parity-report", "found")
     result.assert_outcomes(passed=1)
     assert result.ret == 2
     result.stdout.fnmatch_lines(["error: cannot write *found/report.json: it is a directory*"])
