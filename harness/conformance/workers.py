@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from harness.errors import HarnessError, InputError, MachineError
+from harness.memory import pass_over_imports
 
 __all__ = ["Do", "Done", "Task", "check_jobs", "workers"]
 
@@ -155,11 +157,13 @@ def _end(worker: _Worker) -> None:
 def _work(pipe: Connection) -> None:
     """The worker's life: a task, an answer, until the pipe closes."""
     pipe.send("started")
-    while True:
+    for number in count():
         try:
             function, arguments = pipe.recv()
         except EOFError:
             return
+        if number == 1:
+            pass_over_imports()  # which the first task made
         try:
             answer: tuple[str, Any] = "", function(*arguments)
         except HarnessError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 __all__ = ["Handler", "handled", "listed_once", "patched", "registry"]
@@ -25,28 +25,40 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def listed_once() -> Iterator[None]:
-    """Lower in three quarters of the time.
+    """Lower small programs in two thirds of the time.
 
-    torch looks up every composite operator dozens of times a lowering, so that ``torch.ops`` has
-    them all; where no library registered another one since, it has.
+    torch asks its dispatcher dozens of times a lowering which composite operators there are, and
+    looks each up, so that ``torch.ops`` has them all; where no library registered another one
+    since, it has. It then overrides each some dozens of times, and evaluates the annotation
+    ``Callable[_P, _T]`` every time, which `typing` keeps and `collections.abc` does not.
     """
+    import typing
+
     import torch
     import torch._export.utils as utils
+    import torch.export.decomp_utils as decompositions
+    import torch.export.exported_program as programs
 
-    stock = getattr(utils, "_materialize_cpp_cia_ops", None)
-    if stock is None:  # another torch
+    name, look_up = "_collect_all_valid_cia_ops", "_materialize_cpp_cia_ops"
+    stock, places = utils.__dict__.get(look_up), (programs, decompositions)
+    if stock is None or any(name not in place.__dict__ for place in places):  # another torch
         yield
         return
     looked_up: list[str] = []
 
-    def look_up() -> None:
+    def collect() -> Any:
         key = "CompositeImplicitAutograd"
         now = torch._C._dispatch_get_registrations_for_dispatch_key(key)
         if now != looked_up:
             stock()
             looked_up[:] = now
+        with patched(utils, look_up, lambda: None):
+            return utils._collect_all_valid_cia_ops()
 
-    with patched(utils, "_materialize_cpp_cia_ops", look_up):
+    with ExitStack() as stack:
+        for place in places:
+            stack.enter_context(patched(place, name, collect))
+        stack.enter_context(patched(torch._ops, "Callable", typing.Callable))
         yield
 
 
