@@ -93,6 +93,7 @@ def _explained(
         found: list[Localized] = []
         subject = verdict.subject
         shows = subject in local or subject not in made.observation.cases
+        shows = shows and subject not in made.tapped
         shows = shows or bundle.plan.lowering != "mlx"
         link = link_of(verdict, verdicts, shows=shows)
         if link and (subject, link) not in seen:
@@ -163,7 +164,7 @@ def _wrong_steps(
 ) -> list[Localized]:
     """The steps of one method that do not compute what they mean, the first of them in full."""
     (method,) = select_methods((name,))
-    steps = [s for s in seen.steps if not s.worst.share(allowance) <= 1.0]
+    steps = seen.wrong(allowance)
     if not steps:
         return []  # it is red for another reason
     names, _ = read_steps(bundle.artifacts.paths[method.artifact], method.entry)

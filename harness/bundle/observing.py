@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,13 +17,13 @@ from harness.bundle.manifest import packages
 from harness.compare import Status
 from harness.errors import InputError
 from harness.files import open_file
-from harness.localize.tapped import VANISHED, Off, judged, through_taps, up_to_wrong
+from harness.localize.tapped import VANISHED, Off, Seen, judged, through_taps, up_to_wrong
 from harness.methods import Method
 from harness.parity.archive import load, save
 from harness.parity.control import observe_control
 from harness.parity.evidence import CaseEvidence
-from harness.parity.links import observe_exact
-from harness.parity.observation import Observation, Refusal
+from harness.parity.links import observe_exact, observe_local
+from harness.parity.observation import By, LocalObservation, Observation, Refusal
 from harness.parity.observe import limits_of, observe
 from harness.parity.replay import guarded
 from harness.parity.request import RUNNER
@@ -85,6 +85,7 @@ def observe_bundle(
     progress: Progress = lambda text: None,
     *,
     allow_virtual_gpu: bool = False,
+    every_step: bool = False,
 ) -> BundleObservation:
     """Run a bundle's programs.
 
@@ -99,15 +100,24 @@ def observe_bundle(
         Called with one line a step.
     allow_virtual_gpu
         Whether the GPU of a virtual machine may run it.
+    every_step
+        Whether the steps of an executor that shows outputs alone are watched through the bundle's
+        tapped programs.
 
     Raises
     ------
     InputError
-        The executor runs no programs of the bundle's lowering.
+        The executor runs no programs of the bundle's lowering, or `every_step` needs tapped
+        programs that the bundle does not have.
     HarnessError
         An executor cannot be had, or cannot load a file.
     """
     executor = _suited(bundle, executor, require)
+    if every_step and bundle.taps is None:
+        raise InputError(
+            "--every-step runs the programs that `bundle pack --taps` packs, and the bundle has "
+            "none; pack it again with --taps, or leave --every-step out"
+        )
     started = datetime.datetime.now(datetime.UTC)
     plan, evidence, artifacts = bundle.plan, bundle.evidence, bundle.artifacts
     make = partial(choose, executor, require)
@@ -119,11 +129,14 @@ def observe_bundle(
         progress("measuring how exactly the executor multiplies")
         seen = dataclasses.replace(seen, executor=run.measured)
         seen = _along(bundle, seen, run, progress)
+    shown = frozenset(seen.local)  # by the executor itself
+    if every_step:
+        seen = dataclasses.replace(seen, local=_watched(bundle, seen, make, progress))
     if bundle.control is not None:
         progress("running a control")
         seen = dataclasses.replace(seen, control=observe_control(bundle.control, make))
     seen = dataclasses.replace(seen, exact=observe_exact(plan, evidence, artifacts, progress))
-    tapped = _look(bundle, seen, make, progress)
+    tapped = _look(bundle, seen, shown, make, progress)
     took = datetime.datetime.now(datetime.UTC) - started
     return BundleObservation(
         VERSION,
@@ -186,13 +199,57 @@ def _suited(bundle: Bundle, executor: str, require: str | None) -> str:
     return executor
 
 
-def _look(
+def _watched(
     bundle: Bundle, seen: Observation, make: Callable[[], Executor], progress: Progress
+) -> dict[str, LocalObservation]:
+    """What each step did, of methods whose executor does not show it: seen through taps."""
+    local = dict(seen.local)
+    programs = {} if bundle.taps is None else bundle.taps.programs
+    for method in bundle.plan.selected:
+        program = programs.get(method.name)
+        if program is None or method.name in local or method.name not in seen.cases:
+            continue
+        if program.failure:
+            why = f"it could not be lowered with taps when it was packed ({program.failure})"
+            local[method.name] = LocalObservation(refusal=Refusal(By.HARNESS, why))
+            continue
+        progress(f"watching the steps of {method.name} through taps")
+        found = guarded(partial(_steps, bundle, method, program, seen, make))
+        local[method.name] = (
+            LocalObservation(refusal=found) if isinstance(found, Refusal) else found
+        )
+    return local
+
+
+def _steps(
+    bundle: Bundle,
+    method: Method,
+    program: Tapped,
+    seen: Observation,
+    make: Callable[[], Executor],
+) -> LocalObservation:
+    items, regime = bundle.evidence.cases[method.name], seen.executor.measured
+    with (
+        closing(make()) as executor,
+        closing(Seen(executor, program.path, method.entry, program.nodes, regime)) as watched,
+    ):
+        found = observe_local(bundle.plan, method, items, watched, {})
+    return dataclasses.replace(found, hidden=watched.hidden)
+
+
+def _look(
+    bundle: Bundle,
+    seen: Observation,
+    shown: Collection[str],
+    make: Callable[[], Executor],
+    progress: Progress,
 ) -> dict[str, Localized]:
-    """What tapped programs show of the methods whose outputs are off and whose steps are unseen."""
+    """What tapped programs show of methods whose outputs are off, and none of whose steps is."""
     found: dict[str, Localized] = {}
     programs = {} if bundle.taps is None else bundle.taps.programs
-    others = {*seen.local, *(one.method for one in bundle.references.wrong)}
+    others = {*shown, *(one.method for one in bundle.references.wrong)}
+    allowance = bundle.budget.local
+    others |= {name for name, local in seen.local.items() if local.wrong(allowance)}
     for method in bundle.plan.selected:
         program = programs.get(method.name)
         if program is None or program.failure or method.name in others:

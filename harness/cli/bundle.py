@@ -120,6 +120,9 @@ def bundle_run(
     asr: options.Asr = None,
     asr_command: options.AsrCommand = None,
     allow_virtual_gpu: options.VirtualGpu = False,
+    every_step: Annotated[
+        bool, flag("--every-step", "Also judge each step on ExecuTorch's runtime; needs taps.")
+    ] = False,
     json: options.Json = None,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -150,8 +153,9 @@ def bundle_run(
     with console.progress() as progress, open_bundle(file) as bundle:
         bundle = bundle if allowed is None else dataclasses.replace(bundle, budget=allowed)
         made = observe_bundle(
-            bundle, executor, require, progress, allow_virtual_gpu=allow_virtual_gpu
-        )
+            bundle, executor, require, progress,
+            allow_virtual_gpu=allow_virtual_gpu, every_step=every_step,
+        )  # fmt: skip
         if observe_only is not None:
             write_observation(made, observe_only)
             return

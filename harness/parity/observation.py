@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.arrays import Array
+from harness.budget import LocalAllowance
 from harness.fingerprint import Fingerprint
 from harness.pte.control import Control
 from harness.runner.trace import Trace
@@ -141,6 +142,8 @@ class LocalObservation:
         Calls whose outputs were others while nobody watched.
     refusal
         Why nothing was seen.
+    hidden
+        Steps whose values the executor does not show; what they make goes into one that is judged.
     """
 
     steps: tuple[StepObservation, ...] = ()
@@ -148,6 +151,11 @@ class LocalObservation:
     calls: int = 0
     changed: tuple[str, ...] = ()
     refusal: Refusal | None = None
+    hidden: int = 0
+
+    def wrong(self, allowance: LocalAllowance) -> tuple[StepObservation, ...]:
+        """The steps that do not compute what they mean."""
+        return tuple(step for step in self.steps if not step.worst.share(allowance) <= 1.0)
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,17 @@ def velocity(with_taps: Callable[[str, str], Packed], shared: Shared) -> Path:
     )
 
 
-def judged(path: Path, executor: Blind, monkeypatch: pytest.MonkeyPatch, seen: Path) -> Checked:
+def judged(
+    path: Path,
+    executor: Blind,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: Path,
+    **options: Any,
+) -> Checked:
     """Observed on one executor, written, and judged by who reads that."""
     monkeypatch.setattr(observing, "choose", lambda *_: executor)
     with open_bundle(path) as bundle:
-        write_observation(observe_bundle(bundle), seen)
+        write_observation(observe_bundle(bundle, **options), seen)
         return judge_bundle(bundle, read_observation(seen, bundle))
 
 
@@ -98,9 +104,43 @@ def test_a_wrong_kernel_is_named(
     assert found.proved
     assert "seen through taps" in found.proof
 
-    right = judged(path, Native({}), monkeypatch, seen)
+    right = judged(path, Native({}), monkeypatch, seen, every_step=True)
     assert {verdict.status for verdict in right.verdicts} == {Status.PASS}
     assert right.findings == ()
+    (steps,) = [verdict for verdict in right.verdicts if verdict.kind == "local"]
+    assert steps.subject == method
+    assert steps.elements > 40
+
+
+def test_every_step_shows_what_no_output_of_16_bits_shows(
+    with_taps: Callable[[str, str], Packed], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, wrong = tmp_path / "some.bundle", Native(louder("SiluNode", 1.005))
+    pack(with_taps("bf16-4w8w", "text_decoder"), path, commit="")
+    checked = judged(path, wrong, monkeypatch, tmp_path / "seen", every_step=True)
+    (red,) = reds(checked)
+    assert (red.case, red.kind, red.metrics["op"]) == ("each step", "local", "SiluNode")
+    assert "more steps showed no value of their own" in " ".join(red.notes)
+    assert "aten.silu.default" in str(red.metrics["operator"])
+    assert {finding.place.op for found in checked.findings for finding in found.findings} == {
+        "SiluNode"
+    }
+
+
+def test_steps_that_could_not_be_watched_are_not_judged(
+    velocity: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checked = judged(velocity, Crashing({}), monkeypatch, tmp_path / "seen", every_step=True)
+    (steps,) = [verdict for verdict in checked.verdicts if verdict.case == "each step"]
+    assert steps.status is Status.UNJUDGED
+    assert "no memory for so many outputs" in steps.summary + "".join(steps.notes)
+
+
+def test_every_step_needs_taps(
+    v1: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, "bundle", "run", str(v1), "--every-step") == 2
+    assert "`bundle pack --taps` packs, and the bundle has none" in capsys.readouterr().err
 
 
 def test_mlx_runs_it_without_torch_and_numpy_alone_judges_it(
@@ -129,10 +169,13 @@ with open_bundle(Path(sys.argv[1])) as bundle:
     assert {finding.place.target for finding in found.findings} == {"aten.silu.default"}
 
 
+@pytest.mark.parametrize("every_step", [False, True])
 def test_a_fault_that_vanishes_under_observation_is_said_to(
-    velocity: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    every_step: bool, velocity: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    checked = judged(velocity, Native(louder("SiluNode"), most=1), monkeypatch, tmp_path / "seen")
+    wrong = Native(louder("SiluNode"), most=1)
+    checked = judged(velocity, wrong, monkeypatch, tmp_path / "seen", every_step=every_step)
+    assert not any(verdict.kind == "local" for verdict in reds(checked))
     first = reds(checked)[0]
     assert "op" not in first.metrics
     assert "The fault vanishes under observation" in first.notes[-1]

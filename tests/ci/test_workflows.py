@@ -59,7 +59,7 @@ def test_only_the_hosted_mac_is_advisory() -> None:
     assert [name for name, job in found.items() if job.get("continue-on-error")] == ["hosted"]
     assert re.findall(r"--advisory (\w+)", judged) == ["hosted"]
     assert re.findall(r"--off (\w+)", judged) == ["native"]
-    assert "--allow-virtual-gpu" in str(found["hosted"])
+    assert "--allow-virtual-gpu --every-step" in str(found["hosted"])
     assert "--allow-virtual-gpu" not in str(found["native"])
 
 

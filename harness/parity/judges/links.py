@@ -111,6 +111,11 @@ def judge_local(method: Method, seen: LocalObservation, allowance: LocalAllowanc
         Gate("not judged", len(seen.unjudged), 0, "steps"),
     ]
     notes = [_sentence(step) for step in wrong[:_LISTED]]
+    if seen.hidden:
+        notes.append(
+            f"{words.count(seen.hidden, 'more step')} showed no value of their own: what they make "
+            "is in the inputs of the steps behind them."
+        )
     if len(wrong) > _LISTED:
         notes.append(f"{len(wrong) - _LISTED} more steps are wrong.")
     if seen.changed:
