@@ -8,6 +8,7 @@ from typing import Annotated
 from harness.cli import console
 from harness.cli.options import option
 from harness.files import check_directory
+from harness.upstream import quietly_loaded
 
 __all__ = ["repro"]
 
@@ -33,12 +34,12 @@ def repro(
     Exit code 0: the reports are written. 2: could not run.
     """
     check_directory(every)
-    from harness.zoo import Request, bugs_of, read_sweep, run
-    from harness.zoo.reports import write_reports
-
     names = tuple(name.strip() for name in (ops or "").split(",") if name.strip())
     out = console.stdout()
-    with console.progress() as progress:
+    with quietly_loaded(), console.progress() as progress:
+        from harness.zoo import Request, bugs_of, read_sweep, run
+        from harness.zoo.reports import write_reports
+
         found = run(Request(names, jobs), progress) if sweep is None else read_sweep(sweep)
         done = list(write_reports(bugs_of(found, names), found, every, progress))
     for bug, path in done:
