@@ -17,7 +17,8 @@ from harness.bundle.manifest import packages
 from harness.compare import Status
 from harness.errors import InputError
 from harness.files import open_file
-from harness.localize.tapped import VANISHED, Off, Seen, judged, through_taps, up_to_wrong
+from harness.localize.tapped import VANISHED, Off, judged, through_taps, up_to_wrong
+from harness.localize.watching import WatchedThroughTaps
 from harness.methods import Method
 from harness.parity.archive import load, save
 from harness.parity.control import observe_control
@@ -229,11 +230,10 @@ def _steps(
     make: Callable[[], Executor],
 ) -> LocalObservation:
     items, regime = bundle.evidence.cases[method.name], seen.executor.measured
-    with (
-        closing(make()) as executor,
-        closing(Seen(executor, program.path, method.entry, program.nodes, regime)) as watched,
-    ):
-        found = observe_local(bundle.plan, method, items, watched, {})
+    with closing(make()) as executor:
+        watched = WatchedThroughTaps(executor, program.path, method.entry, program.nodes, regime)
+        with closing(watched):
+            found = observe_local(bundle.plan, method, items, watched, {})
     return dataclasses.replace(found, hidden=watched.hidden)
 
 

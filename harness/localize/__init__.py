@@ -6,6 +6,7 @@
 `steps`    what an export's names say of a step
 `taps`     the steps of an executor that shows nothing but outputs
 `tapped`   the part of that which needs no torch
+`watching` the same executor, watched as one that shows its steps
 `repro`    the smallest script, and upstream test case, that still fails
 `find`     all of it for one method
 `explain`  the same in the verdicts of a red run

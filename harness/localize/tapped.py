@@ -6,7 +6,7 @@ executor goes along with them, and each step is judged on the inputs that it rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,7 @@ from harness.report.finding import Finding, Localized
 from harness.runtime.protocol import Executor, StepError
 
 __all__ = [
-    "VANISHED", "Known", "Off", "Seen", "judged", "portable", "through_taps", "up_to_wrong",
-    "within",
+    "VANISHED", "Known", "Off", "judged", "portable", "through_taps", "up_to_wrong", "within",
 ]  # fmt: skip
 
 
@@ -125,73 +124,6 @@ def up_to_wrong(
         if not within(line, method, short, outputs[:count], regime):
             return short
     return item
-
-
-class Seen:
-    """An executor that shows outputs alone, watched through the taps of one method's program.
-
-    Parameters
-    ----------
-    executor
-        It is given the program, and keeps it.
-    path, entry, order
-        The program with taps, its method, and the nodes whose values are the outputs behind its
-        own.
-    regime
-        How exactly the executor multiplies.
-    """
-
-    def __init__(
-        self,
-        executor: Executor,
-        path: Path,
-        entry: str,
-        order: Sequence[str],
-        regime: Regime | None,
-    ) -> None:
-        executor.load(path)
-        self._executor, self._judge, self._regime = executor, portable(), regime
-        self._judge.load(path)
-        places, _ = read_steps(path, entry)
-        probe = self._judge.probe(entry)
-        self._known = [(probe.step(name).index, places.values[name][1]) for name in order]
-        self.hidden = len({step.index for step in probe.steps} - {step for step, _ in self._known})
-        """Steps without a tap, such as one of several that a node became: what they make shows in
-        the step behind them."""
-
-    def reset(self, state: str = "default") -> None:
-        """As `Executor.reset`."""
-        self._executor.reset(state)
-        self._judge.reset(state)
-
-    def watch(
-        self,
-        method: str,
-        inputs: Sequence[Array],
-        *,
-        state: str = "default",
-        repair: Collection[int] = (),
-    ) -> tuple[list[Array], list[StepError]]:
-        """As `Watchable.watch`; of the steps, those whose values the executor showed."""
-        from harness.runtime.portable.local import Given
-
-        outputs = self._executor.call(method, inputs, state=state)
-        own = len(outputs) - len(self._known)
-        given = Given(dict(zip(self._known, outputs[own:], strict=True)), self._regime)
-        _, steps = self._judge.watch(method, inputs, state=state, repair=repair, given=given)
-        return outputs[:own], list(self._shown(steps))
-
-    def close(self) -> None:
-        """Close the judge; the executor is another's."""
-        self._judge.close()
-
-    def _shown(self, steps: Sequence[StepError]) -> Iterator[StepError]:
-        known, before = {step for step, _ in self._known}, set[int]()
-        for step in steps:
-            # One without a tap comes twice where the exact step behind it shows what it made.
-            if step.op != "output" and (step.step in known or step.step in before):
-                yield step
-            before.add(step.step)
 
 
 def through_taps(
