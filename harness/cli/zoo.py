@@ -38,7 +38,7 @@ def zoo(
     most: Annotated[int, option("--most", "N", "Programs of one operator.", min=1)] = 16,
     timeout: Annotated[
         float, option("--timeout", "S", "Seconds that one program may take.", min=1)
-    ] = 120.0,
+    ] = 300.0,
     against: Annotated[
         Path | None, option("--against", "FILE", "Say what changed from this sweep's JSON on.")
     ] = None,

@@ -15,6 +15,7 @@ import numpy as np
 from harness.arrays import to_torch
 from harness.cache import Recipe, fetch, maker
 from harness.export.artifacts import LOWERED, LOWERED_BY, STACK
+from harness.export.patching import listed_once
 from harness.pte.canaries import Canary, canaries
 from harness.pte.dtypes import SCALAR_TYPES
 from harness.pte.payload import Tid
@@ -46,7 +47,7 @@ def canary_program() -> Path:
 def write(path: Path, methods: Mapping[str, Sequence[Canary]]) -> None:
     """Write a program with these methods."""
     enable_mlx_exporter()
-    with quiet():
+    with quiet(), listed_once():
         from executorch.exir import EdgeCompileConfig, to_edge
 
         programs = {name: _method(group) for name, group in methods.items()}

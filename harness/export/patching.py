@@ -23,6 +23,10 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, stock)
 
 
+_LOOKED_UP: list[str] = []
+"""The composite operators that ``torch.ops`` has, of this process."""
+
+
 @contextmanager
 def listed_once() -> Iterator[None]:
     """Lower small programs in two thirds of the time.
@@ -44,14 +48,13 @@ def listed_once() -> Iterator[None]:
     if stock is None or any(name not in place.__dict__ for place in places):  # another torch
         yield
         return
-    looked_up: list[str] = []
 
     def collect() -> Any:
         key = "CompositeImplicitAutograd"
         now = torch._C._dispatch_get_registrations_for_dispatch_key(key)
-        if now != looked_up:
+        if now != _LOOKED_UP:
             stock()
-            looked_up[:] = now
+            _LOOKED_UP[:] = now
         with patched(utils, look_up, lambda: None):
             return utils._collect_all_valid_cia_ops()
 

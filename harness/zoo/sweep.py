@@ -50,7 +50,7 @@ class Request:
 
     ops: tuple[str, ...] = ()
     jobs: int = 2
-    timeout: float = 120.0
+    timeout: float = 300.0
     shard: tuple[int, int] = (1, 1)
     most: int = 16
 

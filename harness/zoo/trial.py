@@ -339,6 +339,9 @@ def _sentence(error: BaseException) -> str:
 
 def shortened(text: str, most: int = 240) -> str:
     """On one line of some `most` characters, without addresses and folders of this machine."""
-    text = re.sub(r"0x[0-9a-f]+", "0x…", " ".join(text.split()))
+    text = re.sub(r"0x[0-9a-f]+", "0x…", text)
     text = re.sub(r"/\S+/(site-packages|site|zoo-\w+)/", "", text)
+    # What was cut out of a long one has as many characters as these folders.
+    text = re.sub(r"\S*lib/python\S*/site-(packages/)?(?= …)| … \([\d,]+ characters\)", "", text)
+    text = " ".join(text.split())
     return text if len(text) <= most else f"{text[:most]} …"

@@ -74,7 +74,9 @@ def reds(checked: Checked) -> list[Verdict]:
 @pytest.mark.parametrize(
     ("precision", "method", "ops", "operator", "line"),
     [
-        ("fp32", METHOD, sharper(), "aten.softmax.int", "softmax"),
+        pytest.param(
+            "fp32", METHOD, sharper(), "aten.softmax.int", "softmax", marks=pytest.mark.slow
+        ),
         ("bf16-4w8w", "text_decoder", louder("SiluNode", 1.05), "aten.silu.default", "F.silu"),
     ],
 )

@@ -169,6 +169,7 @@ def test_a_relative_position_shift_is_no_mutant(
     assert judged("text_decoder", tiny_line, tmp_path / "shifted.pte").status is Status.PASS
 
 
+@pytest.mark.slow
 def test_cosine_above_0_9_passes_wrong_slopes(
     tiny_line: Line, monkeypatch: Patch, tmp_path: Path
 ) -> None:

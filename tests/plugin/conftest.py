@@ -8,23 +8,31 @@ from collections.abc import Callable
 import pytest
 
 
-@pytest.fixture
-def stranger(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., pytest.RunResult]:
-    """Run pytest in this process with the plugin, on what `pytester` has written.
+@pytest.fixture(autouse=True)
+def _keep_imports(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Let pytester forget the stranger's own modules alone.
 
-    For tests that need no torch: behind a run pytester forgets all modules that were imported
-    meanwhile, and numpy cannot be imported twice, so that only the stranger's own are forgotten.
+    At a test's end it forgets all that were imported meanwhile, and neither numpy nor torch's
+    libraries of operators can be imported twice.
     """
+    strangers = str(tmp_path_factory.getbasetemp())
 
     class Snapshot:
         def restore(self) -> None:
             for name, module in list(sys.modules.items()):
-                if str(getattr(module, "__file__", "") or "").startswith(str(pytester.path)):
+                if str(getattr(module, "__file__", "") or "").startswith(strangers):
                     del sys.modules[name]
 
-    monkeypatch.setattr(pytester, "_Pytester__take_sys_modules_snapshot", Snapshot)
+    monkeypatch.setattr(
+        pytest.Pytester, "_Pytester__take_sys_modules_snapshot", lambda self: Snapshot()
+    )
+
+
+@pytest.fixture
+def stranger(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+    """Run pytest in this process with the plugin, on what `pytester` has written."""
 
     def run(*arguments: str) -> pytest.RunResult:
         return pytester.runpytest_inprocess(

@@ -109,7 +109,7 @@ def test_a_missing_executor_is_an_error(pytester: pytest.Pytester, alone: Run) -
     result.stdout.fnmatch_lines(["*native executor is not available*"])
 
 
-def test_precision_and_files_of_others(pytester: pytest.Pytester, alone: Run) -> None:
+def test_precision_and_files_of_others(pytester: pytest.Pytester, stranger: Run) -> None:
     import torch
 
     from harness.plugin import corrected
@@ -131,7 +131,7 @@ def test_precision_and_files_of_others(pytester: pytest.Pytester, alone: Run) ->
     (pytester.path / "build" / "Held.pte").write_bytes(edge.to_executorch().buffer)
     pytester.makepyfile(test_one=TEN_LINES, test_two=TEN_LINES.replace("Mlp", "Held"))
     chosen = ("--parity-precision", "bf16", "--parity-artifacts", "build")
-    result = alone(*chosen, "--parity-report", "found", "-v")
+    result = stranger(*chosen, "--parity-report", "found", "-v")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         ["test_one.py::test_mlp PASSED*", "*the export that made the file*"]

@@ -8,7 +8,7 @@ import pytest
 
 from harness.zoo.families import casts, families, norms, shared
 from harness.zoo.program import Program
-from harness.zoo.trial import Verdict, tried
+from harness.zoo.trial import Verdict, shortened, tried
 from harness.zoo.variations import programs
 
 X = ("torch.rand((2, 3)) * 4 - 2",)
@@ -149,3 +149,11 @@ def test_a_program_is_known_by_what_it_computes() -> None:
     one = program("torch.ops.aten.abs.default(a)")
     assert one.key == replace(one, pattern="other").key
     assert one.key != replace(one, inputs=("torch.rand((2, 4))",)).key
+
+
+@pytest.mark.parametrize("folder", ["zoo/lib/python3.11/", "me/.nox/zoo/lib/python3.12/"])
+def test_what_is_told_does_not_depend_on_where_the_packages_are(folder: str) -> None:
+    whole = f"no (/home/{folder}site-packages/torch/a.py:3)  at 0x7f3a"
+    assert shortened(whole) == "no (torch/a.py:3) at 0x…"
+    cut = f"Caused by: ({folder}site- … ({1000 + len(folder):,} characters) … is error"
+    assert shortened(cut) == "Caused by: … is error"

@@ -20,7 +20,7 @@ from harness.anymodel.lowering import ENTRY
 from harness.errors import InputError, in_a_sentence
 from harness.export.corrections import applied
 from harness.export.node_names import recording
-from harness.export.patching import patched
+from harness.export.patching import listed_once, patched
 from harness.export.taps import copied
 from harness.files import replace_file
 from harness.upstream import enable_mlx_exporter, quiet
@@ -123,7 +123,7 @@ def export(
     arguments = copy.deepcopy(dict(kwargs))
     try:
         with (
-            quiet(), _hidden(), applied(without), recording() as names,
+            quiet(), _hidden(), applied(without), recording() as names, listed_once(),
             patched(theirs, "to_edge_transform_and_lower", noting),
         ):  # fmt: skip
             manager = theirs.ExecutorchExporter().export(module, arguments, config).program

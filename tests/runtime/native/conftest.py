@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.export.patching import listed_once
 from harness.runtime.native import NativeExecutor
 from harness.upstream import enable_mlx_exporter
 
@@ -115,13 +116,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         # Lowering changes the exported program's buffers, so each file starts from a copy.
         methods = {key: copy.deepcopy(everything[key]) for key in chosen}
-        edge = (
-            to_edge_transform_and_lower(
-                methods, partitioner=partitioner, constant_methods=CONSTANTS
+        with listed_once():
+            edge = (
+                to_edge_transform_and_lower(
+                    methods, partitioner=partitioner, constant_methods=CONSTANTS
+                )
+                if partitioner
+                else to_edge(methods, constant_methods=CONSTANTS)
             )
-            if partitioner
-            else to_edge(methods, constant_methods=CONSTANTS)
-        )
         (folder / f"{name}.pte").write_bytes(edge.to_executorch(config).buffer)
     return folder
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.export.node_names import recording
+from harness.export.patching import listed_once
 from harness.upstream import enable_mlx_exporter, quiet
 
 enable_mlx_exporter()
@@ -39,7 +40,7 @@ def export(
     constants: dict[str, Any] | None = None,
     partitioned: bool = True,
 ) -> None:
-    with quiet():
+    with quiet(), listed_once():
         _export(path, methods, constants, partitioned)
 
 
