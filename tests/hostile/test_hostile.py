@@ -100,6 +100,7 @@ def test_files_left_behind_are_seen(desk: Desk, tmp_path: Path) -> None:
     assert "replaced pipe" in judged(desk)
 
 
+@pytest.mark.slow
 def test_the_sandbox_bounds_what_runs_in_it(tmp_path: Path) -> None:
     program = """
 import json, sys, time
@@ -155,6 +156,7 @@ def test_every_command_has_a_quick_command_line() -> None:
     assert {name for name, _ in commands.commands()} == set(commands.BASE)
 
 
+@pytest.mark.slow
 def test_some_of_the_cases() -> None:
     families = ("values/check", "values/synth", "values/export", "paths/check", "paths/export")
     command = [sys.executable, "tests/hostile/run.py", "--cold", "--jobs", "1", "--every", "150"]

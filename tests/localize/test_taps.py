@@ -41,7 +41,7 @@ def test_an_executor_that_shows_nothing_is_not_watched() -> None:
     ("precision", "method", "kind"),
     [
         pytest.param("fp32", "predict_velocity", "SoftmaxNode", marks=pytest.mark.slow),
-        ("bf16-4w8w", "text_decoder", "SiluNode"),
+        pytest.param("bf16-4w8w", "text_decoder", "SiluNode", marks=pytest.mark.slow),
         pytest.param("bf16", "codec", "Conv1DNode", marks=pytest.mark.slow),
     ],
 )
@@ -133,7 +133,8 @@ class Exactly(Blind):
 @pytest.mark.parametrize(
     ("precision", "method"),
     [
-        ("bf16-4w8w", "text_decoder"),
+        pytest.param("bf16-4w8w", "text_decoder", marks=pytest.mark.slow),
+        ("bf16-4w8w", "predict_velocity"),
         pytest.param("fp32", "predict_velocity", marks=pytest.mark.slow),
         pytest.param("bf16", "codec", marks=pytest.mark.slow),
     ],

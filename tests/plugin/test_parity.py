@@ -51,9 +51,9 @@ def test_linear(parity):
 """
 
 
-def test_green_red_and_could_not_judge(pytester: pytest.Pytester, alone: Run) -> None:
+def test_green_red_and_could_not_judge(pytester: pytest.Pytester, stranger: Run) -> None:
     pytester.makepyfile(test_one=TEN_LINES, test_two=RED, test_three=UNJUDGED)
-    result = alone("--parity-executor", "portable", "--parity-report", "found", "-v")
+    result = stranger("--parity-executor", "portable", "--parity-report", "found", "-v")
     result.assert_outcomes(passed=1, failed=1, errors=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     # The order is that of pytest: errors before failures.
@@ -98,13 +98,13 @@ def test_a_report_that_cannot_be_written_is_one_sentence(
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
-def test_a_missing_executor_is_an_error(pytester: pytest.Pytester, alone: Run) -> None:
+def test_a_missing_executor_is_an_error(pytester: pytest.Pytester, stranger: Run) -> None:
     from harness.runtime.native import why_not
 
     if why_not() is None:
         pytest.skip("this machine has the native executor")
     pytester.makepyfile(TEN_LINES)
-    result = alone("--parity-require", "native")
+    result = stranger("--parity-require", "native")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*native executor is not available*"])
 
