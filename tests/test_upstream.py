@@ -132,6 +132,12 @@ def test_processes_that_start_meanwhile_are_quiet_too(monkeypatch: pytest.Monkey
     assert "TORCH_CPP_LOG_LEVEL" not in os.environ
 
 
+@pytest.mark.slow
+def test_a_process_that_starts_meanwhile_writes_no_warnings() -> None:
+    with upstream.quietly_loaded():
+        assert noise("quiet") == ""
+
+
 def test_a_level_that_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "INFO")
     with upstream.quietly_loaded():

@@ -121,6 +121,11 @@ class Bundle:
     control: bytes | None
     taps: Taps | None
 
+    @property
+    def tapped(self) -> Mapping[str, Tapped]:
+        """The tapped programs by method; none in a bundle that was packed without taps."""
+        return {} if self.taps is None else self.taps.programs
+
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:

@@ -114,7 +114,7 @@ def _explained(
 def _unnamed(bundle: Bundle, verdict: Verdict) -> Verdict:
     """A red verdict on outputs of an executor that shows nothing else, and why no node is named."""
     subject = verdict.subject
-    program = None if bundle.taps is None else bundle.taps.programs.get(subject)
+    program = bundle.tapped.get(subject)
     if bundle.plan.given:
         why = "what ran it shows no values, and the graph of a file that others exported is unknown"
     elif program is None:

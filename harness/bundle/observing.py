@@ -205,9 +205,8 @@ def _watched(
 ) -> dict[str, LocalObservation]:
     """What each step did, of methods whose executor does not show it: seen through taps."""
     local = dict(seen.local)
-    programs = {} if bundle.taps is None else bundle.taps.programs
     for method in bundle.plan.selected:
-        program = programs.get(method.name)
+        program = bundle.tapped.get(method.name)
         if program is None or method.name in local or method.name not in seen.cases:
             continue
         if program.failure:
@@ -246,12 +245,11 @@ def _look(
 ) -> dict[str, Localized]:
     """What tapped programs show of methods whose outputs are off, and none of whose steps is."""
     found: dict[str, Localized] = {}
-    programs = {} if bundle.taps is None else bundle.taps.programs
     others = {*shown, *(one.method for one in bundle.references.wrong)}
     allowance = bundle.budget.local
     others |= {name for name, local in seen.local.items() if local.wrong(allowance)}
     for method in bundle.plan.selected:
-        program = programs.get(method.name)
+        program = bundle.tapped.get(method.name)
         if program is None or program.failure or method.name in others:
             continue
         progress(f"looking whether {method.name} is off")

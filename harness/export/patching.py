@@ -61,7 +61,8 @@ def listed_once() -> Iterator[None]:
     with ExitStack() as stack:
         for place in places:
             stack.enter_context(patched(place, name, collect))
-        stack.enter_context(patched(torch._ops, "Callable", typing.Callable))
+        if "Callable" in torch._ops.__dict__:
+            stack.enter_context(patched(torch._ops, "Callable", typing.Callable))
         yield
 
 

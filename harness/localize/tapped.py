@@ -22,11 +22,13 @@ from harness.parity.evidence import CaseEvidence, Evidence
 from harness.parity.judges.values import judge_outputs, oracle_of
 from harness.parity.observation import CaseObservation
 from harness.parity.plan import Plan
+from harness.pte.names import StepNames
 from harness.report.finding import Finding, Localized
 from harness.runtime.protocol import Executor, StepError
 
 __all__ = [
-    "VANISHED", "Known", "Off", "judged", "portable", "through_taps", "up_to_wrong", "within",
+    "VANISHED", "Known", "Off", "judged", "portable", "tapped_steps", "through_taps",
+    "up_to_wrong", "within",
 ]  # fmt: skip
 
 
@@ -152,7 +154,7 @@ def through_taps(
     with closing(portable()) as judge:
         judge.load(path)
         probe = judge.probe(what.entry)
-        known = [(probe.step(name).index, places.values[name][1]) for name in order]
+        known = tapped_steps(probe, places, order)
         values = [dict(zip(known, outputs[count:], strict=True)) for outputs in made]
         _, steps = _along(what, judge, values, regime)
         wrong = [step for step in steps if step.share(what.budget.local) > 1.0][:MOST]
@@ -171,6 +173,11 @@ def through_taps(
         f"{'within' if proved else 'outside of'} what is allowed."
     )
     return what.told(findings, proved, proof)
+
+
+def tapped_steps(probe: Any, places: StepNames, order: Sequence[str]) -> list[tuple[int, int]]:
+    """Step, and number of its output, of each node of `order`, in a program with taps."""
+    return [(probe.step(name).index, places.values[name][1]) for name in order]
 
 
 VANISHED = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.arrays import Array
 from harness.fingerprint import Regime
 from harness.localize.steps import read_steps
-from harness.localize.tapped import portable
+from harness.localize.tapped import portable, tapped_steps
 from harness.runtime.protocol import Executor, StepError
 
 __all__ = ["WatchedThroughTaps"]
@@ -41,7 +41,7 @@ class WatchedThroughTaps:
         self._judge.load(path)
         places, _ = read_steps(path, entry)
         probe = self._judge.probe(entry)
-        self._known = [(probe.step(name).index, places.values[name][1]) for name in order]
+        self._known = tapped_steps(probe, places, order)
         self._steps, self._shown = {step.index for step in probe.steps}, set[int]()
 
     @property

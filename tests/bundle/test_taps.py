@@ -114,11 +114,15 @@ def test_a_wrong_kernel_is_named(
     assert steps.elements > 40
 
 
+@pytest.mark.parametrize("precision", ["bf16-4w8w", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_every_step_shows_what_no_output_of_16_bits_shows(
-    with_taps: Callable[[str, str], Packed], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    precision: str,
+    with_taps: Callable[[str, str], Packed],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     path, wrong = tmp_path / "some.bundle", Native(louder("SiluNode", 1.005))
-    pack(with_taps("bf16-4w8w", "text_decoder"), path, commit="")
+    pack(with_taps(precision, "text_decoder"), path, commit="")
     checked = judged(path, wrong, monkeypatch, tmp_path / "seen", every_step=True)
     (red,) = reds(checked)
     assert (red.case, red.kind, red.metrics["op"]) == ("each step", "local", "SiluNode")

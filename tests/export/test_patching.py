@@ -32,3 +32,13 @@ def test_another_torch_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delattr(utils, "_materialize_cpp_cia_ops")
     with listed_once():
         assert programs._collect_all_valid_cia_ops is stock
+
+
+def test_a_torch_that_spells_its_annotations_otherwise_is_listed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stock = programs._collect_all_valid_cia_ops
+    monkeypatch.delattr(torch._ops, "Callable")
+    with listed_once():
+        assert programs._collect_all_valid_cia_ops is not stock
+    assert not hasattr(torch._ops, "Callable")
