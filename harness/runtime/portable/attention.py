@@ -14,8 +14,9 @@ import numpy as np
 
 from harness.errors import ExecutionError
 from harness.pte.payload import Node
-from harness.runtime.portable.blas import mx, product
+from harness.runtime.portable.blas import mx
 from harness.runtime.portable.exponentials import MANY, softmax
+from harness.runtime.portable.products import product
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, warn_oddity
 from harness.runtime.portable.tensors import mlx_dtype
 

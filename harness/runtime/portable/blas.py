@@ -5,7 +5,7 @@ MLX's Linux wheel calls a reference BLAS (2-4 GFLOP/s), whose C interface calls 
 first; torch's CPU library carries a tuned BLAS under the same names, so loading that library
 globally beforehand lends it to MLX.
 float32 1024x1024 matmul on 2 cores: 24-55 ms instead of 550-1100 ms, and nearer to float64.
-Where torch is not installed, `product` multiplies with numpy's, which is as fast and as exact.
+Where torch is not installed, `products` multiplies with numpy's, which is as fast and as exact.
 
 ``VOXTRAL_PARITY_STOCK_BLAS=1`` leaves MLX as it comes; `faithful` needs that, since two BLAS
 libraries add up in different orders. On macOS MLX uses Accelerate and nothing
@@ -21,17 +21,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.errors import UnavailableError
 from harness.runtime.portable.refusals import guarded
 from harness.threads import wait_asleep
 
-__all__ = ["BLAS", "MULTIPLIES", "mx", "product", "require_own"]
+__all__ = ["BLAS", "LENT", "NUMPYS", "mx", "require_own"]
 
 
-_LENT = "BLAS: torch's, lent to MLX"
-_NUMPYS = "BLAS: numpy's in the fast routes, as torch is not installed"
+LENT = "BLAS: torch's, lent to MLX"
+NUMPYS = "BLAS: numpy's in the fast routes, as torch is not installed"
 
 
 def _lend_torch_blas() -> str:
@@ -44,7 +42,7 @@ def _lend_torch_blas() -> str:
         return "BLAS: MLX's own (mlx.core was imported before the portable executor)"
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
-        return _NUMPYS
+        return NUMPYS
     library = Path(spec.origin).parent / "lib" / "libtorch_cpu.so"
     wait_asleep()
     try:
@@ -53,7 +51,7 @@ def _lend_torch_blas() -> str:
         return f"BLAS: MLX's own (torch's could not be loaded: {error})"
     if not hasattr(loaded, "sgemm_"):
         return "BLAS: MLX's own (torch's library has no sgemm_)"
-    return _LENT
+    return LENT
 
 
 BLAS = _lend_torch_blas()
@@ -74,23 +72,9 @@ Untyped: its stubs leave out what its functions accept.
 """
 
 
-MULTIPLIES = BLAS == _NUMPYS
-"""Whether `product` is another than MLX's own."""
-
-
-def product(a: Any, b: Any) -> Any:
-    """``a @ b`` for the fast routes, by the best BLAS there is."""
-    if not MULTIPLIES or not a.dtype == b.dtype == mx.float32:
-        return mx.matmul(a, b)
-    plain = min(a.ndim, b.ndim) > 1 and a.shape[-1] == b.shape[-2] and a.size and b.size
-    if not plain or (b.ndim > 2 and a.shape[:-2] != b.shape[:-2]):
-        return mx.matmul(a, b)  # which refuses, or broadcasts, in its own way
-    return mx.array(np.matmul(np.asarray(a), np.asarray(b)))
-
-
 def require_own() -> None:
     """Refuse to go on if MLX calls another BLAS than it brings."""
-    if BLAS == _LENT:
+    if BLAS == LENT:
         raise UnavailableError(
             "the bits of upstream's interpreter need MLX's own BLAS, and this process has lent it "
             "torch's already; set VOXTRAL_PARITY_STOCK_BLAS=1 before it starts"

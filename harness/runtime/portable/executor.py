@@ -6,6 +6,7 @@ import dataclasses
 import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from harness.runtime.portable.method import Location, Method, Observer, refuse_o
 from harness.runtime.portable.opened import Opened
 from harness.runtime.portable.ops_linear import OWN_KERNELS
 from harness.runtime.portable.probe import Probe, Step
+from harness.runtime.portable.products import sized_threads
 from harness.runtime.protocol import StepError
 
 __all__ = ["PortableExecutor", "Product"]
@@ -180,7 +182,8 @@ class PortableExecutor(Opened):
         """
         ready = self.prepare(method)
         kept = self._state(state, method, ready)
-        with mx.stream(self._device):
+        threads = sized_threads() if self._fast else nullcontext()
+        with mx.stream(self._device), threads:
             cache = self._cache(state)
             for delegate in ready.delegates.values():
                 if isinstance(delegate, MLXDelegate):

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.errors import ExecutionError
 from harness.pte.payload import Node, Vid
-from harness.runtime.portable.blas import MULTIPLIES, mx, product
+from harness.runtime.portable.blas import mx
 from harness.runtime.portable.ops_index import checked_indices
+from harness.runtime.portable.products import MULTIPLIES, matmul, multiplications, product, spread
 from harness.runtime.portable.slots import Slots
 from harness.runtime.portable.tensors import mlx_dtype
 
@@ -38,8 +39,9 @@ def _addmm(n: Node, s: Slots) -> Any:
 def _sum(n: Node, s: Slots, a: Any, b: Any, bias: Any) -> Any:
     if bias is None:
         # Upstream applies alpha only together with a bias.
-        return mx.matmul(a, b) if s.fp32_weights is None else product(a, b)
-    return mx.addmm(bias, a, b, alpha=n.alpha, beta=n.beta)
+        return matmul(a, b) if s.fp32_weights is None else product(a, b)
+    made = mx.addmm(bias, a, b, alpha=n.alpha, beta=n.beta)
+    return spread(made, multiplications(a, b), a, b, bias)
 
 
 def _laid_out(weight: Any) -> Any:
@@ -91,7 +93,7 @@ def _quantized_matmul(n: Node, s: Slots) -> Any:
     if weight is not None:
         result = product(x, weight)
     elif x.size > _MOST_ROWS_PACKED * x.shape[-1]:
-        result = x @ dense()
+        result = matmul(x, dense())
     else:
         result = mx.quantized_matmul(x, w, scales, biases, transpose=n.transpose, **packed)
     return result.astype(narrow)
@@ -170,7 +172,9 @@ def _conv(
         if _overruns(n, x, w, letters, transposed):
             parts = zip(mx.split(x, n.groups, axis=-1), mx.split(w, n.groups, axis=0), strict=True)
             return mx.concatenate([function(*part, **options) for part in parts], axis=-1)
-        return function(x, w, groups=n.groups, **options)
+        made = function(x, w, groups=n.groups, **options)
+        # An output takes as many multiplications as a filter has weights.
+        return spread(made, made.size * w.size // max(1, w.shape[0]), x, w)
 
     return op
 

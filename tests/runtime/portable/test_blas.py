@@ -76,8 +76,9 @@ def test_openmp_is_told_to_wait_asleep_before_it_reads_that(given: str | None, t
 IN_A_ROOM = """
 from types import SimpleNamespace as Node
 import numpy as np
-from harness.runtime.portable.blas import BLAS, mx, product
+from harness.runtime.portable.blas import BLAS, mx
 from harness.runtime.portable.ops_linear import OPS, _conv1d
+from harness.runtime.portable.products import product
 
 random = np.random.default_rng(1)
 array = lambda *shape: mx.array(random.standard_normal(shape).astype(np.float32))
