@@ -10,7 +10,7 @@ import numpy as np
 from harness.errors import ExecutionError
 from harness.pte.payload import Node
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.exponentials import MANY, sigmoid
+from harness.runtime.portable.exponentials import MANY, sigmoid, silu
 from harness.runtime.portable.ops_shape import axis_of
 from harness.runtime.portable.slots import INT32_MAX, INT32_MIN, Slots, warn_oddity
 from harness.runtime.portable.tensors import mlx_dtype
@@ -47,8 +47,16 @@ def _gelu(n: Node, s: Slots) -> Any:
 
 def _sigmoid(n: Node, s: Slots) -> Any:
     x = s.tensor(n.x)
-    many = s.fp32_weights is not None and x.size >= MANY
-    return sigmoid(x) if many and x.dtype in _FLOATS else mx.sigmoid(x)
+    return sigmoid(x) if _many(x, s) else mx.sigmoid(x)
+
+
+def _silu(n: Node, s: Slots) -> Any:
+    x = s.tensor(n.x)
+    return silu(x) if _many(x, s) else x * mx.sigmoid(x)
+
+
+def _many(x: Any, s: Slots) -> bool:
+    return s.fp32_weights is not None and x.size >= MANY and x.dtype in _FLOATS
 
 
 def _divisible(a: Any, b: Any) -> None:
@@ -238,7 +246,7 @@ OPS: dict[str, Op] = {
     "RemainderNode": _remainder,
     "RoundNode": lambda n, s: mx.round(s.tensor(n.x), decimals=n.decimals),
     "SigmoidNode": _sigmoid,
-    "SiluNode": lambda n, s: s.tensor(n.x) * _sigmoid(n, s),
+    "SiluNode": _silu,
     "SymSizeNode": _sym_size,
     "WhereNode": lambda n, s: mx.where(s.tensor(n.condition), s.tensor(n.x), s.tensor(n.y)),
 }

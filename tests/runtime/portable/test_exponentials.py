@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from harness.arrays import BFLOAT16
 from harness.runtime.portable.blas import mx
-from harness.runtime.portable.exponentials import MANY, sigmoid, softmax
+from harness.runtime.portable.exponentials import MANY, sigmoid, silu, softmax
 from harness.runtime.portable.fp32_weights import Fp32Weights
 from harness.runtime.portable.tensors import to_mlx, to_numpy
 
@@ -43,10 +44,22 @@ def test_sigmoid_at_the_ends() -> None:
     np.testing.assert_array_equal(got, np.array([0, 0, 1, 1, np.nan], np.float32))
 
 
-def test_what_it_is_given_stays() -> None:
+@pytest.mark.parametrize("dtype", [np.float32, BFLOAT16])
+@pytest.mark.parametrize("turned", [False, True])
+def test_silu_is_the_product_with_the_sigmoid(dtype: Any, turned: bool) -> None:
+    rows = np.concatenate([X, X[:5], X, X[:5]]).reshape(2, -1).astype(dtype)  # no whole blocks
+    with mx.stream(mx.cpu):
+        x = mx.swapaxes(to_mlx(rows), 0, 1) if turned else to_mlx(rows)
+        assert np.array_equal(to_numpy(silu(x)), to_numpy(x * sigmoid(x)))
+        exact = to_numpy(x).astype(np.float64) * in_float64(to_numpy(x).astype(np.float32))
+        np.testing.assert_allclose(to_numpy(silu(x)).astype(np.float64), exact, rtol=2**-7)
+
+
+@pytest.mark.parametrize("function", [sigmoid, silu])
+def test_what_it_is_given_stays(function: Callable[[Any], Any]) -> None:
     with mx.stream(mx.cpu):
         x = to_mlx(X)
-        sigmoid(x)
+        function(x)
         assert np.array_equal(to_numpy(x), X)
 
 
