@@ -19,7 +19,7 @@ from harness.fingerprint import Regime, name_of
 from harness.localize.steps import MOST, of_step, read_steps
 from harness.methods import Method
 from harness.parity.evidence import CaseEvidence, Evidence
-from harness.parity.judges.values import judge_outputs, oracle_of
+from harness.parity.judges.values import judge_outputs, oracles_of
 from harness.parity.observation import CaseObservation
 from harness.parity.plan import Plan
 from harness.pte.names import StepNames
@@ -105,7 +105,7 @@ def judged(
     """The verdict on a case's outputs, in a regime."""
     precision = line.plan.precision.allowance
     allowance = line.budget.of(line.plan.lowering, precision, method.name, regime)
-    oracle = oracle_of(line.evidence, method, item.case.label)
+    oracle = oracles_of(line.evidence, method).get(item.case.label)
     observed = CaseObservation(tuple(outputs))
     return judge_outputs(line.plan, method, item, observed, allowance, oracle)
 

@@ -307,17 +307,17 @@ def _seeded(
     plan, evidence = checked.plan, checked.evidence
     make = partial(choose, request.executor, request.require, request.regime)
     regime = checked.observation.executor.regime
+    relative = {method.name: own_error(evidence, method) for method in plan.selected}
     with ArtifactPair(checked.artifacts.paths, make) as pair:
         for seed in range(1, seeds):
             if seed % 20 == 0:
                 say(f"seed {seed} of {seeds}")
             for method in plan.selected:
                 allowed = MEASURING.of(plan.lowering, plan.precision.allowance, method.name, regime)
-                relative = own_error(evidence, method)
                 executor = pair.executor(method.artifact)
                 for case in random_cases(method.name, plan.sizes, plan.precision.float_type, seed):
                     item = CaseEvidence(case, run_case(models.eager, case))
-                    oracle = Oracle(run_case(models.exact, case), relative)
+                    oracle = Oracle(run_case(models.exact, case), relative[method.name])
                     observed = observe_case(plan, method, case, executor)
                     yield judge_outputs(plan, method, item, observed, allowed, oracle)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from harness.errors import ProgramError
@@ -159,7 +159,13 @@ def read_payload(data: memoryview, what: str) -> MLXGraph:
     if magic != b"MLX0" or not _HEADER.size < end <= len(data):
         raise damaged(what, "its MLX0 header is not in order")
     with data[_HEADER.size : end] as flat:
-        raw = Reader(mlx_schema(), flat, what, _CONVERT).root()
+        return _decoded(bytes(flat), what)
+
+
+@lru_cache(maxsize=16)
+def _decoded(flat: bytes, what: str) -> MLXGraph:
+    """The graph in a flatbuffer; a check decodes a program for several readers, all frozen."""
+    raw = Reader(mlx_schema(), memoryview(flat), what, _CONVERT).root()
     return _Builder(what).graph(raw)
 
 

@@ -11,7 +11,7 @@ from fixtures.exports import Line
 from harness.arrays import Array
 from harness.compare import Status
 from harness.parity.evidence import SPEECH
-from harness.parity.judges.values import judge_outputs, oracle_of
+from harness.parity.judges.values import judge_outputs, oracles_of
 from harness.parity.observation import CaseObservation
 
 RATE = 24_000
@@ -61,7 +61,7 @@ def test_a_damaged_sound_is_red(
         from harness.budget import COMMITTED
 
         allowed = COMMITTED.of("mlx", precision, "codec")
-        oracle = oracle_of(line.evidence, method, SPEECH)
+        oracle = oracles_of(line.evidence, method).get(SPEECH)
         here = CaseObservation((output,))
         verdict = judge_outputs(line.plan, method, item, here, allowed, oracle)
         return verdict.status, {gate.name for gate in verdict.failed_gates}

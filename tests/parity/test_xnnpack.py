@@ -19,7 +19,7 @@ from harness.export.kernels import KERNEL_PROGRAMS, lower_to_kernels
 from harness.methods import METHODS, Method, select_methods
 from harness.parity import Request, check
 from harness.parity.judges.lowerings import judge_lowerings
-from harness.parity.judges.values import judge_outputs, oracle_of
+from harness.parity.judges.values import judge_outputs, oracles_of
 from harness.parity.matrix import COLUMNS, cells
 from harness.parity.observation import Observation
 from harness.runtime.select import choose
@@ -52,7 +52,7 @@ def test_a_method_alone_equals_eager_on_xnnpack(tiny_line: Line, tmp_path: Path)
         executor.close()
 
     allowed = COMMITTED.of("xnnpack", "fp32", method.name)
-    oracle = oracle_of(tiny_line.evidence, method, item.case.label)
+    oracle = oracles_of(tiny_line.evidence, method).get(item.case.label)
     verdict = judge_outputs(tiny_line.plan, method, item, observed, allowed, oracle)
     assert verdict.status is Status.PASS, verdict.summary
 

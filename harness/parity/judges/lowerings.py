@@ -8,7 +8,7 @@ from harness.compare.triangulate import BackendResult, CaseResult, triangulate
 from harness.methods import Method
 from harness.parity.artifacts import Artifacts
 from harness.parity.evidence import STEPS, CaseEvidence, Evidence
-from harness.parity.judges.values import judge_outputs, oracle_of, unlowered
+from harness.parity.judges.values import judge_outputs, oracles_of, unlowered
 from harness.parity.observation import CaseObservation, Observation
 from harness.parity.plan import Plan
 
@@ -27,12 +27,13 @@ def judge_lowerings(
     method: Method, evidence: Evidence, mlx: Lowered, xnnpack: Lowered, budget: Budget
 ) -> Verdict:
     """Triangulate one method: eager, MLX and XNNPACK on the same inputs."""
+    oracles = oracles_of(evidence, method)
     results = [
         CaseResult(
             item.case.label,
             item.outputs,
-            _result(method, item, mlx, budget, oracle_of(evidence, method, item.case.label)),
-            _result(method, item, xnnpack, budget, oracle_of(evidence, method, item.case.label)),
+            _result(method, item, mlx, budget, oracles.get(item.case.label)),
+            _result(method, item, xnnpack, budget, oracles.get(item.case.label)),
         )
         for item in evidence.cases[method.name]
         if item.case.label != STEPS

@@ -35,7 +35,7 @@ __all__ = [
     "judge_outputs",
     "judge_precision",
     "judge_values",
-    "oracle_of",
+    "oracles_of",
     "own_error",
     "pcm_steps",
     "refused",
@@ -68,24 +68,23 @@ def judge_values(
         How far it may be off, in the executor's regime of arithmetic.
     """
     allowed = budget.of(plan.lowering, plan.precision.allowance, method.name, regime)
+    oracles = oracles_of(evidence, method)
     found = []
     for item in evidence.cases[method.name]:
         label = item.case.label
         here = observed.get(label, _NOT_RUN)
-        oracle = oracle_of(evidence, method, label)
+        oracle = oracles.get(SPEECH if label == STEPS else label)
         if label == STEPS:
             item, here = _whole_against_steps(method, item, observed.get(SPEECH, _NOT_RUN), here)
-            oracle = oracle_of(evidence, method, SPEECH)
         found.append(judge_outputs(plan, method, item, here, allowed, oracle))
     return found
 
 
-def oracle_of(evidence: Evidence, method: Method, label: str) -> Oracle | None:
-    """What a case would be without rounding; None where eager did not run it in float64."""
+def oracles_of(evidence: Evidence, method: Method) -> dict[str, Oracle]:
+    """What cases would be without rounding, by their labels: those that eager ran in float64."""
+    relative = own_error(evidence, method)
     exact = evidence.exact.get(method.name, {})
-    if not exact.get(label):
-        return None
-    return Oracle(exact[label], own_error(evidence, method))
+    return {label: Oracle(outputs, relative) for label, outputs in exact.items() if outputs}
 
 
 def own_error(evidence: Evidence, method: Method) -> float:
