@@ -56,9 +56,9 @@ def spread(made: Any, multiplications: int, *operands: Any) -> Any:
 
     Operands are evaluated before, so that the bits of a product do not depend on what follows it.
     """
-    if _before and multiplications >= _LARGE and made.nbytes <= LARGEST_BYTES:
+    if _all_threads > 1 and multiplications >= _LARGE and made.nbytes <= LARGEST_BYTES:
         mx.eval(operands)
-        _set_threads(_before[0])
+        _set_threads(_all_threads)
         try:
             mx.eval(made)
         finally:
@@ -66,22 +66,25 @@ def spread(made: Any, multiplications: int, *operands: Any) -> Any:
     return made
 
 
+_all_threads = 1
+"""How many the BLAS had before `sized_threads`."""
+
+
 @contextmanager
 def sized_threads() -> Iterator[None]:
     """Let the BLAS use one thread, but for what is `spread`; it holds for the whole process."""
-    if _threads is None:
+    global _all_threads
+    before = 1 if _threads is None else int(_threads())
+    if before == 1:
         yield
         return
-    _before.append(_threads())
+    _all_threads = before
     _set_threads(1)
     try:
         yield
     finally:
-        _set_threads(_before.pop())
-
-
-_before: list[int] = []
-"""How many threads the BLAS had before each `sized_threads` that is open."""
+        _set_threads(before)
+        _all_threads = 1
 
 
 def _mkl(name: str) -> Any:
