@@ -39,6 +39,7 @@ __all__ = [
     "brief",
     "in_a_sentence",
     "one_of",
+    "printable",
 ]
 
 _MAX_MESSAGE = 560
@@ -87,8 +88,12 @@ def in_a_sentence(error: BaseException) -> str:
         text = "the input is nested too deeply"
     else:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    line = " ".join(_bounded(text).split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return printable(" ".join(_bounded(text).split()))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without codes that move a terminal: these are spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class HarnessError(Exception):

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.text import Text
 
-from harness.errors import InputError
+from harness.errors import InputError, printable
 from harness.memory import peak_memory
 
 __all__ = ["command_line", "progress", "raw_stdout", "stderr", "stdout"]
@@ -25,9 +26,9 @@ def progress() -> Iterator[Callable[[str], None]]:
     started = time.monotonic()
     if console.is_terminal:
         with console.status("starting") as status:
-            yield lambda text: status.update(text)
+            yield lambda text: status.update(Text(printable(text)))
     else:
-        yield lambda text: stderr(f"· {text}")
+        yield lambda text: stderr(f"· {printable(text)}")
     peak = peak_memory()
     held = "" if peak is None else f", at most {peak / 1e9:.2f} GB of memory"
     stderr(f"· took {time.monotonic() - started:.1f} s{held}")

@@ -149,9 +149,10 @@ def resolve(request: Request, checkpoint: Checkpoint) -> Plan:
     methods = select_methods(request.methods)
     sizes = _sizes(request, checkpoint, {method.artifact for method in methods})
     frames = _MOST_FRAMES.get(checkpoint.preset or "", sizes.max_codec_frames)
+    voice = request.utterance.voice
     utterance = dataclasses.replace(
         request.utterance,
-        voice=request.utterance.voice or checkpoint.usual_voice(),
+        voice=checkpoint.usual_voice() if voice is None else voice,
         max_new_tokens=min(request.utterance.max_new_tokens, frames),
     )
     note = checkpoint.voice_note(utterance.voice)

@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.checkpoint import Checkpoint, open_checkpoint
+from harness.errors import InputError
 from harness.fingerprint import Fingerprint
 from harness.parity.artifacts import Artifacts
 from harness.parity.check import Checked, report
@@ -16,6 +19,7 @@ from harness.parity.observation import Observation
 from harness.parity.plan import resolve
 from harness.parity.request import Request
 from harness.report import Report, from_json, to_json, to_text
+from harness.synthesis import Utterance
 
 
 def told_of(checkpoint: Checkpoint) -> Report:
@@ -40,6 +44,12 @@ def test_a_checkpoint_without_voices_is_told_in_the_report(
 
 def test_a_checkpoint_with_its_voice_has_no_notes(tiny: Checkpoint) -> None:
     assert told_of(tiny).checkpoint.notes == ()
+
+
+def test_a_voice_without_a_name_is_refused(tiny: Checkpoint) -> None:
+    request = Request(str(tiny.directory), utterance=Utterance("Hello.", voice=""))
+    with pytest.raises(InputError, match="voice must be one of .*got ''"):
+        resolve(request, tiny)
 
 
 def test_a_directory_of_any_name_has_no_golden(tiny: Checkpoint, tmp_path: Path) -> None:
