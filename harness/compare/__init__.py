@@ -14,7 +14,8 @@
 from __future__ import annotations
 
 from harness.compare.metrics import TensorMetrics, measure
-from harness.compare.own_error import Multiples, Oracle, judge_own_error, relative_error
+from harness.compare.multiples import Multiples
+from harness.compare.own_error import Oracle, judge_own_error, relative_error
 from harness.compare.sound import WaveformStatistics, statistics
 from harness.compare.tensors import Allowance, judge, judge_many
 from harness.compare.verdict import Gate, Status, Verdict, exit_code

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from harness.arrays import Array
 from harness.compare.metrics import as_float64, ratio
+from harness.compare.multiples import Multiples
 from harness.compare.verdict import Gate, Status, Verdict
 
-__all__ = ["Multiples", "Oracle", "judge_own_error", "relative_error"]
+__all__ = ["Oracle", "judge_own_error", "relative_error"]
 
 Floats = NDArray[np.float64]
 
@@ -41,67 +42,12 @@ _LEAST_PARTS = 2 * _BLOCKS
 _LEAST_BAND = 100.0
 """Hz below which there is one band: third-octave bands of a second have too few lines there."""
 
-
 _SPREAD = 4.0
 """Standard deviations, about, that the RMS of a part's errors may be off by chance: 1/√n each for n
 errors, more of a flow's velocity, of which 36 share the rounding of one hidden state."""
 
 _SAME = 1e-9
 """Of the greatest: values of the oracle that differ by less repeat one another."""
-
-
-_ANOTHER = 10.0
-"""Times the rounding of eager from which on an executor's arithmetic is another one."""
-
-
-@dataclass(frozen=True)
-class Multiples:
-    """How many times eager's own error each measure may be; 1 is typical.
-
-    Attributes
-    ----------
-    rms, part, peak
-        Of the RMS error of all calls, of the worst part, and of the greatest error.
-    band
-        Of the RMS error in the worst third-octave band of a sound, up to Nyquist.
-    growth
-        By what the error may grow or shrink beside eager's from a sequence's begin to its end.
-    level
-        By what 20 ms of sound may be softer than both eager's and the oracle's.
-    zeros
-        The share of samples that may be 0 beside twice as many as eager has.
-    coherence, coherence_z
-        The part of the error that is proportional to the output, so a gain, over eager's own error
-        (RMS); by itself, and over its standard error.
-    decision
-        Of the greatest error of what a code is decided on.
-    source
-        Where the numbers come from.
-    """
-
-    rms: float
-    part: float
-    peak: float
-    band: float
-    growth: float
-    level: float
-    zeros: float
-    coherence: float
-    coherence_z: float
-    decision: float
-    source: str
-
-    def times(self, factor: float, reason: str) -> Multiples:
-        """For an executor that rounds oftener than eager does.
-
-        From ten times on its arithmetic is another one, whose error need not grow as eager's does:
-        a GPU may compute one row exactly and several rows not.
-        """
-        names = ["rms", "part", "peak", "band", "coherence", "coherence_z", "decision"]
-        if factor >= _ANOTHER:
-            names.append("growth")
-        more = {name: factor * getattr(self, name) for name in names}
-        return dataclasses.replace(self, **more, source=f"{self.source}; × {factor:g}: {reason}")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_a_checkpoint_with_its_voice_has_no_notes(tiny: Checkpoint) -> None:
 
 def test_a_voice_without_a_name_is_refused(tiny: Checkpoint) -> None:
     request = Request(str(tiny.directory), utterance=Utterance("Hello.", voice=""))
-    with pytest.raises(InputError, match="voice must be one of .*got ''"):
+    with pytest.raises(InputError, match="voice must be one of"):
         resolve(request, tiny)
 
 

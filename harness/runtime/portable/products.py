@@ -30,6 +30,17 @@ On 2 cores, in ms on one thread and on two: 64 × 512 × 512 0.41 and 0.38, 64 �
 """
 
 
+def _mkl(name: str) -> Any:
+    """A function of the lent BLAS, where that is MKL; else None."""
+    return getattr(ctypes.CDLL(None), name, None) if BLAS == LENT else None
+
+
+_threads, _set_threads = _mkl("mkl_serv_get_max_threads"), _mkl("mkl_serv_set_num_threads")
+
+_all_threads = 1
+"""How many the BLAS has for a large product within `sized_threads`; 1 elsewhere."""
+
+
 def product(a: Any, b: Any) -> Any:
     """``a @ b`` for the fast routes, by the best BLAS there is."""
     if not MULTIPLIES or not a.dtype == b.dtype == mx.float32:
@@ -66,10 +77,6 @@ def spread(made: Any, multiplications: int, *operands: Any) -> Any:
     return made
 
 
-_all_threads = 1
-"""How many the BLAS had before `sized_threads`."""
-
-
 @contextmanager
 def sized_threads() -> Iterator[None]:
     """Let the BLAS use one thread, but for what is `spread`; it holds for the whole process."""
@@ -85,11 +92,3 @@ def sized_threads() -> Iterator[None]:
     finally:
         _set_threads(before)
         _all_threads = 1
-
-
-def _mkl(name: str) -> Any:
-    """A function of the lent BLAS, where that is MKL; else None."""
-    return getattr(ctypes.CDLL(None), name, None) if BLAS == LENT else None
-
-
-_threads, _set_threads = _mkl("mkl_serv_get_max_threads"), _mkl("mkl_serv_set_num_threads")
