@@ -2,7 +2,7 @@
 
 `open_checkpoint` takes a preset's name or a directory, and checks every file before a weight
 is read. `harness.checkpoint.loading` turns the result into upstream's eager model, and
-`harness.checkpoint.voices` reads a voice; they are not imported here, because they need torch.
+`harness.checkpoint.voices` reads a voice; they are not imported here, because one needs torch.
 """
 
 from harness.checkpoint.config import Config, read_config

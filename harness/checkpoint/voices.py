@@ -13,7 +13,7 @@ from harness.checkpoint.voice_file import read_voice
 from harness.errors import CheckpointError
 from harness.files import read_file
 
-__all__ = ["load_voice"]
+__all__ = ["load_voice", "readable_voice"]
 
 
 def load_voice(
@@ -60,6 +60,16 @@ def load_voice(
     if not np.isfinite(rows).all():
         raise CheckpointError(f"voice {path} holds NaN or infinite values")
     return rows
+
+
+def readable_voice(checkpoint: Checkpoint, voice: str | None) -> Path | None:
+    """The file that `find_voice` finds, once it can be read; raises what `load_voice` does."""
+    path = checkpoint.find_voice(voice)
+    if path is not None:
+        # As float32, bfloat16 numbers are finite where they are: the second of each two decides.
+        rows = path.stat().st_size // (checkpoint.config.decoder.dim * 4)
+        load_voice(checkpoint, voice, rows_hint=rows)
+    return path
 
 
 def _read_numbers(path: Path, dim: int, rows: int | None) -> NDArray[np.float32]:

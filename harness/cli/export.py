@@ -88,6 +88,7 @@ def export(
         qlinear_codec_group_size=qlinear_codec_group_size,
     )
     from harness.checkpoint import open_checkpoint
+    from harness.checkpoint.voices import readable_voice
     from harness.parity.plan import resolve
     from harness.parity.request import Request
 
@@ -102,7 +103,7 @@ def export(
             plan.sizes,
             flags,
             output_dir,
-            voice=opened.find_voice(plan.utterance.voice),
+            voice=readable_voice(opened, plan.utterance.voice),
             fresh=fresh,
             progress=say,
         )

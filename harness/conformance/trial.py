@@ -109,8 +109,9 @@ def _prepare(mode: Mode) -> Any:
     """Upstream's test utilities, in a process that shares the machine with other workers."""
     if mode.faithful:
         os.environ["VOXTRAL_PARITY_STOCK_BLAS"] = "1"  # of this worker alone
-    import torch
-    from executorch.exir._serialize import _flatbuffer
+    with quiet():
+        import torch
+        from executorch.exir._serialize import _flatbuffer
 
     import harness.runtime.portable.blas  # noqa: F401 - before anything imports MLX
     from harness.conformance import suites

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checkpoint import Checkpoint
+from harness.checkpoint.voices import load_voice, readable_voice
 from harness.errors import InputError
 from harness.synthesis.prompt import build_prompt
 
@@ -60,8 +61,8 @@ class Utterance:
     rounding: Rounding = "half-away"
 
     def check(self, checkpoint: Checkpoint, max_seq_len: int) -> None:
-        """Refuse no text, one too long even without a voice, and a voice that there is not."""
-        checkpoint.find_voice(self.voice)
+        """Refuse no text, one too long even without a voice, and a voice that cannot be read."""
+        readable_voice(checkpoint, self.voice)
         least = build_prompt(checkpoint, self.text, None, voice_rows=0).shape[1]
         check_capacity(least + self.seed_step, max_seq_len)
 
@@ -110,8 +111,6 @@ def make_prompt(
     CheckpointError
         The tokenizer, the voice and the model do not agree.
     """
-    from harness.checkpoint.voices import load_voice
-
     rows = load_voice(checkpoint, utterance.voice, rows_hint=voice_embed_len)
     return Prompt(build_prompt(checkpoint, utterance.text, utterance.voice, len(rows)), rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -18,8 +19,9 @@ import torch
 
 from harness.checkpoint import Checkpoint, open_checkpoint
 from harness.checkpoint.voice_file import write_voice
-from harness.checkpoint.voices import load_voice
+from harness.checkpoint.voices import load_voice, readable_voice
 from harness.errors import CheckpointError, InputError
+from harness.synthesis import Utterance
 
 
 @pytest.mark.parametrize(("voice", "rows"), [("neutral_female", 12), ("casual_male", 9)])
@@ -105,6 +107,34 @@ def test_a_truncated_voice_is_refused(directory: Path) -> None:
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(CheckpointError, match=r"neutral_female\.pt cannot be read"):
         load_voice(open_checkpoint(directory), "neutral_female")
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("rows", [9, 12])
+def test_a_raw_voice_of_either_type_is_readable(
+    directory: Path, kind: torch.dtype, rows: int
+) -> None:
+    path = directory / "voice_embedding" / "raw.bin"
+    values = torch.randn(rows, 256, generator=torch.Generator().manual_seed(1)).to(kind)
+    path.write_bytes(values.view(torch.uint8).numpy().tobytes())
+    assert readable_voice(open_checkpoint(directory), "raw") == path
+
+
+@pytest.mark.parametrize("content", [b"", b"no rows of 256 numbers"])
+def test_a_file_that_is_no_voice_is_refused_before_anything_is_made(
+    tiny: Checkpoint, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "voice.bin"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"voice\.bin must "):
+        readable_voice(tiny, str(path))
+    with pytest.raises(CheckpointError, match=r"voice\.bin must "):
+        Utterance("Hello.", voice=str(path)).check(tiny, 128)
+
+
+def test_without_a_voice_there_is_nothing_to_read(directory: Path) -> None:
+    shutil.rmtree(directory / "voice_embedding")
+    assert readable_voice(open_checkpoint(directory), None) is None
 
 
 def nested() -> torch.Tensor:

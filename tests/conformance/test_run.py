@@ -12,6 +12,7 @@ from harness.conformance import suites, trial
 from harness.conformance.cases import FAILED, PASSED, UNSUPPORTED, Case, Mode, Outcome
 from harness.conformance.report import Report
 from harness.conformance.run import Request, run
+from harness.conformance.workers import workers
 from harness.errors import InputError, MachineError, UnavailableError
 
 SCAN = "gated_delta_rule_b1_t4_h2_dk16_dv16_scan"
@@ -41,6 +42,13 @@ def test_our_executor_passes_upstreams_tests(first: Report) -> None:
     assert found["update_and_attend_decode"] == PASSED
     assert set(found.values()) == {PASSED}
     assert first.exit_code == 0
+
+
+def test_upstreams_chatter_stays_off_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    with workers(1) as do:
+        (listing,) = do([(trial.listed, (Mode(),))], 600.0)
+    assert len(listing.result) > 1000
+    assert capfd.readouterr().err == ""
 
 
 def test_what_cannot_run_here_says_why(first: Report) -> None:

@@ -290,8 +290,8 @@ def _read(path: Path) -> str | None:
         return None
 
 
-_OTHER_FORMS = ("<?xml", "<!doctype", "## ")
-"""How forms of a report begin that are no JSON, whatever the file is called."""
+_OTHER_FORMS = ("<?xml", "<!doctype", "## ", "RIFF", "frame=", "PK")
+"""How reports, sounds, codes and bundles begin that are no JSON, whatever the file is called."""
 
 
 def _strict_json(name: str, text: str) -> Iterator[str]:

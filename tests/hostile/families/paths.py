@@ -15,11 +15,17 @@ __all__ = ["cases"]
 
 _OUTPUTS = {
     "--json", "--output", "--codes", "--output-dir", "--report", "--junit", "--markdown", "--html",
-    "--observe-only", "--bpte",
+    "--observe-only", "--bpte", "--repro",
 }  # fmt: skip
 
 _NEW = {"--golden-dir"}
 """Directories that must not exist."""
+
+_ABSENT = {"missing", "not UTF-8", "control characters"}
+"""Names under which nothing is."""
+
+_KEEPS = {"zoo"}
+"""Commands whose earlier JSON is a record of its own, which a run that ends early leaves."""
 
 
 def cases() -> Iterator[Case]:
@@ -28,7 +34,7 @@ def cases() -> Iterator[Case]:
         output = _is_output(parameter)
         for kind, make in (_TARGETS if output else _SOURCES).items():
             writable = output and (kind in _WRITABLE or (parameter.flag, kind) in _ALSO_WRITABLE)
-            writable = writable or (parameter.flag in _NEW and kind == "missing")
+            writable = writable or (parameter.flag in _NEW and kind in _ABSENT)
             yield Case(
                 "paths",
                 f"{parameter.command} {parameter.flag} {kind}",
@@ -42,7 +48,8 @@ def _set_up(parameter: Parameter, make: Callable[[Desk], str]) -> Callable[[Desk
     def set_up(desk: Desk) -> list[str]:
         value = make(desk)
         words = parameter.arguments(desk, value)
-        if parameter.flag != "--json" and "--json" in _flags(parameter.command):
+        replaced = parameter.flag != "--json" and parameter.command not in _KEEPS
+        if replaced and "--json" in _flags(parameter.command):
             words += ["--json", str(desk.old_report())]
         if _is_output(parameter):
             path = Path(desk.directory, value)
@@ -248,6 +255,6 @@ _WRITABLE = {
 
 _ALSO_WRITABLE = {
     (flag, kind)
-    for flag in ("--output-dir", "--report", "--bpte")
+    for flag in ("--output-dir", "--report", "--bpte", "--repro")
     for kind in ("directory", "empty text")
 }
