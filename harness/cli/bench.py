@@ -14,7 +14,9 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Time kernels, exports, the two links or speech.", no_args_is_help=True)
 
-RoundsOption = Annotated[int, typer.Option(metavar="N", min=1, help="Runs of each side.")]
+RoundsOption = Annotated[
+    int, typer.Option(metavar="N", min=1, max=options.MOST_ROUNDS, help="Runs of each side.")
+]
 TimesOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write every time taken.")
 ]
@@ -116,7 +118,9 @@ def links(
 
 @app.command()
 def speech(
-    runs: Annotated[int, option("--runs", "N", "Speeches of each executor.", min=1)] = 3,
+    runs: Annotated[
+        int, option("--runs", "N", "Speeches of each executor.", min=1, max=options.MOST_ROUNDS)
+    ] = 3,
     executor: Annotated[
         list[str] | None, option("--executor", "E", "As synth's; may be repeated. auto.")
     ] = None,

@@ -24,7 +24,7 @@ def conformance(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Worker processes.")] = 2,
     timeout: Annotated[
-        float, option("--timeout", "S", "Seconds that a case may take.", min=1.0)
+        float, option("--timeout", "S", "Seconds that a case may take.", min=1.0, max=options.DAY)
     ] = 300.0,
     faithful: Annotated[
         bool, flag("--faithful", "As --executor portable:faithful elsewhere.")

@@ -37,11 +37,23 @@ def export(
     ),
     max_seq_len: Annotated[
         _Whole,
-        option("--max-seq-len", "N", "Positions of the KV cache; a checkpoint's: 4096.", min=1),
+        option(
+            "--max-seq-len",
+            "N",
+            "Positions of the KV cache; a checkpoint's: 4096.",
+            min=1,
+            max=options.MOST_POSITIONS,
+        ),
     ] = None,
     max_codec_frames: Annotated[
         _Whole,
-        option("--max-codec-frames", "N", "Frames of one codec call; a checkpoint's: 256.", min=1),
+        option(
+            "--max-codec-frames",
+            "N",
+            "Frames of one codec call; a checkpoint's: 256.",
+            min=1,
+            max=options.MOST_FRAMES,
+        ),
     ] = None,
     streaming: Annotated[bool, flag("--streaming", "Tell the runner to decode in chunks.")] = False,
     qlinear: Annotated[

@@ -24,6 +24,12 @@ def flag(name: str, text: str) -> Any:
     return typer.Option(name, help=text)
 
 
+MOST_POSITIONS, MOST_FRAMES, MOST_ROUNDS = 2**20, 2**16, 1000
+"""Beyond these nobody has a model, or time."""
+
+DAY = 86_400.0
+"""In seconds."""
+
 Checkpoint = Annotated[
     str, option("--checkpoint", "DIR|PRESET", "tiny, small, full, or a directory.")
 ]
@@ -68,10 +74,12 @@ Require = Annotated[
     str | None, option("--require", "E", "Exit 2 unless this executor can run on this machine.")
 ]
 SeqLen = Annotated[
-    int | None, option("--max-seq-len", "N", "Positions of the KV cache.", min=2, max=2**20)
+    int | None,
+    option("--max-seq-len", "N", "Positions of the KV cache.", min=2, max=MOST_POSITIONS),
 ]
 Frames = Annotated[
-    int | None, option("--max-codec-frames", "N", "Frames of one codec call.", min=1, max=2**16)
+    int | None,
+    option("--max-codec-frames", "N", "Frames of one codec call.", min=1, max=MOST_FRAMES),
 ]
 CodecForm = Annotated[
     str, option("--codec-form", "FORM", "conv, or unfold: upstream's matrix form of the codec.")
@@ -123,7 +131,9 @@ ReportDirectory = Annotated[
 Artifacts = Annotated[
     Path | None, option("--artifacts", "DIR", "Use the .pte files in DIR; export nothing.")
 ]
-MaxNewTokens = Annotated[int, option("--max-new-tokens", "N", "Most frames to make.", min=1)]
+MaxNewTokens = Annotated[
+    int, option("--max-new-tokens", "N", "Most frames to make.", min=1, max=MOST_POSITIONS)
+]
 Streaming = Annotated[bool, flag("--streaming", "Decode in chunks while frames are made.")]
 Checkpoints = Annotated[
     list[str] | None,

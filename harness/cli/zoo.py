@@ -37,7 +37,8 @@ def zoo(
     shard: Annotated[str, option("--shard", "K/N", "The K-th of N parts of the programs.")] = "1/1",
     most: Annotated[int, option("--most", "N", "Programs of one operator.", min=1)] = 16,
     timeout: Annotated[
-        float, option("--timeout", "S", "Seconds that one program may take.", min=1)
+        float,
+        option("--timeout", "S", "Seconds that one program may take.", min=1, max=options.DAY),
     ] = 300.0,
     against: Annotated[
         Path | None, option("--against", "FILE", "Say what changed from this sweep's JSON on.")

@@ -87,9 +87,10 @@ def parse_flags(
     one_of("decoder-qlinear-scope", given.get("decoder_qlinear_scope", "all"), SCOPES)
     qlinear, codec = given.pop("qlinear", None), given.pop("qlinear_codec", None)
     dynamic = qlinear is not None and qlinear.startswith(DYNAMIC)
-    width = qlinear.removeprefix(DYNAMIC) if qlinear else None
+    width = None if qlinear is None else qlinear.removeprefix(DYNAMIC)
     qembedding = given.pop("qembedding", None)
-    base = parse_precision(precision or dtype or "fp32", qlinear=width, qembedding=qembedding)
+    named = next((name for name in (precision, dtype) if name is not None), "fp32")
+    base = parse_precision(named, qlinear=width, qembedding=qembedding)
     ignored: list[str] = []
     if backend != "mlx":
         uses = {
@@ -106,7 +107,7 @@ def parse_flags(
     chosen = parse_precision(base, **given)
     if dtype is not None and chosen.base != dtype:
         raise InputError(f"--dtype {dtype} contradicts --precision {precision}; leave one out")
-    if packing_format and not chosen.qlinear:
+    if packing_format is not None and not chosen.qlinear:
         raise InputError("qlinear-packing-format needs qlinear: nothing is quantised")
     kernels = KernelQuantization(dynamic, packing_format, codec, codec_group_size)
     if backend == "mlx":
@@ -124,7 +125,7 @@ def _check_for_mlx(kernels: KernelQuantization, width: str | None) -> None:
             f"--qlinear {DYNAMIC}{width} quantises activations as well, for which MLX has no "
             "kernels; with --backend mlx it must be 4w or 8w"
         )
-    if kernels.packing_format:
+    if kernels.packing_format is not None:
         raise InputError(
             "--backend mlx refuses --qlinear-packing-format: MLX packs weights in its own way; "
             "leave the flag out"

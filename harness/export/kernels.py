@@ -86,16 +86,16 @@ def quantized_by_upstream(model: Any, precision: Precision, extra: KernelQuantiz
     InputError
         torchao refuses the options for one of the layers.
     """
-    from executorch.examples.models.voxtral_tts.export_voxtral_tts import apply_model_quantization
-    from executorch.extension.llm.export.quantize import quantize_model_
-
     twin = around_the_same_weights(model)
     qlinear = precision.qlinear
     if qlinear and extra.dynamic:
         qlinear = DYNAMIC + qlinear
     with quiet(), contextlib.redirect_stdout(io.StringIO()):
+        from executorch.examples.models.voxtral_tts import export_voxtral_tts as upstream
+        from executorch.extension.llm.export.quantize import quantize_model_
+
         try:
-            apply_model_quantization(
+            upstream.apply_model_quantization(
                 twin,
                 qlinear=qlinear,
                 qlinear_group_size=precision.qlinear_group_size,

@@ -37,6 +37,8 @@ class KernelQuantization:
     codec_group_size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.packing_format == "":  # which upstream takes for none
+            raise InputError("qlinear-packing-format must name a packing of torchao's (got '')")
         if self.codec is not None:
             one_of("qlinear-codec", self.codec, ("4w", "8w"))
         elif self.codec_group_size is not None:

@@ -48,6 +48,14 @@ def relevant(
             "decoder-qlinear-scope must be one of all, attention, feed_forward, none",
         ),
         ({"qembedding": "2w"}, "qembedding must be one of 4w, 8w"),
+        ({"precision": ""}, "precision must be one of"),
+        ({"precision": "", "dtype": "bf16"}, "precision must be one of"),
+        ({"qlinear": ""}, "qlinear must be one of"),
+        ({"qlinear_packing_format": ""}, "qlinear-packing-format needs qlinear"),
+        (
+            {"backend": "xnnpack", "qlinear": "4w", "qlinear_packing_format": ""},
+            "qlinear-packing-format must name",
+        ),
         (
             {"qlinear": "4w", "decoder_qlinear_scope": "half"},
             "decoder-qlinear-scope must be one of all, attention, feed_forward, none",

@@ -117,6 +117,10 @@ BASE: dict[str, Callable[[Desk], Base]] = {
 """What each command is given beside the odd value."""
 
 
+KEEPS = {"zoo"}
+"""Commands whose earlier JSON is a record of its own, which a run that ends early leaves."""
+
+
 def commands() -> Iterator[tuple[str, Callable[..., Any]]]:
     """The function of every command that does something, by the words that a user types."""
     for name in COMMANDS:

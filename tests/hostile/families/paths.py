@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.hostile.case import EITHER, REFUSED, Case, Desk, file_kind
-from tests.hostile.commands import Parameter, parameters
+from tests.hostile.commands import KEEPS, Parameter, parameters
 
 __all__ = ["cases"]
 
@@ -23,9 +23,6 @@ _NEW = {"--golden-dir"}
 
 _ABSENT = {"missing", "not UTF-8", "control characters"}
 """Names under which nothing is."""
-
-_KEEPS = {"zoo"}
-"""Commands whose earlier JSON is a record of its own, which a run that ends early leaves."""
 
 
 def cases() -> Iterator[Case]:
@@ -48,7 +45,7 @@ def _set_up(parameter: Parameter, make: Callable[[Desk], str]) -> Callable[[Desk
     def set_up(desk: Desk) -> list[str]:
         value = make(desk)
         words = parameter.arguments(desk, value)
-        replaced = parameter.flag != "--json" and parameter.command not in _KEEPS
+        replaced = parameter.flag != "--json" and parameter.command not in KEEPS
         if replaced and "--json" in _flags(parameter.command):
             words += ["--json", str(desk.old_report())]
         if _is_output(parameter):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from tests.hostile.case import ANY, EITHER, REFUSED, Case, Desk
-from tests.hostile.commands import Parameter, parameters
+from tests.hostile.commands import KEEPS, Parameter, parameters
 
 __all__ = ["cases"]
 
@@ -85,7 +85,7 @@ def _case(parameter: Parameter, name: str, text: str, codes: set[int]) -> Case:
 def _set_up(parameter: Parameter, text: str) -> Callable[[Desk], list[str]]:
     def set_up(desk: Desk) -> list[str]:
         words = parameter.arguments(desk, text)
-        json = {p.command for p in parameters("path") if p.flag == "--json"}
+        json = {p.command for p in parameters("path") if p.flag == "--json"} - KEEPS
         if parameter.command in json:
             words += ["--json", str(desk.old_report())]
         return words
