@@ -103,11 +103,13 @@ def golden_bless(
     """
     from harness.golden import default_root
     from harness.golden.beside import accept
+    from harness.golden.bless import check_reason
     from harness.golden.judge import DRIFT, check_precision
     from harness.golden.pins import OUTPUT_DRIFT
     from harness.parity.blessing import bless_golden, bless_pins
     from harness.parity.judges.golden import golden_key
 
+    reason = check_reason(reason)
     if waiting:
         accepted = accept(default_root(), reason)
         _show(accepted)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import golden
 from harness.compare import Status, Verdict
 from harness.errors import HarnessError, InputError
 from harness.golden import Golden, GoldenKey, bless, read
@@ -111,3 +112,9 @@ def test_a_failed_write_leaves_the_golden_as_it_was(
         bless(root, reasoned, parity)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_reason_is_asked_for_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden, "_checked", lambda *given: pytest.fail("it ran"))
+    with pytest.raises(InputError, match="a reason of at least 10 characters"):
+        golden.golden_bless("")
