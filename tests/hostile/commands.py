@@ -17,7 +17,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from harness.cli.commands import COMMANDS
 from tests.hostile.case import Desk
 
-__all__ = ["BASE", "Parameter", "commands", "parameters"]
+__all__ = ["BASE", "KEEPS", "SLOW", "Parameter", "commands", "parameters"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,9 @@ BASE: dict[str, Callable[[Desk], Base]] = {
 }
 """What each command is given beside the odd value."""
 
+
+SLOW = {"conformance"}
+"""Commands that open upstream's test suites, 5 to 10 s of imports, before they refuse a name."""
 
 KEEPS = {"zoo"}
 """Commands whose earlier JSON is a record of its own, which a run that ends early leaves."""

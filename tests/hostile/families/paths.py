@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.hostile.case import EITHER, REFUSED, Case, Desk, file_kind
-from tests.hostile.commands import KEEPS, Parameter, parameters
+from tests.hostile.commands import KEEPS, SLOW, Parameter, parameters
 
 __all__ = ["cases"]
 
@@ -37,7 +37,7 @@ def cases() -> Iterator[Case]:
                 f"{parameter.command} {parameter.flag} {kind}",
                 _set_up(parameter, make),
                 EITHER if writable else REFUSED,
-                seconds=60 if writable else 10,
+                seconds=60 if writable or parameter.command in SLOW else 10,
             )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from tests.hostile.case import ANY, EITHER, REFUSED, Case, Desk
-from tests.hostile.commands import KEEPS, Parameter, parameters
+from tests.hostile.commands import KEEPS, SLOW, Parameter, parameters
 
 __all__ = ["cases"]
 
@@ -79,7 +79,8 @@ def cases() -> Iterator[Case]:
 
 
 def _case(parameter: Parameter, name: str, text: str, codes: set[int]) -> Case:
-    seconds = 10.0 if codes == REFUSED else 60.0
+    quick = codes == REFUSED and parameter.command not in SLOW
+    seconds = 10.0 if quick else 60.0
     label = f"{parameter.command} {parameter.flag} {name}"
     return Case("values", label, _set_up(parameter, text), codes, seconds)
 
