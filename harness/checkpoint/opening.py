@@ -91,7 +91,10 @@ class Checkpoint:
 
     def voices(self) -> tuple[str, ...]:
         """Names of the voices that have an embedding, in alphabetical order."""
-        files = (self.directory / "voice_embedding").glob("*")
+        try:
+            files = list((self.directory / "voice_embedding").iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
         return tuple(sorted({file.stem for file in files if file.suffix in _VOICE_SUFFIXES}))
 
     def find_voice(self, voice: str | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -130,6 +131,17 @@ def test_a_file_that_is_no_voice_is_refused_before_anything_is_made(
         readable_voice(tiny, str(path))
     with pytest.raises(CheckpointError, match=r"voice\.bin must "):
         Utterance("Hello.", voice=str(path)).check(tiny, 128)
+
+
+def test_a_folder_of_voices_that_cannot_be_listed_is_no_empty_one(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PermissionError, match="voice_embedding"):
+        open_checkpoint(directory).find_voice(None)
 
 
 def test_without_a_voice_there_is_nothing_to_read(directory: Path) -> None:
