@@ -75,7 +75,8 @@ def _check(name: str, change: Callable[[bytes], bytes], codes: set[int] = ANY) -
         report = desk.old_report()
         return ["check", "codec", "--artifacts", str(directory), "--json", str(report)]
 
-    return Case("program", f"check {name}", set_up, codes, seconds=30)
+    # Of a wrong program the wrong node is looked for, beside a lowering made anew.
+    return Case("program", f"check {name}", set_up, codes, seconds=120)
 
 
 def _as_its_own_data(desk: Desk) -> list[str]:
