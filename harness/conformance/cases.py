@@ -90,13 +90,13 @@ def select(cases: Sequence[Case], words: Sequence[str]) -> list[Case]:
     Raises
     ------
     InputError
-        A word that names nothing.
+        A word that names nothing, or is empty: every name holds that.
     """
     chosen: set[Case] = set() if words else set(cases)
     for word in words:
         found = {c for c in cases if word in (c.suite, c.group, c.name)}
         found = found or {c for c in cases if word in c.group or word in c.name}
-        if not found:
+        if not found or not word:
             groups = sorted({case.group for case in cases})
             raise InputError(
                 f"no test class or configuration has {word!r} in its name; classes are "

@@ -42,3 +42,5 @@ def test_any_other_word_is_part_of_a_name() -> None:
 def test_a_word_that_names_nothing_is_refused() -> None:
     with pytest.raises(InputError, match=r"has 'convv' in its name; classes are add, conv1d"):
         select(CASES, ["add", "convv"])
+    with pytest.raises(InputError, match="has '' in its name"):
+        select(CASES, [""])
