@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import io
 import json
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -354,11 +358,12 @@ class _Runs:
 
 
 def _saved(expression: str) -> bytes:
-    import torch
-
-    made = io.BytesIO()
-    torch.save(eval(expression, {"torch": torch}), made)
-    return made.getvalue()
+    # In a process of its own: where torch has computed, no process that is forked can.
+    code = (
+        f"import io, torch; torch.save({expression}, made := io.BytesIO()); print(made.getvalue())"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, stdout=PIPE)
+    return bytes(ast.literal_eval(done.stdout.decode()))
 
 
 def _zip(files: dict[str, bytes]) -> bytes:
