@@ -52,7 +52,8 @@ class Line:
         if method.name not in self._traced:
             self.progress(f"tracing {method.name} anew")
             self._traced[method.name] = self.trace(method)
-        return Graph(self._traced[method.name])
+        with quiet():
+            return Graph(self._traced[method.name])
 
     def trace(self, method: Method) -> ExportedProgram:
         """The program that is lowered of a method, made anew."""

@@ -174,7 +174,6 @@ def with_repros(line: Line, found: Localized) -> Localized:
     return replace(found, findings=tuple(findings))
 
 
-@quiet()
 def _repros(
     graph: Graph, call: Sequence[Array], findings: Sequence[Finding], without: Sequence[str]
 ) -> dict[int, Repro]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def line(tiny_line: Parity, artifacts: Artifacts | None = None, **options: Any) 
 def test_a_right_export_has_no_wrong_node(tiny_line: Parity) -> None:
     (method,) = select_methods(["semantic_head"])
     assert localize(Request(), line(tiny_line), method) == ()
+
+
+def test_torchs_warnings_about_itself_stay_off_the_screen(tiny_line: Parity) -> None:
+    (method,) = select_methods(["semantic_head"])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        line(tiny_line).graph(method)
+    assert not said
 
 
 def test_both_wrong_lowerings_of_the_unfold_form_are_named(
