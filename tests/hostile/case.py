@@ -111,7 +111,9 @@ class Desk:
     def cache(self) -> Path:
         """A warm cache that only this case uses."""
         copy = self.directory / "cache"
-        shutil.copytree(self.world.cache, copy, copy_function=_link)
+        # A lock that is linked would be held by whoever uses the world's.
+        locks = shutil.ignore_patterns(".locks")
+        shutil.copytree(self.world.cache, copy, copy_function=_link, ignore=locks)
         self.environment["VOXTRAL_PARITY_CACHE"] = str(copy)
         return copy
 
