@@ -166,7 +166,11 @@ def fault(entry: Path) -> str | None:
 def set_aside(place: Place) -> None:
     """Take an entry's name from it, for `sweep` to remove; who has its files open keeps them."""
     aside = tempfile.mkdtemp(prefix=f".{place.entry}.", dir=place.path.parent)
-    os.rename(place.path, os.path.join(aside, "entry"))  # whatever it is
+    try:
+        os.rename(place.path, os.path.join(aside, "entry"))  # whatever it is
+    except OSError:
+        os.rmdir(aside)
+        raise
 
 
 def sweep(place: Place) -> None:

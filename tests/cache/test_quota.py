@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from harness.cache import Recipe, borrowed, clear, entries, evict, fetch
 from harness.cache.store import release_all
+from harness.errors import MachineError
 
 
 def write(size: int) -> Callable[[Path], None]:
@@ -61,6 +63,21 @@ def test_what_cannot_be_used_goes_before_all(store: Path) -> None:
     evict(1500)
 
     assert names() == ["old"]
+
+
+def test_an_entry_that_cannot_be_moved_leaves_nothing_beside_it(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = keep("a")
+    (path / "facts.json").write_text("")
+
+    def refuse(source: object, target: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(source))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(MachineError, match="Permission denied"):
+        keep("a")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_an_entry_in_use_stays(store: Path) -> None:

@@ -6,6 +6,7 @@ sentence, leaves nothing half-written behind, and stays within bounds of time an
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -183,7 +184,15 @@ class Outcome:
 
 def complaints(case: Case, desk: Desk, outcome: Outcome, before: set[Path]) -> list[str]:
     """What was not as documented; `before` are the files that were there at the start."""
+    if desk.environment.get("FORCE_COLOR"):
+        outcome = dataclasses.replace(outcome, stderr=_without_spinner(outcome.stderr))
     return [*_process(case, outcome), *_messages(outcome), *_files(desk, before)]
+
+
+def _without_spinner(stderr: str) -> str:
+    """What a terminal would keep of stderr."""
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stderr).replace("\r", "\n").splitlines()
+    return "\n".join(line for line in lines if not re.match("[\u2800-\u28ff]", line))
 
 
 def _process(case: Case, outcome: Outcome) -> Iterator[str]:

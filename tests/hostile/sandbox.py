@@ -122,7 +122,8 @@ def _run(
     for (read, _), text in zip(pipes, texts, strict=True):
         _drain(read, text)
         os.close(read)
-    stdout, stderr = (text.decode(errors="replace") for text in texts)
+    encoding = desk.environment.get("PYTHONIOENCODING") or "utf-8"
+    stdout, stderr = (text.decode(encoding, errors="replace") for text in texts)
     unit = 1 if sys.platform == "darwin" else 1024
     return Outcome(
         code, stdout, stderr, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, interrupted

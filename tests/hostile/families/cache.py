@@ -46,8 +46,13 @@ def cases() -> Iterator[Case]:
         for kind in ("json", "npz", "pte", "safetensors", "lock", "directory"):
             for command in ("check", "cache"):
                 set_up = _damaged(_COMMANDS[command], kind, change)
-                # A flipped bit does not change a file's size, which is what is looked at.
-                codes = EITHER if damage in ("unreadable", "flipped") else DONE
+                # A flipped bit does not change a file's size, which is what is looked at. A folder
+                # of locks that is a loop is the user's to delete, as the message says.
+                either = damage in ("unreadable", "flipped") or (kind, damage) == (
+                    "directory",
+                    "loop",
+                )
+                codes = EITHER if either else DONE
                 yield Case("cache", f"{command} {kind} {damage}", set_up, codes, seconds=60)
     for name in ("stray file", "stray directory", "stray link", "stray name"):
         for command in ("check", "cache", "cache clear"):
