@@ -64,7 +64,12 @@ def main() -> None:
         code, sentence = _explain(error)
     if sentence is not None:
         _say(sentence)
-        _write_failure(sentence, started)
+        try:
+            _write_failure(sentence, started)
+        except Exception:
+            if not interrupts:
+                raise
+            _write_failure_elsewhere(sentence, started)
     _close_stdout()
     sys.exit(code)
 
@@ -145,6 +150,14 @@ def _write_failure(sentence: str, started: float) -> None:
 
         made = failure(sentence, command_line(), version("voxtral-parity"))
         replace_by_failure(sys.argv[1:], made, started)
+
+
+def _write_failure_elsewhere(sentence: str, started: float) -> None:
+    """The same in a new process: an import that was cut short cannot be had again in this one."""
+    import subprocess
+
+    code = f"from harness.cli import _write_failure; _write_failure({sentence!r}, {started!r})"
+    subprocess.run([sys.executable, "-c", code, *sys.argv[1:]], check=False)
 
 
 def _say(sentence: str) -> None:

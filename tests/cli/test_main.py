@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -199,6 +200,18 @@ def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.
     ready += "def run(_):\n print('up', flush=True)\n import numpy, scipy.signal, torch\n"
     ready += " time.sleep(60)\ncommands.run = run\ncli.main()"
     assert signalled(ready, number, after) == (2, "voxtral-parity: interrupted\n")
+
+
+def test_an_interrupt_of_an_import_still_leaves_no_old_report(tmp_path: Path) -> None:
+    """What was cut short, numpy for one, cannot be imported again by the process."""
+    old = tmp_path / "report.json"
+    old.write_text("yesterday's")
+    ready = "import sys, time, harness.cli as cli, harness.cli.commands as commands\n"
+    ready += f"sys.argv[1:] = ['check', '--json', {str(old)!r}]\n"
+    ready += "def run(_):\n sys.modules['harness.report.failure'] = None\n"
+    ready += " print('up', flush=True)\n time.sleep(60)\ncommands.run = run\ncli.main()"
+    assert signalled(ready, signal.SIGINT) == (2, "voxtral-parity: interrupted\n")
+    assert "interrupted" in json.dumps(json.loads(old.read_text()))
 
 
 def test_an_interrupt_that_a_library_dropped_comes_again(tmp_path: Path) -> None:

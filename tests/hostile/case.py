@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import wave
 from collections.abc import Callable, Iterator, Sequence
@@ -196,7 +197,8 @@ def _without_spinner(stderr: str) -> str:
 
 
 def _process(case: Case, outcome: Outcome) -> Iterator[str]:
-    allowed = case.codes | ({130, 2} if outcome.interrupted else set())
+    # Python ends by the signal itself, 130 in a shell, where it came while a string was executed.
+    allowed = case.codes | ({130, 2, -signal.SIGINT} if outcome.interrupted else set())
     if outcome.code is None:
         yield "did not end and was killed"
     elif outcome.code not in allowed:
