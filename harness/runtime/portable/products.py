@@ -81,7 +81,7 @@ def spread(made: Any, multiplications: int, *operands: Any) -> Any:
 def sized_threads() -> Iterator[None]:
     """Let the BLAS use one thread, but for what is `spread`; it holds for the whole process."""
     global _all_threads
-    before = 1 if _threads is None else int(_threads())
+    before = 1 if None in (_threads, _set_threads) else int(_threads())
     if before == 1:
         yield
         return

@@ -28,7 +28,8 @@ def cases() -> Iterator[Case]:
     """A cache that cannot be used is one sentence; a damaged entry is made again."""
     for name, make in _ROOTS.items():
         for command, words in _COMMANDS.items():
-            if command == "doctor" or command.startswith("cache"):
+            listed = command.startswith("cache") and name in _USABLE | _EMPTY
+            if command == "doctor" or listed:
                 codes = EITHER  # says what is wrong, or that there is nothing
             elif name == "not UTF-8, warm":
                 codes = EITHER
@@ -254,4 +255,7 @@ def _link_root(desk: Desk) -> str:
 
 
 _USABLE = {"not UTF-8, warm", "read-only, warm", "a link, warm"}
+
+_EMPTY = {"full", "read-only and cold", "no room for files"}
+"""Folders that nothing can be put in, and that hold nothing."""
 """Roots with which the work can be done."""

@@ -76,7 +76,8 @@ def _check(name: str, change: Callable[[bytes], bytes], codes: set[int] = ANY) -
         return ["check", "codec", "--artifacts", str(directory), "--json", str(report)]
 
     # Of a wrong program the wrong node is looked for, beside a lowering made anew.
-    return Case("program", f"check {name}", set_up, codes, seconds=120)
+    seconds = 30 if codes == REFUSED else 120
+    return Case("program", f"check {name}", set_up, codes, seconds)
 
 
 def _as_its_own_data(desk: Desk) -> list[str]:
