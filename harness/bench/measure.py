@@ -50,13 +50,13 @@ class Row:
         return self.ratio <= self.target
 
 
-def bench_kernels(progress: Callable[[str], None], *, rounds: int = 5) -> Iterator[Row]:
+def bench_kernels(progress: Callable[[str], None], *, rounds: int = 10) -> Iterator[Row]:
     """Measure everything, a row at a time.
 
     Parameters
     ----------
     rounds
-        Runs of each contender, of which the best counts; the codec takes fewer.
+        Runs of each contender, of which the best counts.
     """
     # Before torch: whoever imports mlx.core first decides which BLAS it calls.
     import harness.runtime.portable.blas  # noqa: F401
@@ -74,7 +74,7 @@ def bench_kernels(progress: Callable[[str], None], *, rounds: int = 5) -> Iterat
     progress("timing the codec")
     given, codecs = {"fp32": [_codes()]}, {"fp32": codec}
     what = f"codec, {CODEC_FRAMES} frames"
-    yield from _compared(what, "codec", eager, codecs, given, max(1, rounds // 3))
+    yield from _compared(what, "codec", eager, codecs, given, rounds)
     progress("timing interpreter and loading")
     yield _overhead(codec)
     yield from _loading(codec)

@@ -24,7 +24,7 @@ TimesOption = Annotated[
 
 @app.command()
 def kernels(
-    rounds: RoundsOption = 5,
+    rounds: RoundsOption = 10,
 ) -> None:
     """Time the portable executor at full width, beside eager; the best round counts."""
     from rich.table import Table
