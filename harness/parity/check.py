@@ -179,7 +179,7 @@ def report(checked: Checked, started: datetime.datetime, command: str = "") -> R
         command=command,
         checkpoint=dataclasses.replace(plan.checkpoint, notes=plan.notes),
         precision=plan.precision.name,
-        executor=checked.observation.executor,
+        executor=facts.executor_facts(plan, checked.observation),
         artifacts=tuple(facts.artifact_facts(file.made) for file in artifacts.files.values()),
         reference=facts.reference(plan, checked.verdicts),
         verdicts=checked.verdicts,

@@ -11,12 +11,14 @@ from harness.compare import Status, Verdict
 from harness.export.artifacts import Artifact
 from harness.fingerprint import Fingerprint
 from harness.parity.judges.trace import TRACE
+from harness.parity.observation import Observation
 from harness.parity.plan import Plan
 from harness.reference.semantics import DISPUTES, EXECUTORCH, SPEECH
 from harness.report import ArtifactFacts, Choice, Reference
 
 __all__ = [
     "artifact_facts",
+    "executor_facts",
     "name_disputes",
     "reference",
     "stack_versions",
@@ -93,6 +95,20 @@ def artifact_facts(artifact: Artifact) -> ArtifactFacts:
         artifact.seconds if artifact.origin == "exported" else 0.0,
         artifact.origin,
     )
+
+
+def executor_facts(plan: Plan, observation: Observation) -> Fingerprint:
+    """Which executor ran, and whether a link was left out because it shows outputs alone."""
+    executor = observation.executor
+    if plan.lowering != "mlx" or observation.cases.keys() <= observation.local.keys():
+        return executor
+    return dataclasses.replace(executor, notes=(*executor.notes, _NO_STEPS))
+
+
+_NO_STEPS = (
+    "it shows outputs alone, so that no step was judged by itself; "
+    "`voxtral-parity bundle run --every-step` judges each"
+)
 
 
 def stack_versions(executor: Fingerprint) -> Mapping[str, str]:

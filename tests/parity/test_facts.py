@@ -7,7 +7,7 @@ import dataclasses
 from fixtures.exports import Line
 from harness.compare import Status, Verdict
 from harness.parity.artifacts import Artifacts
-from harness.parity.facts import name_disputes, reference
+from harness.parity.facts import executor_facts, name_disputes, reference
 from harness.parity.judge import judge
 from harness.reference.semantics import SEMANTICS
 
@@ -61,6 +61,20 @@ def test_a_reference_that_nothing_was_compared_with_is_not_named(tiny_line: Line
     told = reference(tiny_line.plan, [unjudged, passed("speech", "repeat")])
     assert told.description == "none: nothing was compared with one"
     assert told.choices == ()
+
+
+def test_an_executor_that_shows_no_steps_is_said_to(tiny_line: Line) -> None:
+    plan, seen = tiny_line.plan, tiny_line.observation
+    assert executor_facts(plan, seen) == seen.executor
+    hidden = dict(seen.local)
+    del hidden["codec"]
+    for local in ({}, hidden):
+        (note,) = executor_facts(plan, dataclasses.replace(seen, local=local)).notes[-1:]
+        assert "no step was judged by itself" in note
+    silent = dataclasses.replace(seen, cases={}, local={})  # upstream's runner calls no methods
+    assert executor_facts(plan, silent) == seen.executor
+    other = dataclasses.replace(plan, lowering="xnnpack")  # whose steps mean nothing to the link
+    assert executor_facts(other, dataclasses.replace(seen, local={})) == seen.executor
 
 
 def test_an_unusual_export_is_said(tiny_line: Line) -> None:
