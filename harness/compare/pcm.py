@@ -14,7 +14,7 @@ from harness.arrays import Array
 from harness.compare import words
 from harness.compare.tensors import Allowance
 from harness.compare.verdict import Gate, Metric, Status, Verdict
-from harness.compare.waveforms import PCM16_FULL_SCALE, levels, rms, to_pcm16
+from harness.compare.waveforms import levels, rms, to_pcm16
 
 __all__ = ["cast_fault", "judge_pcm"]
 
@@ -66,14 +66,12 @@ def judge_pcm(
     ours, theirs = candidate.astype(np.float64), reference.astype(np.float64)
     error = ours - theirs
     level, greatest = rms(theirs), float(np.abs(error).max())
-    clipped = (np.abs(codes) >= PCM16_FULL_SCALE for codes in (ours, theirs))
     gates = (
         Gate("16-bit codes", greatest,
              math.floor(allowance.max_abs * float(np.abs(theirs).max())) + 1, "LSB"),
         Gate("RMS error", rms(error), allowance.rms * level + 1, "LSB"),
         Gate("gain error", abs(float(ours @ theirs) / float(theirs @ theirs) - 1),
              allowance.gain + 1 / level),
-        Gate("clipped samples", abs(int(np.subtract(*(c.sum() for c in clipped)))), 0, "samples"),
     )  # fmt: skip
     differing, worst = int((error != 0).sum()), int(np.abs(error).argmax())
     metrics |= {"differing": differing, "worst_index": (worst,)}

@@ -49,6 +49,11 @@ def judge_streaming(
     if streamed.size != offline.size or not offline.size:
         summary = f"{streamed.size:,} samples streamed, {offline.size:,} offline"
         return Verdict(subject, case, "waveform", Status.FAIL, summary)
+    broken = ~(np.isfinite(streamed) & np.isfinite(offline))
+    if broken.any():
+        first = int(broken.argmax())
+        summary = f"{words.count(int(broken.sum()), 'sample')} not finite, the first {first:,}"
+        return Verdict(subject, case, "waveform", Status.FAIL, summary)
     short = np.zeros(offline.size // frame_samples, bool)
     short[list(short_of_context)] = True
     samples, lacking = np.repeat(short, frame_samples), int(short.sum())

@@ -124,7 +124,7 @@ def judge_waveform(
     Returns
     -------
     Verdict
-        `judge`'s, with gates on the number of samples, the clipped samples and the codes, and
+        `judge`'s, with gates on the number of samples and the codes, and
         the `Levels` of both sides before (``float``) and after (``pcm16``) the cast among the
         metrics as ``candidate.float.peak_dbfs`` and so on.
     """
@@ -133,18 +133,15 @@ def judge_waveform(
     metrics: dict[str, Metric] = {**verdict.metrics, "sample_rate": sample_rate}
     differ = abs(sides["candidate"].size - sides["reference"].size)
     gates = [*verdict.gates, Gate("samples", differ, 0, "samples")]
-    clipped, codes = [], []
+    codes = []
     for name, x in sides.items():
         if not x.size or not np.isfinite(as_float64(x)).all():
             continue
         codes.append(to_pcm16(x).ravel())
         told = {"float": levels(x), "pcm16": levels(codes[-1])}
-        clipped.append(told["float"].clipped)
         for form, level in told.items():
             fields = dataclasses.asdict(level)
             metrics |= {f"{name}.{form}.{key}": value for key, value in fields.items()}
-    if len(clipped) == 2:
-        gates.append(Gate("clipped samples", abs(clipped[0] - clipped[1]), 0, "samples"))
     if len(codes) == 2 and not differ:
         steps = int(np.abs(codes[0].astype(np.int32) - codes[1]).max())
         gates.append(Gate("16-bit codes", steps, pcm_lsb, "LSB"))

@@ -12,6 +12,7 @@ from harness.methods.cases import Case
 from harness.parity.observation import By, CaseObservation, Refusal
 from harness.parity.plan import Plan
 from harness.runtime.protocol import Executor
+from harness.synthesis.record import call_for_one
 
 __all__ = ["guarded", "observe_case", "replay"]
 
@@ -45,8 +46,7 @@ def replay(method: Method, case: Case, plan: Plan, executor: Executor) -> tuple[
     outputs = []
     for state, call in case.in_states():
         method.check_inputs(call, plan.sizes)
-        (output,) = executor.call(method.entry, call, state=state)
-        outputs.append(output)
+        outputs.append(call_for_one(executor, method.entry, call, state))
     return tuple(outputs)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from harness.asr import Transcriber
 from harness.compare import Status, Verdict, statistics, to_pcm16
 from harness.errors import HarnessError, InputError
@@ -22,19 +24,19 @@ def judge_words(
     """The words in a speech, and its figures beside the published ones."""
     found, transcript = [], None
     waveform = said.waveform
-    codes = waveform if waveform.dtype.kind == "i" else to_pcm16(waveform)
     rate = plan.sizes.sampling_rate
     if transcriber is not None:
         try:
+            codes = waveform if waveform.dtype.kind == "i" else to_pcm16(waveform)
             heard = transcriber.judge(
                 codes, rate, plan.utterance.text, synthetic=plan.preset is not None
             )
             transcript = str(heard.metrics.get("transcript", ""))
-        except HarnessError as error:  # the recogniser's fault, not the speaker's
+        except HarnessError as error:  # the recogniser's, or samples that have no 16-bit form
             case = f"words by {transcriber.engine}"
             heard = Verdict(SUBJECT, case, "words", Status.UNJUDGED, str(error))
         found.append(heard)
-    if anchor is not None:
+    if anchor is not None and np.isfinite(waveform).all():  # what is not finite is red elsewhere
         told = statistics(waveform, rate, said.codes.shape[1])
         found.append(judge_anchor(anchor, told, transcript=transcript))
     return tuple(found)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.checkpoint import Config
 from harness.errors import InputError
-from harness.synthesis.record import Runner
+from harness.synthesis.record import Runner, call_for_one
 
 __all__ = [
     "RUNNER_CHUNKS",
@@ -203,5 +203,5 @@ def _decode_window(
     """Samples of up to `codec_frames` frames; the rest of the window repeats the last one."""
     frames = codes.shape[1]
     padded = np.pad(codes, ((0, 0), (0, codec_frames - frames)), mode="edge")
-    (waveform,) = run.call("codec", [padded[None]], state=state)
+    waveform = call_for_one(run, "codec", [padded[None]], state)
     return waveform.reshape(-1)[: frames * config.downsample_factor].astype(np.float32)

@@ -11,7 +11,7 @@ from harness.arrays import Array, as_array
 from harness.checkpoint import Config
 from harness.checkpoint.config import END_AUDIO, N_SPECIAL_CODES
 from harness.synthesis.noise import FlowNoise
-from harness.synthesis.record import Runner
+from harness.synthesis.record import Runner, call_for_one
 from harness.synthesis.sampling import Choice, SemanticSampler
 from harness.synthesis.utterance import Limits, Prompt, Rounding, Utterance, check_capacity
 
@@ -156,8 +156,7 @@ class Decoder:
         staged = [
             value if value.dtype == np.int64 else as_array(value, self._dtype) for value in inputs
         ]
-        (output,) = self._run.call(method, staged, state=self._state)
-        return output.astype(np.float32)
+        return call_for_one(self._run, method, staged, self._state).astype(np.float32)
 
     def advance(self, embeds: Float32) -> Float32:
         """Append `embeds`, shape (1, S, dim), and return the last hidden state, (1, dim)."""

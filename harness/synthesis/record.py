@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from harness.arrays import Array
+from harness.errors import ExecutionError
 
-__all__ = ["Call", "Recorder", "Reset", "Runner"]
+__all__ = ["Call", "Recorder", "Reset", "Runner", "call_for_one"]
 
 
 class Runner(Protocol):
@@ -23,6 +24,20 @@ class Runner(Protocol):
     def reset(self, state: str = "default") -> None:
         """Set every mutable buffer of `state` back to zero."""
         ...
+
+
+def call_for_one(run: Runner, method: str, inputs: Sequence[Array], state: str) -> Array:
+    """The one output of a call.
+
+    Raises
+    ------
+    ExecutionError
+        The program returns none, or several.
+    """
+    outputs = run.call(method, inputs, state=state)
+    if len(outputs) != 1:
+        raise ExecutionError(f"{method} returns {len(outputs)} outputs, expected 1")
+    return outputs[0]
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,7 @@ class Recorder:
     def call(self, method: str, inputs: Sequence[Array], *, state: str = "default") -> list[Array]:
         """Run `method` on the runner behind, and keep inputs and output."""
         kept = tuple(_frozen(value) for value in inputs)
-        (output,) = self._runner.call(method, inputs, state=state)
+        output = call_for_one(self._runner, method, inputs, state)
         self.events.append(Call(method, kept, _frozen(output), state))
         return [output]
 

@@ -52,3 +52,17 @@ def test_another_length_fails() -> None:
 
 def test_a_stream_all_of_which_lacks_context_is_not_judged() -> None:
     assert judged(SOUND.copy(), poor=(0, 1, 2, 3, 4, 5)).status is Status.UNJUDGED
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("poor", [(), (2,)])
+@pytest.mark.parametrize("both", [False, True])
+def test_a_sample_that_is_not_finite_fails(value: float, poor: tuple[int, ...], both: bool) -> None:
+    streamed, offline = SOUND.copy(), SOUND.copy()
+    streamed[250] = value
+    offline[250] = value if both else 0
+    verdict = judge_streaming(
+        "speech", "streaming", streamed, offline, ALLOWED, frame_samples=100, short_of_context=poor
+    )
+    assert verdict.status is Status.FAIL
+    assert verdict.summary == "1 sample not finite, the first 250"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import ml_dtypes
@@ -109,13 +110,18 @@ def test_a_step_of_one_code_passes_and_two_fail() -> None:
     assert judge_waveform("codec", "a", far, NOISE, LOOSE, RATE, pcm_lsb=2).status is Status.PASS
 
 
-def test_a_sample_that_begins_to_clip_fails() -> None:
+def test_rounding_decides_which_samples_of_a_loud_sound_clip() -> None:
     reference = NOISE.copy()
     reference[7] = 0.99999
     candidate = reference.copy()
     candidate[7] = 1.0
     verdict = judge_waveform("codec", "a", candidate, reference, LOOSE, RATE)
-    assert [gate.name for gate in verdict.failed_gates] == ["clipped samples"]
+    assert verdict.status is Status.PASS
+    told = [verdict.metrics[f"{side}.float.clipped"] for side in ("candidate", "reference")]
+    assert told == [1, 0]
+    candidate[7] = 1.1  # whose code is full scale, too
+    tight = dataclasses.replace(LOOSE, max_abs=0.05)
+    assert judge_waveform("codec", "a", candidate, reference, tight, RATE).status is Status.FAIL
 
 
 def test_a_shorter_waveform_fails_and_says_by_how_much() -> None:

@@ -9,11 +9,16 @@ import numpy as np
 from harness.arrays import Array
 from harness.budget import ExactAllowance, LocalAllowance
 from harness.compare import Gate, Status, Verdict, words
-from harness.compare.metrics import difference
+from harness.compare.metrics import as_float64, difference
 from harness.compare.verdict import Metric
 from harness.methods import Method
-from harness.parity.judges.values import refused
-from harness.parity.observation import CaseObservation, LocalObservation, StepObservation
+from harness.parity.judges.values import NOT_RUN, refused
+from harness.parity.observation import (
+    CaseObservation,
+    LocalObservation,
+    Refusal,
+    StepObservation,
+)
 
 __all__ = ["judge_differences", "judge_exact", "judge_local", "name_of"]
 
@@ -42,15 +47,20 @@ def judge_exact(
         What to do where they differ.
     """
     found: list[tuple[str, Array, Array]] = []
+    refusals: list[Refusal] = []
     for label, wanted in meant.items():
-        here = observed.get(label)
-        if here is None:
+        if not wanted:
             continue
+        here = observed.get(label, NOT_RUN)
         if here.refusal is not None:
-            return refused(subject, "in float64", here.refusal)
+            refusals.append(here.refusal)
+            continue
         for call, (made, reference) in enumerate(zip(here.outputs, wanted, strict=False)):
             found.append((f"{label}, call {call}", made, reference))
-    return judge_differences(subject, found, allowance, advice)
+    verdict = judge_differences(subject, found, allowance, advice)
+    if refusals and verdict.status is not Status.FAIL:
+        return refused(subject, "in float64", refusals[0])
+    return verdict
 
 
 def judge_differences(
@@ -66,7 +76,7 @@ def judge_differences(
     worst, where, elements = 0.0, "", 0
     for place, made, reference in found:
         error, _ = difference(made, reference)
-        elements += made.size or int(error > 0)
+        elements += int(np.isfinite(as_float64(reference)).sum()) or int(error > 0)
         if not error <= worst:
             worst, where = error, place
     if not elements:

@@ -31,6 +31,7 @@ from harness.parity.plan import Plan
 
 __all__ = [
     "HERE",
+    "NOT_RUN",
     "figures_only",
     "judge_outputs",
     "judge_precision",
@@ -42,8 +43,8 @@ __all__ = [
     "unlowered",
 ]
 
-_NOT_RUN = CaseObservation(refusal=Refusal(By.HARNESS, "the executor did not run it"))
-
+NOT_RUN = CaseObservation(refusal=Refusal(By.HARNESS, "the executor did not run it"))
+"""What is known of a case that nobody ran."""
 
 HERE = " in this regime of arithmetic"
 
@@ -72,10 +73,10 @@ def judge_values(
     found = []
     for item in evidence.cases[method.name]:
         label = item.case.label
-        here = observed.get(label, _NOT_RUN)
+        here = observed.get(label, NOT_RUN)
         oracle = oracles.get(SPEECH if label == STEPS else label)
         if label == STEPS:
-            item, here = _whole_against_steps(method, item, observed.get(SPEECH, _NOT_RUN), here)
+            item, here = _whole_against_steps(method, item, observed.get(SPEECH, NOT_RUN), here)
         found.append(judge_outputs(plan, method, item, here, allowed, oracle))
     return found
 
@@ -200,11 +201,13 @@ def _whole_against_steps(
     """
     if single.refusal is not None or whole.refusal is not None:
         return steps, CaseObservation(refusal=single.refusal or whole.refusal)
-    outputs = (np.concatenate(single.outputs, axis=1),)
+    form = single.outputs[0].shape
+    joined = all(y.shape == form for y in single.outputs) and form[:2] == (1, 1)
+    outputs = (np.concatenate(single.outputs, axis=1) if joined else single.outputs[0],)
     return CaseEvidence(steps.case, whole.outputs[:1]), CaseObservation(outputs)
 
 
 def pcm_steps(reference: Array, allowance: Allowance) -> int:
     """How many steps 16-bit codes may differ: what `max_abs` comes to, and one by truncation."""
     steps = allowance.max_abs * float(np.abs(reference).max()) * PCM16_FULL_SCALE
-    return 1 if steps < 1 else 1 + math.ceil(steps)
+    return 1 if steps < 1 or not math.isfinite(steps) else 1 + math.ceil(steps)
