@@ -130,8 +130,9 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
     """One verdict on all cases of the method `subject`; the gravest finding decides.
 
     Cases whose reference cannot judge anything are left out. The verdict, of kind
-    ``"triangulation"``, is *unjudged* where nothing was compared, or where XNNPACK alone differs
-    from eager. `notes` are shown where the finding is not agreement.
+    ``"triangulation"``, is *unjudged* where nothing was compared, where XNNPACK alone differs
+    from eager, or where all agree in the cases that ran and others did not run. `notes` are shown
+    where the finding is not agreement.
     """
     judged = [
         result
@@ -141,6 +142,11 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
     verdict = Verdict(
         subject, CASE, "triangulation", Status.UNJUDGED, "nothing was compared: no judgeable case"
     )
+    stopped = [
+        result.label
+        for result in results
+        if "execution" in (_unjudged(result.mlx), _unjudged(result.xnnpack))
+    ]
     if not judged:
         return verdict
     gravest = list(Finding)
@@ -166,7 +172,10 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
     )
     if finding is not Finding.AGREE:
         what += f"; {worst.label}, {len(concerned)} of {words.count(len(judged), 'case')}"
-    status = {Finding.AGREE: Status.PASS, Finding.XNNPACK: Status.UNJUDGED}
+    if stopped:
+        what += f"; not run by both: {', '.join(stopped)}"
+    agree = Status.UNJUDGED if stopped else Status.PASS
+    status = {Finding.AGREE: agree, Finding.XNNPACK: Status.UNJUDGED}
     return dataclasses.replace(
         verdict,
         status=status.get(finding, Status.FAIL),
@@ -179,6 +188,11 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
         elements=sum(output.size for s in judged for output in s.eager),
         notes=tuple(notes) if finding is not Finding.AGREE else (),
     )
+
+
+def _unjudged(backend: BackendResult) -> str:
+    """The kind of a backend's verdict that judges nothing; empty of one that does."""
+    return backend.verdict.kind if backend.verdict.status is Status.UNJUDGED else ""
 
 
 def _used(backend: BackendResult) -> float:

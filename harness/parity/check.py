@@ -25,6 +25,7 @@ from harness.parity.evidence import Evidence
 from harness.parity.judge import judge
 from harness.parity.judges.flips import first_flip, judge_flips
 from harness.parity.judges.golden import find_golden
+from harness.parity.judges.kernels import excused, judge_kernels
 from harness.parity.judges.lowerings import judge_lowerings
 from harness.parity.judges.pins import find_pins
 from harness.parity.judges.speech import SUBJECT
@@ -162,11 +163,13 @@ def second_lowering(
     with _pair(artifacts, Request(executor="xnnpack"), progress) as run:
         observation = observe(plan, checked.evidence, artifacts, run, progress=progress)
     mlx = (checked.plan, checked.artifacts, checked.observation)
-    verdicts = tuple(
+    verdicts = [
         judge_lowerings(method, checked.evidence, mlx, (plan, artifacts, observation), budget)
         for method in plan.selected
-    )
-    return Checked(plan, checked.evidence, artifacts, observation, verdicts)
+    ]
+    if judge_kernels(checked.plan, checked.observation.executor):
+        verdicts = excused(verdicts)
+    return Checked(plan, checked.evidence, artifacts, observation, tuple(verdicts))
 
 
 def report(checked: Checked, started: datetime.datetime, command: str = "") -> Report:

@@ -94,14 +94,19 @@ def _columns(
     xnnpack = second_lowering(mlx, models, progress)
     found: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for method in mlx.plan.selected:
-        for column, side in zip(COLUMNS, (mlx, xnnpack), strict=False):
-            found[method.name, column] = _judged(method.name, side)
-        found[method.name, "triangulation"] = tuple(
-            verdict for verdict in xnnpack.verdicts if verdict.subject == method.name
+        found[method.name, "MLX"] = _of(mlx, method.name, *_SHARED, method.artifact)
+        found[method.name, "XNNPACK"] = tuple(
+            judge_method(
+                xnnpack.plan, method, xnnpack.evidence, xnnpack.artifacts, xnnpack.observation
+            )
         )
+        found[method.name, "triangulation"] = _of(xnnpack, method.name)
     return found
 
 
-def _judged(name: str, side: Checked) -> tuple[Verdict, ...]:
-    (method,) = select_methods([name])
-    return tuple(judge_method(side.plan, method, side.evidence, side.artifacts, side.observation))
+_SHARED = ("delegate", "machine")
+"""Subjects of the verdicts without which no method's green counts."""
+
+
+def _of(checked: Checked, *subjects: str) -> tuple[Verdict, ...]:
+    return tuple(verdict for verdict in checked.verdicts if verdict.subject in subjects)

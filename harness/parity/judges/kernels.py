@@ -11,7 +11,9 @@ from harness.parity.plan import Plan
 
 __all__ = ["excused", "judge_kernels"]
 
-_RAN = ("tensor", "waveform", "pcm", "codes", "repeat", "golden", "execution", "local")
+_RAN = (
+    "tensor", "waveform", "pcm", "codes", "repeat", "golden", "execution", "local", "triangulation",
+)  # fmt: skip
 """Kinds of verdict on what an executor made."""
 
 

@@ -8,8 +8,8 @@ from harness.compare.triangulate import BackendResult, CaseResult, triangulate
 from harness.methods import Method
 from harness.parity.artifacts import Artifacts
 from harness.parity.evidence import STEPS, CaseEvidence, Evidence
-from harness.parity.judges.values import judge_outputs, oracles_of, unlowered
-from harness.parity.observation import CaseObservation, Observation
+from harness.parity.judges.values import NOT_RUN, judge_outputs, oracles_of, unlowered
+from harness.parity.observation import Observation
 from harness.parity.plan import Plan
 
 __all__ = ["Lowered", "judge_lowerings"]
@@ -49,7 +49,7 @@ def _result(
     reason = artifacts.failure(method)
     if reason is not None:
         return BackendResult(unlowered(method, reason, plan.lowering), None)
-    observed = observation.cases.get(method.name, {}).get(item.case.label, CaseObservation())
+    observed = observation.cases.get(method.name, {}).get(item.case.label, NOT_RUN)
     allowed = budget.of(
         plan.lowering, plan.precision.allowance, method.name, observation.executor.regime
     )
