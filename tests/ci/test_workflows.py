@@ -110,3 +110,14 @@ def test_nightly_sessions_are_of_the_noxfile() -> None:
 
     assert "conformance" in sessions
     assert set(sessions) <= set(known)
+
+
+def test_what_nightly_upgrades_alone_names_no_extra() -> None:
+    drift = jobs("nightly.yml")["drift"]
+    (install,) = (step["run"] for step in drift["steps"] if "--no-deps" in step.get("run", ""))
+    newest = drift["strategy"]["matrix"]["newest"]
+
+    assert "--upgrade" in install
+    for packages in newest:
+        assert "[" not in packages  # pip ignores an extra there
+        assert ("mlx" in packages.split()) == ("mlx-cpu" in packages.split())
