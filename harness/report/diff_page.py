@@ -56,7 +56,7 @@ def _sections(difference: Difference, title: str) -> Iterator[Markup]:
         yield "<h2>What is compared otherwise</h2>"
         told = ((p.verdict.subject, p.verdict.case, status_words(p), "; ".join(p.compared))
                 for p in difference.otherwise)  # fmt: skip
-        yield table(("subject", "case", "", "elements and gates"), (map(text, t) for t in told))
+        yield table(("subject", "case", "", "elements and gates"), ([*map(text, each)] for each in told))
     for name, pairs in (("New", difference.new), ("Gone", difference.gone)):
         if pairs:
             yield f"<h2>{name}</h2>"
