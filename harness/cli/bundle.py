@@ -161,7 +161,7 @@ def bundle_run(
             return
         progress("judging")
         checked = judge_bundle(bundle, made, transcriber=transcriber)
-        told = report(bundle, checked, started, console.command_line())
+        told = report(bundle, made, checked, started, console.command_line())
         tell(told, faces, lambda: figures(checked))
 
 
@@ -207,5 +207,5 @@ def bundle_judge(
             made = read_observation(observation, bundle)
         progress("judging")
         checked = judge_bundle(bundle, made, budget=allowed, transcriber=transcriber)
-        told = report(bundle, checked, started, console.command_line())
+        told = report(bundle, made, checked, started, console.command_line())
         tell(told, faces, lambda: figures(checked))

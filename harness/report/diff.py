@@ -242,6 +242,9 @@ def _settings(report: Report) -> Iterator[tuple[str, str]]:
         yield "notes of the executor", "; ".join(executor.notes)
     for artifact in report.artifacts:
         yield f"{artifact.name} (sha256)", f"{artifact.sha256[:16]}, {artifact.bytes:,} bytes"
+    if report.bundle is not None:
+        yield "bundle (sha256)", report.bundle.sha256[:16]
+        yield "observed by voxtral-parity", report.bundle.observed_by
     yield "reference", report.reference.description
     for choice in report.reference.choices:
         yield f"choice, {choice.name}", choice.value

@@ -60,7 +60,7 @@ def report(executor: str) -> Report:
         artifacts=(),
         reference=Reference("eager"),
         verdicts=tuple(verdicts),
-        bundle=BundleFacts(BUNDLE, COMMIT, PACKED),
+        bundle=BundleFacts(BUNDLE, COMMIT, PACKED, "2026-11-01T12:20:00Z", "1.0"),
     )
 
 
@@ -134,6 +134,11 @@ def only(*kinds: str) -> Edit:
         (changed(started="2026-11-02T12:30:00Z"), 2, "which is not yet"),
         (changed(started="yesterday"), 2, "does not say when"),
         (changed(tool_version="0.9"), 2, "made by voxtral-parity 0.9"),
+        (of_bundle(observed="2026-11-01T11:30:00Z"), 2, "it was observed at 2026-11-01T11:30"),
+        (of_bundle(observed="2026-11-02T12:30:00Z"), 2, "which is not yet"),
+        (of_bundle(observed=""), 2, "does not say when it was observed"),
+        (of_bundle(observed_by="0.9"), 2, "it was observed by voxtral-parity 0.9"),
+        (of_bundle(observed_by=""), 2, "it was observed by voxtral-parity unknown"),
         (changed(verdicts=()), 2, "no control"),
         (only("tensor", "waveform", "exact"), 2, "no control"),
         (only("control", "exact"), 2, "does not judge semantic_head's outputs"),
