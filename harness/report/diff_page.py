@@ -54,9 +54,8 @@ def _sections(difference: Difference, title: str) -> Iterator[Markup]:
                     map(_row, difference.moved), "numbers")  # fmt: skip
     if difference.otherwise:
         yield "<h2>What is compared otherwise</h2>"
-        told = ((p.verdict.subject, p.verdict.case, status_words(p), "; ".join(p.compared))
-                for p in difference.otherwise)  # fmt: skip
-        yield table(("subject", "case", "", "elements and gates"), ([*map(text, each)] for each in told))
+        yield table(("subject", "case", "", "elements and gates"),
+                    map(_otherwise, difference.otherwise))  # fmt: skip
     for name, pairs in (("New", difference.new), ("Gone", difference.gone)):
         if pairs:
             yield f"<h2>{name}</h2>"
@@ -96,6 +95,12 @@ def _row(pair: Pair) -> Sequence[Markup]:
     shares = (bar(move.before.headroom_used), bar(move.share))
     told = (verdict.subject, verdict.case, status_words(pair), name)
     return [*map(text, told), *shares, text(moved)]
+
+
+def _otherwise(pair: Pair) -> Sequence[Markup]:
+    verdict = pair.verdict
+    told = (verdict.subject, verdict.case, status_words(pair), "; ".join(pair.compared))
+    return [*map(text, told)]
 
 
 def _listed(pairs: Sequence[Pair]) -> Markup:
