@@ -75,6 +75,13 @@ def bundle_pack(
 
     With GITHUB_SHA in the environment, that is the commit which the bundle names.
     """
+    from harness.methods import METHODS
+
+    if str(file) in {method.name for method in METHODS}:
+        raise InputError(
+            f"the last word must be the file to write, and {file} is a method; name a file "
+            f"behind it, such as {file}.bundle"
+        )
     check_targets(file)
     if golden_dir is not None and golden_dir.exists():
         raise InputError(f"{golden_dir} exists already; name a directory that does not")

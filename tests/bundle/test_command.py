@@ -96,7 +96,9 @@ def test_a_commit_on_the_command_line_goes_before_the_environment(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("pack", "a.bundle", "codec"), "method must be one of"),
+        (("pack", "cdec", "a.bundle"), "method must be one of"),
+        (("pack", "a.bundle", "codec"), "the last word must be the file to write"),
+        (("pack", "codec"), "the last word must be the file to write, and codec is a method"),
         (("pack", "codec", "a.bundle", "--commit", "main"), "a commit must be"),
         (("pack", "codec", "a.bundle", "--backend", "cuda"), "backend must be one of"),
         (("pack", "codec", "a.bundle", "--taps", "--backend", "xnnpack"), "leave --artifacts and"),

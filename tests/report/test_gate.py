@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.command_line import typed
 from harness.compare import Status, Verdict
 from harness.compare.verdict import exit_code
 from harness.errors import InputError
@@ -262,3 +263,15 @@ def test_a_damaged_expectation_is_refused(tmp_path: Path, edit: dict[str, object
 
     with pytest.raises(InputError, match="does not say which results are expected"):
         read_expectation(path)
+
+
+@pytest.mark.parametrize("name", ["protable", "auto"])
+def test_an_executor_that_is_none_is_not_expected(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Path(__file__).parents[2] / "fixtures" / "bundles" / "v1.bundle"
+    output = tmp_path / "expected.json"
+    words = (str(bundle), "--commit", "", "--on", name, "--output", str(output))
+    assert typed(monkeypatch, "gate", "expect", *words) == 2
+    assert "--on must be one of native, portable" in capsys.readouterr().err
+    assert not output.exists()
