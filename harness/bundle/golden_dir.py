@@ -26,7 +26,6 @@ import numpy as np
 
 from harness.arrays import Array, dtype_of, from_bits, to_bits
 from harness.bundle.contents import Bundle
-from harness.bundle.manifest import packages
 from harness.bundle.observing import VERSION, BundleObservation
 from harness.errors import InputError
 from harness.files import read_file, replace_directory, write_json
@@ -38,7 +37,6 @@ from harness.parity.links import observe_exact
 from harness.parity.observation import By, CaseObservation, Observation, Refusal
 from harness.parity.plan import Plan
 from harness.pte.dtypes import SCALAR_TYPES
-from harness.values import timestamp
 
 __all__ = ["INDEX", "read_outputs", "write_golden_dir"]
 
@@ -164,9 +162,8 @@ def read_outputs(
     exact = observe_exact(bundle.plan, bundle.evidence, bundle.artifacts, progress)
     fingerprint = Fingerprint("files", "unknown: its outputs came as files", {})
     observation = Observation(fingerprint, cases, speech_refusal=silent, exact=exact)
-    return BundleObservation(
-        VERSION, bundle.facts.sha256, timestamp(), 0.0, packages(), observation
-    )
+    when, versions = "", dict[str, str]()  # nobody knows when and by what they were made
+    return BundleObservation(VERSION, bundle.facts.sha256, when, 0.0, versions, observation)
 
 
 def _calls(plan: Plan, evidence: Evidence) -> Iterator[_Call]:

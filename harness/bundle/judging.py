@@ -180,8 +180,13 @@ def read_budget(path: Path) -> Budget:
 
 
 def report(
-    bundle: Bundle, checked: Checked, started: datetime.datetime, command: str = ""
+    bundle: Bundle,
+    made: BundleObservation,
+    checked: Checked,
+    started: datetime.datetime,
+    command: str = "",
 ) -> Report:
-    """The report of a judgement that began at `started` (UTC); it names the bundle."""
-    made = report_run(checked, started, command)
-    return dataclasses.replace(made, bundle=bundle.facts)
+    """The report of a judgement that began at `started` (UTC): of which bundle, observed when."""
+    by = made.versions.get("voxtral-parity", "") if made.observed else ""
+    facts = dataclasses.replace(bundle.facts, observed=made.observed, observed_by=by)
+    return dataclasses.replace(report_run(checked, started, command), bundle=facts)

@@ -60,7 +60,7 @@ class BundleObservation:
     bundle
         sha256 of the bundle file, in hex.
     observed, seconds
-        When: UTC, ISO 8601, and how long it took.
+        When: UTC, ISO 8601, and how long it took; empty where nobody knows.
     versions
         Package → version on that machine.
     observation

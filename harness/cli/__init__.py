@@ -141,7 +141,7 @@ def _explain(error: BaseException) -> tuple[int, str | None]:
 def _write_failure(sentence: str, started: float) -> None:
     """Put the failure where a report was asked for, whichever command it was."""
     flags = {word.partition("=")[0] for word in sys.argv[1:]}
-    if flags & {"--json", "--junit", "--markdown", "--report"}:
+    if flags & {"--json", "--junit", "--markdown", "--report", "--observe-only"}:
         from importlib.metadata import version
 
         from harness.cli.console import command_line

@@ -75,6 +75,13 @@ def bundle_pack(
 
     With GITHUB_SHA in the environment, that is the commit which the bundle names.
     """
+    from harness.methods import METHODS
+
+    if str(file) in {method.name for method in METHODS}:
+        raise InputError(
+            f"the last word must be the file to write, and {file} is a method; name a file "
+            f"behind it, such as {file}.bundle"
+        )
     check_targets(file)
     if golden_dir is not None and golden_dir.exists():
         raise InputError(f"{golden_dir} exists already; name a directory that does not")
@@ -161,7 +168,7 @@ def bundle_run(
             return
         progress("judging")
         checked = judge_bundle(bundle, made, transcriber=transcriber)
-        told = report(bundle, checked, started, console.command_line())
+        told = report(bundle, made, checked, started, console.command_line())
         tell(told, faces, lambda: figures(checked))
 
 
@@ -207,5 +214,5 @@ def bundle_judge(
             made = read_observation(observation, bundle)
         progress("judging")
         checked = judge_bundle(bundle, made, budget=allowed, transcriber=transcriber)
-        told = report(bundle, checked, started, console.command_line())
+        told = report(bundle, made, checked, started, console.command_line())
         tell(told, faces, lambda: figures(checked))

@@ -22,7 +22,8 @@ def diff(
     """Say what moved from one run to another, what became worse, and what changed with it.
 
     Reports are those of --json; a directory is that of --report. Exit code 0: nothing became worse.
-    1: a verdict did, a pass is gone, or a new one failed. 2: a report could not be read.
+    1: a verdict did, a pass is gone or compares less, or a new one failed. 2: a report could not be
+    read, or judged nothing.
     """
     from harness.files import check_targets
     from harness.report import read_json

@@ -115,6 +115,8 @@ def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> 
     was no report: it was named by mistake. So does a sweep of the zoo, which is no judgement of one
     program but the record that the next sweep is compared with.
 
+    An earlier observation (`bundle run --observe-only`) is removed: none says that a run failed.
+
     Parameters
     ----------
     typed
@@ -129,6 +131,9 @@ def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> 
     for word, following in itertools.pairwise([*typed, ""]):
         flag, equals, value = word.partition("=")
         value = value if equals else following
+        if flag == "--observe-only" and value:
+            with contextlib.suppress(OSError, ValueError):
+                _remove_observation(Path(value), started)
         for path, begin, faces in _targets(flag, Path(value)) if value else ():
             with contextlib.suppress(HarnessError, OSError, ValueError):
                 _replace(path, begin, faces, failed, started)
@@ -147,6 +152,17 @@ def _replace(path: Path, begin: bytes, faces: Faces, failed: Report, started: fl
         path.unlink(missing_ok=True)
 
 
+def _remove_observation(path: Path, started: float) -> None:
+    """Remove an earlier observation, known by its head: that of a safetensors file."""
+    if not path.is_file() or path.stat().st_mtime >= started:
+        return
+    with path.open("rb") as file:
+        length = min(int.from_bytes(file.read(8), "little"), _MOST_HEAD)
+        head = file.read(length)
+    if head.startswith(b'{"__metadata__"') and b'\\"observed\\"' in head:
+        path.unlink()
+
+
 def _targets(flag: str, path: Path) -> list[tuple[Path, bytes, Faces]]:
     """The files of an option, how each begins if it is a report, and what writes it."""
     if flag == "--report":
@@ -155,5 +171,8 @@ def _targets(flag: str, path: Path) -> list[tuple[Path, bytes, Faces]]:
     begin = {"--json": b"{", "--junit": b"<?xml", "--markdown": b"## "}.get(flag)
     return [] if begin is None else [(path, begin, Faces(**{flag.removeprefix("--"): path}))]
 
+
+_MOST_HEAD = 100_000_000
+"""Bytes of the head of a safetensors file, as its format has it."""
 
 _PAGE = b"<!doctype html>"

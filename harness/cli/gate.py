@@ -13,7 +13,7 @@ import typer
 from harness.cli import console, options
 from harness.cli.faces import Faces, tell
 from harness.cli.options import option
-from harness.errors import InputError
+from harness.errors import InputError, one_of
 from harness.files import check_targets
 
 __all__ = ["app"]
@@ -39,8 +39,11 @@ def expect(
     check_targets(output)
     from harness.bundle.contents import open_bundle
     from harness.report.gate import Expectation, Expected
+    from harness.runtime.select import NAMES
     from harness.values import timestamp
 
+    for name in on:
+        one_of("--on", name, NAMES[1:])  # results never say auto
     results = []
     for path in bundles:
         with open_bundle(path) as bundle:

@@ -103,6 +103,8 @@ def _header(report: Report) -> RenderableType:
         )
         size = f"{artifact.bytes:,} bytes"
         rows.append(("artifact", f"{artifact.name}, {size}, sha256 {artifact.sha256[:12]}…, {how}"))
+    if report.bundle is not None:
+        rows.append(("bundle", report.bundle.told))
     rows.append(("run", f"{report.started}, {report.seconds:.1f} s: {report.command}"))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ __all__ = ["LEAST", "Difference", "Move", "Pair", "Setting", "compare"]
 
 LEAST = 0.01
 """Share of an allowance by which a gate must move to be told."""
+
+_FILES = re.compile(r" --(json|junit|markdown|report)[ =]\S+")
+"""Options of a command that say where its report goes."""
 
 _RANK = {Status.PASS: 0, Status.UNJUDGED: 1, Status.FAIL: 2}
 
@@ -68,12 +72,40 @@ class Pair:
 
     @property
     def worse(self) -> bool:
-        """Passed and does not, or is gone; was unjudged and failed; or is new and failed."""
+        """Passed and does not, is gone, or passes on less; was unjudged or is new, and failed."""
         if self.before is None:
             return self.verdict.status is Status.FAIL
         if self.after is None:
             return self.before.status is Status.PASS
-        return _RANK[self.after.status] > _RANK[self.before.status]
+        return _RANK[self.after.status] > _RANK[self.before.status] or self.narrower
+
+    @property
+    def narrower(self) -> bool:
+        """Passed in both runs, and the later compared fewer things or lacks a gate."""
+        if self.before is None or self.after is None:
+            return False
+        if {self.before.status, self.after.status} != {Status.PASS}:
+            return False
+        return self.after.elements < self.before.elements or bool(self._lost)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """In words, what both runs have and do not compare alike: elements, and gates."""
+        if self.before is None or self.after is None:
+            return ()
+        told = []
+        if self.before.elements != self.after.elements:
+            told.append(f"elements compared: {self.before.elements:,} → {self.after.elements:,}")
+        told += [f"gate gone: {name}" for name in self._lost]
+        gained = _names(self.after) - _names(self.before)
+        return (*told, *(f"gate new: {name}" for name in gained.elements()))
+
+    @property
+    def _lost(self) -> tuple[str, ...]:
+        """Names of gates that the earlier run alone has."""
+        if self.before is None or self.after is None:
+            return ()
+        return tuple((_names(self.before) - _names(self.after)).elements())
 
     @property
     def better(self) -> bool:
@@ -139,9 +171,25 @@ class Difference:
         return tuple(sorted(found, key=lambda pair: pair.moves[0].rank))
 
     @property
+    def otherwise(self) -> tuple[Pair, ...]:
+        """Verdicts of both runs that do not compare alike: other elements, or other gates."""
+        return tuple(pair for pair in self.pairs if pair.compared)
+
+    @property
+    def empty(self) -> str:
+        """Which run judged nothing, in words; empty where both judged something."""
+        runs = {"the earlier run": self.before, "the later run": self.after}
+        found = [
+            name
+            for name, run in runs.items()
+            if all(verdict.status is Status.UNJUDGED for verdict in run.verdicts)
+        ]
+        return " and ".join(found)
+
+    @property
     def exit_code(self) -> int:
-        """1 if a verdict became worse, else 0."""
-        return int(bool(self.worse))
+        """2 if a run judged nothing, 1 if a verdict became worse, else 0."""
+        return 2 if self.empty else int(bool(self.worse))
 
 
 def compare(before: Report, after: Report) -> Difference:
@@ -158,6 +206,11 @@ def compare(before: Report, after: Report) -> Difference:
     return Difference(before, after, tuple(pairs), tuple(settings))
 
 
+def _names(verdict: Verdict) -> Counter[str]:
+    """How often a verdict has a gate of each name."""
+    return Counter(gate.name for gate in verdict.gates)
+
+
 def _named(verdicts: Sequence[Verdict]) -> Mapping[tuple[str, str, int], Verdict]:
     """By subject, case, and number among those of one name; the kind may change."""
     seen: Counter[tuple[str, str]] = Counter()
@@ -172,6 +225,7 @@ def _named(verdicts: Sequence[Verdict]) -> Mapping[tuple[str, str, int], Verdict
 def _settings(report: Report) -> Iterator[tuple[str, str]]:
     """Everything that a verdict may depend on, in words."""
     executor, checkpoint = report.executor, report.checkpoint
+    yield "command", _FILES.sub("", report.command)
     yield "voxtral-parity", report.tool_version
     yield "checkpoint", checkpoint.name
     yield "weights (sha256)", checkpoint.digest[:16]
@@ -188,6 +242,9 @@ def _settings(report: Report) -> Iterator[tuple[str, str]]:
         yield "notes of the executor", "; ".join(executor.notes)
     for artifact in report.artifacts:
         yield f"{artifact.name} (sha256)", f"{artifact.sha256[:16]}, {artifact.bytes:,} bytes"
+    if report.bundle is not None:
+        yield "bundle (sha256)", report.bundle.sha256[:16]
+        yield "observed by voxtral-parity", report.bundle.observed_by
     yield "reference", report.reference.description
     for choice in report.reference.choices:
         yield f"choice, {choice.name}", choice.value

@@ -21,8 +21,9 @@ _MOST = 30
 
 def print_difference(difference: Difference, console: Console | None = None) -> None:
     """Print what changed, what became worse first."""
-    parts = [*_worse(difference), _settings(difference), _moved(difference), _listed(difference)]
-    colour = "red" if difference.worse else "green"
+    parts = [*_worse(difference), _settings(difference), _moved(difference),
+             _otherwise(difference), _listed(difference)]  # fmt: skip
+    colour = "red" if difference.exit_code else "green"
     shown = [Padding(part, (0, 0, 1, 0)) for part in parts if part is not None]
     print_parts(Group(*shown, Text(closing(difference), style=f"bold {colour}")), console)
 
@@ -30,12 +31,15 @@ def print_difference(difference: Difference, console: Console | None = None) -> 
 def closing(difference: Difference) -> str:
     """The outcome in a line."""
     worse, better, moved = difference.worse, difference.better, difference.moved
-    new, gone = difference.new, difference.gone
-    same = len(difference.pairs) - len({id(p) for p in (*worse, *better, *moved, *new, *gone)})
+    new, gone, otherwise = difference.new, difference.gone, difference.otherwise
+    told = (*worse, *better, *moved, *new, *gone, *otherwise)
+    same = len(difference.pairs) - len({id(pair) for pair in told})
+    empty = f"{difference.empty} judged nothing; " if difference.empty else ""
+    other = f"{len(otherwise)} with other elements or gates; " if otherwise else ""
     return (
-        f"{words.count(len(worse), 'verdict')} became worse, {len(better)} better; {len(moved)} "
-        f"moved by {LEAST:.0%} of their budget or more; {len(new)} new, {len(gone)} gone; {same} "
-        f"as before → exit code {difference.exit_code}"
+        f"{empty}{words.count(len(worse), 'verdict')} became worse, {len(better)} better; "
+        f"{len(moved)} moved by {LEAST:.0%} of their budget or more; {len(new)} new, "
+        f"{len(gone)} gone; {other}{same} as before → exit code {difference.exit_code}"
     )
 
 
@@ -87,6 +91,8 @@ def _worse(difference: Difference) -> list[RenderableType]:
         if pair.moves:
             name, before, after, _ = cells(pair)
             lines.append(Text(f"{name}: {before} of its budget before, {after} now"))
+        if pair.compared:
+            lines.append(Text("; ".join(pair.compared)))
         if pair.after is not None and verdict.next:
             lines.append(Text(f"next: {verdict.next}"))
         found.append(Group(heading, Padding(Group(*lines), (0, 0, 0, 2))))
@@ -95,7 +101,7 @@ def _worse(difference: Difference) -> list[RenderableType]:
 
 def _settings(difference: Difference) -> RenderableType | None:
     if not difference.settings:
-        return Text("Checkpoint, versions, regime and artifacts are the same.")
+        return Text("Command, checkpoint, versions, regime and artifacts are the same.")
     made = plain_table()
     for header in ("changed with it", "before", "after"):
         made.add_column(header, overflow="fold")
@@ -116,6 +122,18 @@ def _moved(difference: Difference) -> RenderableType | None:
         made.add_row(*(Text(cell, style=style) for cell in row))
     left = len(moved) - _MOST
     return Group(made, Text(f"{left} more moved less.")) if left > 0 else made
+
+
+def _otherwise(difference: Difference) -> RenderableType | None:
+    """What both runs have and do not compare alike."""
+    if not difference.otherwise:
+        return None
+    made = _columns("method", "case", "", "compared otherwise")
+    for pair in difference.otherwise:
+        verdict, told = pair.verdict, "; ".join(pair.compared)
+        row = (verdict.subject, verdict.case, status_words(pair), told)
+        made.add_row(*(Text(cell, style="bold red" if pair.worse else "") for cell in row))
+    return made
 
 
 def _listed(difference: Difference) -> RenderableType | None:

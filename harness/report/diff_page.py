@@ -21,6 +21,7 @@ def to_difference_page(difference: Difference) -> str:
     """The page: the outcome, what became worse, what changed with it, what moved."""
     worse = words.count(len(difference.worse), "verdict")
     title = f"{worse} became worse" if difference.worse else "nothing became worse"
+    title = f"{difference.empty} judged nothing" if difference.empty else title
     return document(f"voxtral-parity diff: {title}", "\n".join(_sections(difference, title)))
 
 
@@ -31,7 +32,7 @@ def write_difference_page(difference: Difference, path: Path) -> None:
 
 
 def _sections(difference: Difference, title: str) -> Iterator[Markup]:
-    status = Status.FAIL if difference.worse else Status.PASS
+    status = (Status.PASS, Status.FAIL, Status.UNJUDGED)[difference.exit_code]
     runs = (_run(name, report) for name, report in (
         ("before", difference.before), ("after", difference.after)))  # fmt: skip
     lines = f"<h1>{text(sentence(title))}</h1><p>{text(closing(difference))}</p>{''.join(runs)}"
@@ -45,12 +46,16 @@ def _sections(difference: Difference, title: str) -> Iterator[Markup]:
                 for s in difference.settings)  # fmt: skip
         yield table(("", "before", "after"), rows)
     else:
-        yield element("p", "Checkpoint, versions, regime and artifacts are the same.")
+        yield element("p", "Command, checkpoint, versions, regime and artifacts are the same.")
     if difference.moved:
         yield "<h2>What moved</h2>"
         yield element("p", "The gate of each verdict that moved most, in shares of its budget.")
         yield table(("subject", "case", "", "gate", "before", "after", "moved"),
                     map(_row, difference.moved), "numbers")  # fmt: skip
+    if difference.otherwise:
+        yield "<h2>What is compared otherwise</h2>"
+        yield table(("subject", "case", "", "elements and gates"),
+                    map(_otherwise, difference.otherwise))  # fmt: skip
     for name, pairs in (("New", difference.new), ("Gone", difference.gone)):
         if pairs:
             yield f"<h2>{name}</h2>"
@@ -77,6 +82,8 @@ def _card(pair: Pair) -> Markup:
         move = pair.moves[0]
         shares = f"before {bar(move.before.headroom_used)} after {bar(move.share)}"
         parts.append(element("p", f"{text(cells(pair)[0])}: {shares}"))
+    if pair.compared:
+        parts.append(element("p", text(sentence("; ".join(pair.compared)))))
     if pair.after is not None and verdict.next:
         parts.append(f"<p><b>Type next</b></p>{code(verdict.next, block=True)}")
     return element("section", "".join(parts), "card")
@@ -88,6 +95,12 @@ def _row(pair: Pair) -> Sequence[Markup]:
     shares = (bar(move.before.headroom_used), bar(move.share))
     told = (verdict.subject, verdict.case, status_words(pair), name)
     return [*map(text, told), *shares, text(moved)]
+
+
+def _otherwise(pair: Pair) -> Sequence[Markup]:
+    verdict = pair.verdict
+    told = (verdict.subject, verdict.case, status_words(pair), "; ".join(pair.compared))
+    return [*map(text, told)]
 
 
 def _listed(pairs: Sequence[Pair]) -> Markup:

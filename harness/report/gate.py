@@ -232,23 +232,27 @@ def _judge(
 
 
 def _void(
-    expectation: Expectation, item: Expected, report: Report, at: tuple[datetime.datetime, str]
+    expectation: Expectation, item: Expected, report: Report, here: tuple[datetime.datetime, str]
 ) -> str | None:
     """Why a result does not count; None if it does."""
-    now, version = at
+    now, version = here
     assert report.bundle is not None
     if report.bundle.commit != expectation.commit:
         return f"it is of commit {report.bundle.commit or 'none':.40}"
-    if report.tool_version != version:
-        return f"it was made by voxtral-parity {report.tool_version:.40}, this is {version}"
-    try:
-        started, packed = _time(report.started), _time(expectation.packed)
-    except ValueError:
-        return f"it does not say when it was made (got {report.started!r:.40})"
-    if started < packed - _SKEW:
-        return f"it was made at {report.started}, before the bundle ({expectation.packed})"
-    if started > now + _SKEW:
-        return f"it was made at {report.started}, which is not yet"
+    packed = _time(expectation.packed)
+    made = ("made", report.tool_version, report.started)
+    ran = ("observed", report.bundle.observed_by, report.bundle.observed)
+    for what, by, at in (made, ran):  # a judgement of today may be of what ran long ago
+        try:
+            then = _time(at)
+        except ValueError:
+            return f"it does not say when it was {what} (got {at!r:.40})"
+        if by != version:
+            return f"it was {what} by voxtral-parity {by or 'unknown':.40}, this is {version}"
+        if then < packed - _SKEW:
+            return f"it was {what} at {at}, before the bundle ({expectation.packed})"
+        if then > now + _SKEW:
+            return f"it was {what} at {at}, which is not yet"
     if not any(verdict.kind == "control" for verdict in report.verdicts):
         return "it has no control, so nothing proves that the delegate ran"
     for method in item.methods:

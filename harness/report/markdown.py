@@ -107,6 +107,8 @@ def _environment(report: Report) -> Iterator[str]:
     yield f"- reference: {_text(report.reference.description)}"
     for artifact in report.artifacts:
         yield f"- {artifact.name}: {artifact.bytes:,} bytes, sha256 `{artifact.sha256}`"
+    if report.bundle is not None:
+        yield f"- bundle: {_text(report.bundle.told)}"
     yield f"- {report.started}, {report.seconds:.1f} s, version {_text(report.tool_version)}"
     yield ""
     yield from _fenced([report.command], "sh")

@@ -64,11 +64,23 @@ class BundleFacts:
         Git commit that it was packed at, in hex; empty where nobody said.
     packed
         When it was packed: UTC, ISO 8601.
+    observed, observed_by
+        When its programs ran, in the same form, and which version of voxtral-parity ran them;
+        empty where nobody knows: outputs that came as files, and reports of older versions.
     """
 
     sha256: str
     commit: str
     packed: str
+    observed: str = ""
+    observed_by: str = ""
+
+    @property
+    def told(self) -> str:
+        """For a person, in a line."""
+        commit = f" at commit {self.commit}" if self.commit else ""
+        ran = f", observed {self.observed} by voxtral-parity {self.observed_by or 'unknown'}"
+        return f"sha256 {self.sha256}, packed {self.packed}{commit}{ran if self.observed else ''}"
 
 
 @dataclass(frozen=True)

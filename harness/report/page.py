@@ -154,6 +154,7 @@ def _environment(report: Report) -> Markup:
             ("artifact", text(f"{a.name}, {a.bytes:,} bytes, {a.origin}, sha256 {a.sha256}"))
             for a in report.artifacts
         ),
+        *([("bundle", text(report.bundle.told))] if report.bundle else []),
     ]
     inner = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs)
     measured = ""

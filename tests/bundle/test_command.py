@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from fixtures.command_line import typed
 from harness.bundle import bundle_digest, read_manifest
+from harness.bundle.contents import open_bundle
+from harness.bundle.observing import read_observation, write_observation
 from harness.report import read_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -39,7 +44,44 @@ def test_pack_run_and_judge(
     assert told["sha256"] == bundle_digest(file)
     assert told["commit"] == COMMIT
     assert read_json(run).verdicts == read_json(judgement).verdicts
-    assert read_json(judgement).bundle == read_json(run).bundle
+    assert told["observed"] >= told["packed"]
+    assert told["observed_by"] == version("voxtral-parity")
+
+
+def test_a_judgement_says_when_and_by_what_it_was_observed(
+    v1: Path, v1_observation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    with open_bundle(v1) as bundle:
+        made = read_observation(v1_observation, bundle)
+        old = {**made.versions, "voxtral-parity": "0.0.1"}
+        made = dataclasses.replace(made, observed="2001-02-03T04:05:06Z", versions=old)
+    seen, report = tmp_path / "old.observation", tmp_path / "report"
+    write_observation(made, seen)
+    markdown = tmp_path / "report.md"
+    faces = ("--report", str(report), "--markdown", str(markdown))
+    assert typed(monkeypatch, "bundle", "judge", str(v1), str(seen), *faces) == 0
+
+    facts = read_json(report / "report.json").bundle
+    assert facts is not None
+    assert (facts.observed, facts.observed_by) == ("2001-02-03T04:05:06Z", "0.0.1")
+    said = "observed 2001-02-03T04:05:06Z by voxtral-parity 0.0.1"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert said in (report / "index.html").read_text(encoding="utf-8")
+    assert "voxtral-parity 0.0.1" in markdown.read_text(encoding="utf-8").replace("\\", "")
+
+
+@pytest.mark.parametrize("form", [("--observe-only", "{}"), ("--observe-only={}",)])
+def test_a_failed_run_leaves_no_earlier_observation(
+    form: tuple[str, ...], v1_observation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "seen"
+    for content, left in ((v1_observation.read_bytes(), False), (b"\5\0\0\0\0\0\0\0hello", True)):
+        seen.write_bytes(content)
+        os.utime(seen, (0, 0))
+        words = [word.format(seen) for word in form]
+        assert typed(monkeypatch, "bundle", "run", str(tmp_path / "missing"), *words) == 2
+        assert seen.exists() == left  # what was named by mistake stays
 
 
 def test_a_commit_on_the_command_line_goes_before_the_environment(
@@ -54,7 +96,9 @@ def test_a_commit_on_the_command_line_goes_before_the_environment(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("pack", "a.bundle", "codec"), "method must be one of"),
+        (("pack", "cdec", "a.bundle"), "method must be one of"),
+        (("pack", "a.bundle", "codec"), "the last word must be the file to write"),
+        (("pack", "codec"), "the last word must be the file to write, and codec is a method"),
         (("pack", "codec", "a.bundle", "--commit", "main"), "a commit must be"),
         (("pack", "codec", "a.bundle", "--backend", "cuda"), "backend must be one of"),
         (("pack", "codec", "a.bundle", "--taps", "--backend", "xnnpack"), "leave --artifacts and"),

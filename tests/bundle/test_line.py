@@ -71,9 +71,11 @@ def test_numpy_alone_judges_the_same(
     done = numpy_room.typed("bundle", "judge", str(whole), str(observed), "--json", str(report))
     assert done.returncode == 0, done.stderr
     with open_bundle(whole) as bundle:
-        here = judge_bundle(bundle, read_observation(observed, bundle)).verdicts
-        assert read_json(report).verdicts == here
-        assert read_json(report).bundle == bundle.facts
+        made = read_observation(observed, bundle)
+        assert read_json(report).verdicts == judge_bundle(bundle, made).verdicts
+        by = made.versions["voxtral-parity"]
+        facts = dataclasses.replace(bundle.facts, observed=made.observed, observed_by=by)
+        assert read_json(report).bundle == facts
     assert bundle.facts.commit == "c0ffee0"
 
 

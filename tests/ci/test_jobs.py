@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.report import read_json, to_json
-from tests.ci.workflow import Workspace, jobs
+from tests.ci.workflow import FORK, Workspace, jobs
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,10 @@ JOBS = {"lint": "success", "tests": "success", "pack": "success", "portable": "s
         "native": "success", "hosted": "failure"}  # fmt: skip
 
 
-def workspace(directory: Path, commit: str = COMMIT, mac: str = "on") -> Workspace:
-    return Workspace(directory, commit, {"vars.PARITY_MAC": mac})
+def workspace(
+    directory: Path, commit: str = COMMIT, mac: str = "on", fork: str = "false"
+) -> Workspace:
+    return Workspace(directory, commit, {"vars.PARITY_MAC": mac, FORK: fork})
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def gate(
     packed: Path, directory: Path, edit: Callable[[Path], object], **changes: str
 ) -> tuple[int, str]:
     """What the job `gate` says of edited uploads: its exit code and its output."""
-    options = {key: changes.pop(key) for key in ("commit", "mac") if key in changes}
+    options = {key: changes.pop(key) for key in ("commit", "mac", "fork") if key in changes}
     runner = workspace(directory / "gate", **options)
     shutil.copytree(packed, runner.directory, dirs_exist_ok=True)
     edit(runner.directory)
@@ -183,3 +185,11 @@ def test_a_mac_that_is_switched_off_may_be_skipped_but_its_results_are_missed(
 
     assert found == 0, told  # the results are there all the same
     assert "switched off by a variable of the repository" in told
+
+
+def test_a_fork_that_reaches_no_mac_is_red(packed: Path, tmp_path: Path) -> None:
+    found, told = gate(packed, tmp_path, remove, mac="", fork="true", native="skipped")
+
+    assert found == 2
+    assert "a pull request from a fork does not reach a Mac" in told
+    assert "tiny-bf16.bundle on native" in told

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ci.workflow import ROOT, jobs, read
+from tests.ci.workflow import FORK, ROOT, Workspace, jobs, read
 
 WORKFLOWS = [path.name for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
 
@@ -70,6 +71,31 @@ def test_a_runner_of_ones_own_runs_no_code_of_a_fork() -> None:
     assert "vars.PARITY_MAC == 'on'" in guard
 
 
+@pytest.mark.parametrize(
+    ("mac", "fork", "required"),
+    [("on", "false", True), ("", "false", False), ("", "true", True)],
+)
+def test_a_fork_whose_run_sees_no_variables_misses_the_mac(
+    tmp_path: Path, mac: str, fork: str, required: bool
+) -> None:
+    runner = Workspace(tmp_path / "run", "c0ffee", {"vars.PARITY_MAC": mac, FORK: fork})
+    command = tmp_path / "bin" / "voxtral-parity"
+    command.parent.mkdir()
+    command.write_text('#!/bin/bash\necho "typed: $*"\n')
+    command.chmod(0o755)
+    runner.environment["PATH"] = f"{command.parent}:{runner.environment['PATH']}"
+    names = {"pack": "Say what the gate must find", "gate": "Gate"}
+    said = {}
+    for job, name in names.items():
+        found = [step for step in jobs("parity.yml")[job]["steps"] if step.get("name") == name]
+        code, said[job] = runner.run({"steps": found})
+        assert code == 0, said[job]
+
+    assert ("--on native" in said["pack"]) == required
+    assert ("--off native" not in said["gate"]) == required
+    assert ("::error title=native::a pull request from a fork" in said["gate"]) == (fork == "true")
+
+
 def test_the_cache_is_keyed_on_the_lock_file() -> None:
     text = (ROOT / ".github" / "actions" / "setup" / "action.yml").read_text(encoding="utf-8")
 
@@ -84,3 +110,14 @@ def test_nightly_sessions_are_of_the_noxfile() -> None:
 
     assert "conformance" in sessions
     assert set(sessions) <= set(known)
+
+
+def test_what_nightly_upgrades_alone_names_no_extra() -> None:
+    drift = jobs("nightly.yml")["drift"]
+    (install,) = (step["run"] for step in drift["steps"] if "--no-deps" in step.get("run", ""))
+    newest = drift["strategy"]["matrix"]["newest"]
+
+    assert "--upgrade" in install
+    for packages in newest:
+        assert "[" not in packages  # pip ignores an extra there
+        assert ("mlx" in packages.split()) == ("mlx-cpu" in packages.split())

@@ -13,9 +13,15 @@ from typing import Any
 
 import yaml
 
-__all__ = ["ROOT", "Workspace", "jobs", "read"]
+__all__ = ["FORK", "ROOT", "Workspace", "jobs", "read"]
 
 ROOT = Path(__file__).parents[2]
+
+FORK = (
+    "github.event_name == 'pull_request' "
+    "&& github.event.pull_request.head.repo.full_name != github.repository"
+)
+"""What comes to ``true`` in a pull request from a fork."""
 
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -61,9 +62,65 @@ def told(before: Report, after: Report) -> str:
     ],
 )
 def test_what_is_worse(run: Runs, before: list[Verdict], after: list[Verdict], worse: bool) -> None:
-    found = compare(run(*before), run(*after))
+    other = verdict(case="judged in both")
+    found = compare(run(*before, other), run(*after, other))
     assert bool(found.worse) == worse
     assert found.exit_code == int(worse)
+
+
+GAIN = Gate("gain error", 0.1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "worse"),
+    [
+        ({"elements": 3}, "elements compared: 7 → 3", True),
+        ({"elements": 9}, "elements compared: 7 → 9", False),
+        ({"gates": (GAIN,)}, "gate gone: max abs; gate new: gain error", True),
+        ({"gates": (*verdict().gates, GAIN)}, "gate new: gain error", False),
+        ({"status": FAIL, "elements": 3}, "elements compared: 7 → 3", True),
+    ],
+)
+def test_a_pass_that_compares_less_is_worse(
+    run: Runs, changed: dict[str, Any], said: str, worse: bool
+) -> None:
+    before, after = run(verdict()), run(dataclasses.replace(verdict(), **changed))
+    found = compare(before, after)
+    assert found.exit_code == int(worse)
+    text = told(before, after)
+    assert said in " ".join(text.split())
+    assert "1 with other elements or gates; 0 as before" in " ".join(text.split())
+    assert said in text_of(to_difference_page(found))
+
+
+def test_what_failed_may_compare_less(run: Runs) -> None:
+    broken = dataclasses.replace(verdict(FAIL), gates=(Gate("non-finite", 3, 0),), elements=9)
+    found = compare(run(broken), run(verdict()))
+    assert found.exit_code == 0
+    assert found.otherwise == found.better
+
+
+@pytest.mark.parametrize("nothing", [[], [verdict(UNJUDGED)]])
+def test_a_run_that_judged_nothing_is_exit_code_2(run: Runs, nothing: list[Verdict]) -> None:
+    for before, after, said in (
+        (nothing, [verdict()], "the earlier run judged nothing"),
+        ([verdict()], nothing, "the later run judged nothing"),
+        (nothing, nothing, "the earlier run and the later run judged nothing"),
+    ):
+        found = compare(run(*before), run(*after))
+        assert found.exit_code == 2
+        assert said in told(run(*before), run(*after))
+        assert f"voxtral-parity diff: {said}" in text_of(to_difference_page(found))
+
+
+def test_another_command_is_told_but_not_another_file(run: Runs) -> None:
+    before, same, other = (
+        run(verdict(), command=f"voxtral-parity check {words}")
+        for words in ("--json a.json", "--report=b", "--max-seq-len 64 --json a.json")
+    )
+    assert compare(before, same).settings == ()
+    (setting,) = compare(before, other).settings
+    assert setting.after == "voxtral-parity check --max-seq-len 64"
 
 
 def test_a_verdict_whose_kind_changed_is_the_same_one(run: Runs) -> None:
@@ -136,7 +193,7 @@ def test_what_changed_with_it_is_named(run: Runs) -> None:
 
 def test_two_runs_alike_say_so(green: Report) -> None:
     said = told(green, green)
-    assert "Checkpoint, versions, regime and artifacts are the same." in said
+    assert "Command, checkpoint, versions, regime and artifacts are the same." in said
     assert "6 as before → exit code 0" in said
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.command_line import typed
 from harness.compare import Status, Verdict
 from harness.compare.verdict import exit_code
 from harness.errors import InputError
@@ -60,7 +61,7 @@ def report(executor: str) -> Report:
         artifacts=(),
         reference=Reference("eager"),
         verdicts=tuple(verdicts),
-        bundle=BundleFacts(BUNDLE, COMMIT, PACKED),
+        bundle=BundleFacts(BUNDLE, COMMIT, PACKED, "2026-11-01T12:20:00Z", "1.0"),
     )
 
 
@@ -134,6 +135,11 @@ def only(*kinds: str) -> Edit:
         (changed(started="2026-11-02T12:30:00Z"), 2, "which is not yet"),
         (changed(started="yesterday"), 2, "does not say when"),
         (changed(tool_version="0.9"), 2, "made by voxtral-parity 0.9"),
+        (of_bundle(observed="2026-11-01T11:30:00Z"), 2, "it was observed at 2026-11-01T11:30"),
+        (of_bundle(observed="2026-11-02T12:30:00Z"), 2, "which is not yet"),
+        (of_bundle(observed=""), 2, "does not say when it was observed"),
+        (of_bundle(observed_by="0.9"), 2, "it was observed by voxtral-parity 0.9"),
+        (of_bundle(observed_by=""), 2, "it was observed by voxtral-parity unknown"),
         (changed(verdicts=()), 2, "no control"),
         (only("tensor", "waveform", "exact"), 2, "no control"),
         (only("control", "exact"), 2, "does not judge semantic_head's outputs"),
@@ -257,3 +263,15 @@ def test_a_damaged_expectation_is_refused(tmp_path: Path, edit: dict[str, object
 
     with pytest.raises(InputError, match="does not say which results are expected"):
         read_expectation(path)
+
+
+@pytest.mark.parametrize("name", ["protable", "auto"])
+def test_an_executor_that_is_none_is_not_expected(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Path(__file__).parents[2] / "fixtures" / "bundles" / "v1.bundle"
+    output = tmp_path / "expected.json"
+    words = (str(bundle), "--commit", "", "--on", name, "--output", str(output))
+    assert typed(monkeypatch, "gate", "expect", *words) == 2
+    assert "--on must be one of native, portable" in capsys.readouterr().err
+    assert not output.exists()
