@@ -60,6 +60,8 @@ _THREADS = (
     "MKL_ENABLE_INSTRUCTIONS",
     "ONEDNN_MAX_CPU_ISA",
     "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "DNNL_DEFAULT_FPMATH_MODE",
     "ATEN_CPU_CAPABILITY",
 )
 """Variables by which a user changes how BLAS, oneDNN and torch add up their sums."""

@@ -9,22 +9,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from harness.cache import Recipe, closure, fetch, remembered
+from harness.cache import Recipe, closure, hold, read_or_make, remembered
 from harness.checkpoint.config import Config, read_config
 from harness.checkpoint.generate import recipe_digest, synthesize
 from harness.checkpoint.presets import PRESETS
 from harness.checkpoint.safetensors_file import TensorEntry, non_finite_tensor, read_header
 from harness.checkpoint.shapes import tensor_shapes
 from harness.checkpoint.tokenizer import check_tokenizer
-from harness.errors import CheckpointError, InputError, brief
-from harness.files import file_digest, read_json
+from harness.errors import CheckpointError, HarnessError, InputError, brief
+from harness.files import file_digest, read_json, write_json
 
 __all__ = ["DEFAULT_VOICE", "MAX_VOICE_ROWS", "Checkpoint", "open_checkpoint"]
 
 WEIGHTS = "consolidated.safetensors"
 _FILES = ("params.json", WEIGHTS, "tekken.json")
+_DIGESTS = "digests.json"
 
 DEFAULT_VOICE = "neutral_female"
 """Upstream's default."""
@@ -51,6 +53,8 @@ class Checkpoint:
         Where the files are, the contents of `params.json`, and the numbers in it, checked.
     preset
         Which preset it is; None for a directory of whatever name.
+    digests
+        sha256 in hex of those files that were hashed when it was opened.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Checkpoint:
     params: Mapping[str, Any] = field(repr=False)
     config: Config = field(repr=False)
     preset: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def usual_voice(self) -> str | None:
         """Upstream's default voice where the checkpoint has it, else its first; None: no voice."""
@@ -69,7 +74,7 @@ class Checkpoint:
         """sha256, in hex, over the contents of the weights, the parameters and the tokenizer."""
         digest = hashlib.sha256()
         for name in _FILES:
-            found = remembered("sha256", self.directory / name, file_digest)
+            found = self.digests.get(name) or _digest(self.directory / name)
             digest.update(f"{name} {found}\n".encode())
         return digest.hexdigest()
 
@@ -183,7 +188,8 @@ def open_checkpoint(
     if isinstance(spec, str) and spec in PRESETS:
         if os.path.isdir(spec):
             progress(f"{spec} is the preset; for the directory of that name, write ./{spec}")
-        return _check(_synthetic(spec, progress), spec, preset=spec)
+        directory, digests = _synthetic(spec, progress)
+        return _check(directory, spec, preset=spec, digests=digests)
     # None of the calls that Path offers for this takes a name of any length.
     if not os.path.isdir(spec):
         raise InputError(
@@ -195,19 +201,42 @@ def open_checkpoint(
     return _check(directory, f"{name} (directory)" if name in PRESETS else name)
 
 
-def _synthetic(name: str, progress: Callable[[str], None]) -> Path:
+def _digest(file: Path) -> str:
+    return str(remembered("sha256", file, file_digest))
+
+
+def _synthetic(name: str, progress: Callable[[str], None]) -> tuple[Path, Mapping[str, str]]:
+    """Directory of a preset, and the sha256 of its files: those that were written."""
     preset, recipe = PRESETS[name], recipe_digest(PRESETS[name])
     folder = f"{name}-{recipe}"
     sizes = f"dim {preset.decoder.dim}, vocab_size {preset.vocab_size}, seed {preset.seed}"
-    entry = fetch(
-        Recipe("checkpoints", name, {"recipe": f"sha256:{recipe}"}, sizes),
-        lambda scratch: synthesize(preset, scratch / folder, progress),
-        progress=progress,
-    )
-    return entry.path / folder
+
+    def make(scratch: Path) -> None:
+        made = scratch / folder
+        synthesize(preset, made, progress)
+        files = sorted(file for file in made.rglob("*") if file.is_file())
+        digests = {file.relative_to(made).as_posix(): file_digest(file) for file in files}
+        write_json(scratch / _DIGESTS, digests)
+
+    def read(entry: Path) -> dict[str, str] | None:
+        try:
+            kept = read_json(entry / _DIGESTS, _DIGESTS)
+            found = {file: _digest(entry / folder / file) for file in kept}
+        except (HarnessError, OSError, TypeError):
+            return None
+        return found if found == kept and set(_FILES) <= found.keys() else None
+
+    what = Recipe("checkpoints", name, {"recipe": f"sha256:{recipe}"}, sizes)
+    directory = hold(what) / folder
+    return directory, read_or_make(what, make, read, progress=progress)
 
 
-def _check(directory: Path, name: str, preset: str | None = None) -> Checkpoint:
+def _check(
+    directory: Path,
+    name: str,
+    preset: str | None = None,
+    digests: Mapping[str, str] = MappingProxyType({}),
+) -> Checkpoint:
     missing = [file for file in _FILES if not (directory / file).exists()]
     if missing:
         raise CheckpointError(
@@ -221,7 +250,7 @@ def _check(directory: Path, name: str, preset: str | None = None) -> Checkpoint:
     _check_tensors(weights, tensor_shapes(params), read_header(weights))
     tokenizer = directory / "tekken.json"
     check_tokenizer(_read_object(tokenizer, limit=1 << 26), tokenizer)
-    return Checkpoint(name, directory, params, config, preset)
+    return Checkpoint(name, directory, params, config, preset, digests)
 
 
 def _read_object(path: Path, limit: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from harness.checkpoint.voice_file import read_voice
 from harness.errors import CheckpointError
 from harness.files import read_file
 
-__all__ = ["load_voice", "readable_voice"]
+__all__ = ["load_voice", "peer_of", "readable_voice"]
 
 
 def load_voice(
@@ -51,8 +51,8 @@ def load_voice(
     if path.suffix == ".pt":
         rows = read_voice(path, MAX_VOICE_ROWS * dim)
     else:
-        peer = path.with_suffix(".pt")
-        if peer.is_file():
+        peer = peer_of(path)
+        if peer is not None:
             rows_hint = len(read_voice(peer, MAX_VOICE_ROWS * dim))
         rows = _read_numbers(path, dim, rows_hint)
     if rows.ndim != 2 or rows.shape[1] != dim or not len(rows):
@@ -60,6 +60,12 @@ def load_voice(
     if not np.isfinite(rows).all():
         raise CheckpointError(f"voice {path} holds NaN or infinite values")
     return rows
+
+
+def peer_of(voice: Path) -> Path | None:
+    """The `.pt` file whose rows say how those of a `.bin` file are read; None: nothing does."""
+    peer = voice.with_suffix(".pt")
+    return peer if peer != voice and peer.is_file() else None
 
 
 def readable_voice(checkpoint: Checkpoint, voice: str | None) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from harness.cli import console
-from harness.errors import HarnessError
-from harness.files import check_targets
+from harness.errors import HarnessError, printable
+from harness.files import check_targets, read_json
 
 if TYPE_CHECKING:
     from harness.report import Figures, Report
@@ -112,8 +112,10 @@ def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> 
 
     Else such a file, green perhaps, would stand for this run; where it cannot be replaced, as on a
     full disk, it is removed. What this run has written, after `started`, stays. So does whatever
-    was no report: it was named by mistake. So does a sweep of the zoo, which is no judgement of one
-    program but the record that the next sweep is compared with.
+    was no report: it was named by mistake. JSON that is no report, such as an earlier benchmark or
+    inspection, is moved to ``NAME.old`` first, which stands for no run; what ``--against`` names
+    stays where it is. So does a sweep of the zoo, which is no judgement of one program but the
+    record that the next sweep is compared with.
 
     An earlier observation (`bundle run --observe-only`) is removed: none says that a run failed.
 
@@ -128,15 +130,25 @@ def replace_by_failure(typed: Sequence[str], failed: Report, started: float) -> 
     """
     if "zoo" in typed[:1]:
         return
+    options = list(_options(typed))
+    kept = {os.path.realpath(value) for flag, value in options if flag == "--against"}
+    for flag, value in options:
+        if flag == "--observe-only":
+            with contextlib.suppress(OSError, ValueError):
+                _remove_observation(Path(value), started)
+        for path, begin, faces in _targets(flag, Path(value)):
+            with contextlib.suppress(HarnessError, OSError, ValueError):
+                if os.path.realpath(path) not in kept:
+                    _replace(path, begin, faces, failed, started)
+
+
+def _options(typed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every word with what follows it, as an option that has a value would be read."""
     for word, following in itertools.pairwise([*typed, ""]):
         flag, equals, value = word.partition("=")
         value = value if equals else following
-        if flag == "--observe-only" and value:
-            with contextlib.suppress(OSError, ValueError):
-                _remove_observation(Path(value), started)
-        for path, begin, faces in _targets(flag, Path(value)) if value else ():
-            with contextlib.suppress(HarnessError, OSError, ValueError):
-                _replace(path, begin, faces, failed, started)
+        if value:
+            yield flag, value
 
 
 def _replace(path: Path, begin: bytes, faces: Faces, failed: Report, started: float) -> None:
@@ -144,6 +156,8 @@ def _replace(path: Path, begin: bytes, faces: Faces, failed: Report, started: fl
         with path.open("rb") as file:
             if path.stat().st_mtime >= started or not file.read(32).startswith(begin):
                 return
+        if begin == _OBJECT and not _is_report(path):
+            _set_aside(path)
     elif os.path.lexists(path) or str(path) == ".":
         return
     try:
@@ -163,16 +177,35 @@ def _remove_observation(path: Path, started: float) -> None:
         path.unlink()
 
 
+def _is_report(path: Path) -> bool:
+    try:
+        data = read_json(path, "report")
+    except HarnessError:
+        return False
+    return isinstance(data, dict) and {"tool_version", "verdicts"} <= data.keys()
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a file to a name beside it that nothing has, and say so."""
+    real = os.path.realpath(path)
+    names = (f"{real}.old{number or ''}" for number in itertools.count())
+    aside = next(name for name in names if not os.path.lexists(name))
+    os.rename(real, aside)
+    with contextlib.suppress(OSError, ValueError):
+        text = f"{path} was no report: it is {os.path.basename(aside)} now"
+        console.stderr(f"· {printable(text)}")
+
+
 def _targets(flag: str, path: Path) -> list[tuple[Path, bytes, Faces]]:
     """The files of an option, how each begins if it is a report, and what writes it."""
     if flag == "--report":
         index, data = path / INDEX, path / DATA
-        return [(data, b"{", Faces(json=data)), (index, _PAGE, Faces(directory=path))]
-    begin = {"--json": b"{", "--junit": b"<?xml", "--markdown": b"## "}.get(flag)
+        return [(data, _OBJECT, Faces(json=data)), (index, _PAGE, Faces(directory=path))]
+    begin = {"--json": _OBJECT, "--junit": b"<?xml", "--markdown": b"## "}.get(flag)
     return [] if begin is None else [(path, begin, Faces(**{flag.removeprefix("--"): path}))]
 
 
 _MOST_HEAD = 100_000_000
 """Bytes of the head of a safetensors file, as its format has it."""
 
-_PAGE = b"<!doctype html>"
+_OBJECT, _PAGE = b"{", b"<!doctype html>"

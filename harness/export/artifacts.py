@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import Any
@@ -118,7 +119,7 @@ class Artifact:
     name, path
         ``model.pte`` or ``codec_decoder.pte``, and where it is.
     bytes, sha256
-        Size and content as exported; of the file itself where it was given.
+        Size and content of the file, which is as it was exported, or was given.
     seconds
         What the export took.
     origin
@@ -218,7 +219,8 @@ def export_artifact(
         origin = "exported"
 
     path = hold(recipe) / inputs.name
-    about = read_or_make(recipe, make, _about, fresh=fresh, progress=progress)
+    read = partial(_about, name=inputs.name)
+    about = read_or_make(recipe, make, read, fresh=fresh, progress=progress)
     return Artifact(name=inputs.name, path=path, origin=origin, **about)
 
 
@@ -299,15 +301,18 @@ def _export(directory: Path, inputs: ExportInputs, model: Any) -> None:
     (directory / _ABOUT).write_text(json.dumps(about, indent=1))
 
 
-def _about(entry: Path) -> dict[str, Any] | None:
-    """What `_export` wrote of its work; None where that is damaged."""
+def _about(entry: Path, name: str) -> dict[str, Any] | None:
+    """What `_export` wrote of its work; None where that, or the exported file, is damaged."""
     kinds = {"bytes": int, "sha256": str, "seconds": float, "failures": dict}
     try:
         about = read_json(entry / _ABOUT, _ABOUT)
     except HarnessError:
         return None
     whole = isinstance(about, dict) and {name: type(about[name]) for name in about} == kinds
-    return about if whole else None
+    if not whole:
+        return None
+    file = entry / name
+    return about if (file_digest(file) if file.exists() else "") == about["sha256"] else None
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -16,7 +16,6 @@ from harness.export.artifacts import (
     export_artifact,
     given_artifact,
 )
-from harness.files import file_digest
 from harness.methods import CODEC, MODEL, Method
 from harness.parity.plan import Plan
 from harness.pte.facts import ProgramFacts, read_facts
@@ -142,4 +141,4 @@ def _check_precision(plan: Plan, name: str, file: ArtifactContents) -> None:
 def _contents(made: Artifact) -> ArtifactContents:
     if not made.path.exists():
         return ArtifactContents(made, "", None)
-    return ArtifactContents(made, file_digest(made.path), read_facts(made.path))
+    return ArtifactContents(made, made.sha256, read_facts(made.path))

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.arrays import Array
 from harness.cache import Recipe, digest_of, maker, read_or_make
+from harness.checkpoint.voices import peer_of
 from harness.errors import InputError
 from harness.files import file_digest
 from harness.methods import METHODS
@@ -242,6 +243,7 @@ _UPSTREAM = ("examples/models/voxtral_tts", "extension/llm/custom_ops")
 def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     """Everything that eager's numbers depend on."""
     voice = models.checkpoint.find_voice(plan.utterance.voice)
+    peer = None if voice is None else peer_of(voice)
     # How evidence is asked for, judged and reported does not change it: what a plan says is a
     # fact by itself.
     without = ["harness.export", "harness.parity.request", "harness.pte.metadata", "harness.report"]
@@ -250,6 +252,7 @@ def _facts(plan: Plan, models: Models) -> dict[str, Any]:
     return {
         "weights": f"sha256:{plan.checkpoint.digest}",
         "voice": None if voice is None else f"sha256:{file_digest(voice)}",
+        "voice's peer": None if peer is None else f"sha256:{file_digest(peer)}",
         "sizes": asdict(plan.sizes),
         "utterance": asdict(plan.spoken),
         "semantics": plan.semantics.name,

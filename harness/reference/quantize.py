@@ -168,7 +168,7 @@ def _maker() -> str:
         "harness.reference.quantize",
         "harness.checkpoint.loading",
         stack=("torch", "executorch", "torchao", "safetensors"),
-        packages=parts(quantized=True),
+        packages=parts("examples/models/voxtral_tts", quantized=True),
     )
     return digest_of(json.dumps(facts, sort_keys=True).encode())
 

@@ -42,6 +42,36 @@ def test_a_preset_is_written_once(tiny: Checkpoint) -> None:
     assert (tiny.directory / WEIGHTS).stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize(
+    "name", ["params.json", WEIGHTS, "tekken.json", "voice_embedding/casual_male.pt"]
+)
+def test_a_damaged_preset_is_written_again(
+    tiny: Checkpoint, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXTRAL_PARITY_CACHE", str(tmp_path))
+    file = open_checkpoint("tiny").directory / name
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+
+    again = open_checkpoint("tiny")
+
+    assert file.read_bytes() == whole
+    assert again.digest == tiny.digest
+
+
+def test_a_preset_is_hashed_once(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    digest = tiny.digest
+
+    def count(path: Path) -> str:
+        hashed.append(path.name)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("harness.checkpoint.opening.file_digest", count)
+    assert open_checkpoint("tiny").digest == digest
+    assert hashed.count(WEIGHTS) == 1
+
+
 def test_a_directory_opens_through_the_same_door(tiny: Checkpoint, directory: Path) -> None:
     copy = open_checkpoint(directory)
     assert copy.name == "copy"

@@ -12,11 +12,13 @@ import pytest
 from harness.cli import commands, main
 from harness.errors import InputError
 
+GREEN = {"tool_version": "1", "verdicts": [], "exit_code": 0}
+
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
     path = tmp_path / "report.json"
-    path.write_text('{"exit_code": 0}')
+    path.write_text(json.dumps(GREEN))
     return path
 
 
@@ -38,6 +40,7 @@ def test_it_is_replaced_by_the_failure(
 ) -> None:
     end(monkeypatch, error, "synth", *form.format(report).split())
     assert json.loads(report.read_text())["exit_code"] == 2
+    assert not report.with_name("report.json.old").exists()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_it_is_removed_where_it_cannot_be_replaced(
 def test_what_this_run_has_written_stays(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: report.stat().st_mtime - 1)
     end(monkeypatch, BrokenPipeError(), "check", "--json", str(report))
-    assert json.loads(report.read_text()) == {"exit_code": 0}
+    assert json.loads(report.read_text()) == GREEN
 
 
 def test_what_is_no_report_is_left_alone(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +101,35 @@ def test_a_sweep_of_the_zoo_is_kept(
         assert "zoo.json must be the JSON of a sweep" in capsys.readouterr().err
     assert sweep.read_text() == '{"versions": {}}'
     assert not new.exists()
+
+
+@pytest.mark.parametrize("content", ['{"schema": "inspection"}', '{"cut'])
+def test_json_that_is_no_report_is_moved_aside(
+    content: str,
+    report: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report.write_text(content)
+    os.utime(report, (0, 0))
+    kept = report.with_name("report.json.old")
+    kept.write_text("older")
+
+    end(monkeypatch, InputError("no"), "inspect", "no.pte", "--json", str(report))
+
+    assert json.loads(report.read_text())["exit_code"] == 2
+    assert kept.read_text() == "older"
+    assert report.with_name("report.json.old1").read_text() == content
+    assert f"· {report} was no report: it is report.json.old1 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["--against {}", "--against={}"])
+def test_what_it_is_compared_with_stays(
+    form: str, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.write_text('{"runs": []}')
+    os.utime(report, (0, 0))
+    words = ["bench", "speech", *form.format(report).split(), "--json"]
+    end(monkeypatch, InputError("no"), *words, f"{report.parent}/./report.json")
+    assert report.read_text() == '{"runs": []}'
+    assert [file.name for file in report.parent.iterdir()] == ["report.json"]

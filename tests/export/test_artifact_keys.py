@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -24,7 +25,8 @@ from tests.methods.test_spec import SIZES
 def voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def fake(directory: Path, inputs: ExportInputs, _: object) -> None:
         (directory / inputs.name).write_bytes(b"program")
-        about = {"bytes": 7, "sha256": "", "seconds": 0.0, "failures": {}}
+        digest = hashlib.sha256(b"program").hexdigest()
+        about = {"bytes": 7, "sha256": digest, "seconds": 0.0, "failures": {}}
         (directory / "about.json").write_text(json.dumps(about))
 
     monkeypatch.setattr(artifacts, "_export", fake)
@@ -72,6 +74,17 @@ def test_a_change_is_another_export_and_is_named(
 
     assert (second.origin, second.path != first.path) == ("exported", True)
     assert lines == [f"exporting model.pte: {reason}"]
+
+
+def test_a_damaged_file_is_exported_again(voice: Path) -> None:
+    made = export(voice)
+    made.path.write_bytes(b"progrAm")
+
+    again = export(voice)
+
+    assert (again.origin, again.path, again.sha256) == ("exported", made.path, made.sha256)
+    assert again.path.read_bytes() == b"program"
+    assert export(voice).origin == "cached"
 
 
 def test_another_voice_is_another_export(voice: Path) -> None:
