@@ -205,7 +205,7 @@ def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.
 def test_an_interrupt_of_an_import_still_leaves_no_old_report(tmp_path: Path) -> None:
     """What was cut short, numpy for one, cannot be imported again by the process."""
     old = tmp_path / "report.json"
-    old.write_text('{\n  "schema": 1}')
+    old.write_text('{\n  "tool_version": "1",\n  "verdicts": []}')
     ready = "import sys, time, harness.cli as cli, harness.cli.commands as commands\n"
     ready += f"sys.argv[1:] = ['check', '--json', {str(old)!r}]\n"
     ready += "def run(_):\n sys.modules['harness.report.failure'] = None\n"
