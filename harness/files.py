@@ -138,12 +138,12 @@ def replace_file(target: Path) -> Iterator[Path]:
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = _scratch(target)
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
         try:
             scratch.touch(exist_ok=False)
+            mode = (target if target.exists() else scratch).stat().st_mode
             yield scratch
-            if mode is not None:
-                os.chmod(scratch, mode)
+            if scratch.stat().st_mode != mode:  # safetensors puts a file of its own there
+                os.chmod(scratch, stat.S_IMODE(mode))
             os.replace(scratch, target)
         finally:
             with contextlib.suppress(OSError):

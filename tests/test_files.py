@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from harness.errors import CheckpointError, InputError, MachineError
 from harness.files import (
@@ -109,12 +110,15 @@ def test_the_umask_is_respected(umask: int, file: int, folder: int, tmp_path: Pa
     before = os.umask(umask)
     try:
         write(tmp_path / "a.json")
+        with replace_file(tmp_path / "a.safetensors") as scratch:
+            save_file({}, scratch)
         with replace_directory(tmp_path / "made"):
             pass
     finally:
         os.umask(before)
 
-    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == file
+    for name in ("a.json", "a.safetensors"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == file
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == folder
 
 

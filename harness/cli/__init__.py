@@ -21,16 +21,20 @@ _INTERRUPTED = "interrupted"
 
 _AGAIN_SECONDS = 1.0
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Both end a run in order, so that no program that it started goes on."""
+_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+"""Each ends a run in order, so that no program that it started goes on."""
+
+# A terminal that is closed, too, unless `nohup` has the run outlive it; Windows has none.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    _SIGNALS.append(signal.SIGHUP)
 
 
 def main() -> None:
     """Run the command line and exit: 0 passed, 1 a mismatch, 2 could not judge, and why.
 
-    Only a command's own verdict is 1. Whatever else ends the run, a full disk, Ctrl-C, SIGTERM or a
-    reader of standard output that went away included, is one sentence on stderr and 2. Faults of
-    the harness itself name their place; ``VOXTRAL_PARITY_TRACEBACK=1`` shows the whole of it.
+    Only a command's own verdict is 1. Whatever else ends the run, a full disk, Ctrl-C, SIGTERM,
+    SIGHUP or a reader of standard output that went away included, is one sentence on stderr and 2.
+    Faults of the harness itself name their place; ``VOXTRAL_PARITY_TRACEBACK=1`` shows the whole.
     """
     interrupts: list[int] = []
     started = time.time()

@@ -170,7 +170,11 @@ def _say(lines: Sequence[str]) -> None:
 
 
 def _checked(checkpoint: str, precision: str, executor: str) -> Checked:
+    from harness.checkpoint import open_checkpoint
+    from harness.golden.store import check_part
     from harness.parity import Request, check
+
+    check_part("checkpoint", open_checkpoint(checkpoint).name)  # before the work, not after it
 
     request = Request(checkpoint=checkpoint, precision=precision, executor=executor, speak=False)
     with show_progress() as progress:

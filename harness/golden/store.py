@@ -42,6 +42,7 @@ __all__ = [
     "Golden",
     "GoldenKey",
     "as_codes",
+    "check_part",
     "default_root",
     "is_name",
     "list_goldens",
@@ -73,6 +74,15 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def check_part(name: str, value: object) -> None:
+    """Refuse, by an `InputError`, what cannot be the part `name` of a golden's key."""
+    if not isinstance(value, str) or not is_name(value):
+        raise InputError(
+            f"golden key: {name} must be letters, digits, '.', '_' or '-', "
+            f"beginning with a letter or digit (got {brief(value)})"
+        )
+
+
 @dataclass(frozen=True, order=True)
 class GoldenKey:
     """Which golden: each part is a directory's name, the last (`regime`) a file's.
@@ -87,11 +97,7 @@ class GoldenKey:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if not isinstance(value, str) or not is_name(value):
-                raise InputError(
-                    f"golden key: {name} must be letters, digits, '.', '_' or '-', "
-                    f"beginning with a letter or digit (got {brief(value)})"
-                )
+            check_part(name, value)
 
     def __str__(self) -> str:
         return f"{self.checkpoint}/{self.method}/{self.precision}/{self.regime}"

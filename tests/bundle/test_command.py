@@ -126,7 +126,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "junk.bundle").write_text("junk")
     report = tmp_path / "report.json"
-    report.write_text('{"yesterday": true}')
+    report.write_text('{"tool_version": "yesterday", "verdicts": []}')
     words = [word.format(v1=v1, seen=v1_observation) for word in arguments]
     json_too = () if words[0] == "pack" else ("--json", str(report))
     assert typed(monkeypatch, "bundle", *words, *json_too) == 2

@@ -29,7 +29,8 @@ class PanicException(BaseException):
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -202,10 +203,19 @@ def test_an_interrupt_at_the_start_is_one_sentence(after: float, number: signal.
     assert signalled(ready, number, after) == (2, "voxtral-parity: interrupted\n")
 
 
+@pytest.mark.parametrize(("before", "code"), [("SIG_DFL", 2), ("SIG_IGN", 0)])
+def test_a_terminal_that_is_closed_ends_a_run_unless_told_not_to(before: str, code: int) -> None:
+    ends = f"import os, signal\nsignal.signal(signal.SIGHUP, signal.{before})\n"
+    ends += "import harness.cli as cli, harness.cli.commands as commands\n"
+    ends += "commands.run = lambda _: os.kill(os.getpid(), signal.SIGHUP) or 0\ncli.main()"
+    done = shell(f'{sys.executable} -c "{ends}"')
+    assert (done.returncode, done.stderr) == (code, "voxtral-parity: interrupted\n" * (code // 2))
+
+
 def test_an_interrupt_of_an_import_still_leaves_no_old_report(tmp_path: Path) -> None:
     """What was cut short, numpy for one, cannot be imported again by the process."""
     old = tmp_path / "report.json"
-    old.write_text('{\n  "schema": 1}')
+    old.write_text('{\n  "tool_version": "1",\n  "verdicts": []}')
     ready = "import sys, time, harness.cli as cli, harness.cli.commands as commands\n"
     ready += f"sys.argv[1:] = ['check', '--json', {str(old)!r}]\n"
     ready += "def run(_):\n sys.modules['harness.report.failure'] = None\n"

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 
+from harness.checkpoint import Checkpoint
 from harness.cli import golden
 from harness.compare import Status, Verdict
 from harness.errors import HarnessError, InputError
@@ -112,6 +114,15 @@ def test_a_failed_write_leaves_the_golden_as_it_was(
         bless(root, reasoned, parity)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_checkpoint_that_no_golden_can_name_is_refused_before_the_work(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(tiny.directory, tmp_path / "tiny")
+    monkeypatch.setattr("harness.parity.check", lambda *given: pytest.fail("it ran"))
+    with pytest.raises(InputError, match=r"checkpoint must be letters, .*got 'tiny .directory"):
+        golden.golden_check(str(copy))
 
 
 def test_a_reason_is_asked_for_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

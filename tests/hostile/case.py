@@ -42,7 +42,7 @@ _FAULTS = (
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
-YESTERDAY = '{"yesterday": true}'
+YESTERDAY = '{"tool_version": "yesterday", "verdicts": []}'
 
 
 @dataclass
