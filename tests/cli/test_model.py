@@ -32,6 +32,16 @@ def broken():
 
 def nothing():
     return 3
+
+def leaving():
+    raise SystemExit(0)
+
+class Leaving(torch.nn.Module):
+    def forward(self, x):
+        raise SystemExit(0)
+
+def left():
+    return Leaving(), (torch.ones(2),)
 """
 
 
@@ -87,6 +97,8 @@ def test_a_module_that_is_imported(
         ("{}", "expected MODULE:FACTORY"),
         ("{}.py:right", "does not exist"),
         ("no_such_module:right", "cannot be imported"),
+        ("{}:leaving", "failed: SystemExit: 0"),
+        ("{}:left", "itself fails: SystemExit: 0"),
     ],
 )
 def test_what_cannot_be_judged_exits_2(
@@ -98,3 +110,16 @@ def test_what_cannot_be_judged_exits_2(
 ) -> None:
     assert typed(monkeypatch, "model", factory.format(file)) == 2
     assert told in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("status", ["", "0", "1"])
+def test_a_file_that_exits_is_not_a_pass(
+    status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text('{"exit_code": 0}')
+    path = tmp_path / "exits.py"
+    path.write_text(f"import sys\ndef make(): pass\nsys.exit({status})\n")
+    assert typed(monkeypatch, "model", f"{path}:make", "--json", str(report)) == 2
+    assert "cannot be imported: SystemExit" in " ".join(capsys.readouterr().err.split())
+    assert json.loads(report.read_text())["exit_code"] == 2
