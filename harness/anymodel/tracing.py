@@ -149,6 +149,8 @@ def _require_callable(model: Model, flat: Flat, inputs: tuple[Tensor, ...]) -> N
     try:
         with torch.no_grad():
             with_own_buffers(flat)(*(tensor.clone() for tensor in inputs))
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:
         raise InputError(f"{model.title} itself fails: {in_a_sentence(error)}") from error
 
