@@ -62,17 +62,11 @@ def _from_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
+    sys.path.insert(0, str(path.parent.resolve()))  # for good: functions import, too
+    spec.loader.exec_module(module)
     return module
 
 
 def _imported(name: str) -> Any:
     sys.path.insert(0, os.getcwd())
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.pop(0)
+    return importlib.import_module(name)

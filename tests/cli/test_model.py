@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ class Leaving(torch.nn.Module):
 def left():
     return Leaving(), (torch.ones(2),)
 """
+
+
+@pytest.fixture(autouse=True)
+def _keep_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture
@@ -110,6 +116,20 @@ def test_what_cannot_be_judged_exits_2(
 ) -> None:
     assert typed(monkeypatch, "model", factory.format(file)) == 2
     assert told in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_factory_may_import_what_is_beside_its_file(
+    by_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    end = f"{by_path}".lower()
+    (tmp_path / f"beside_{end}.py").write_text(STRANGER)
+    lazy = f"def make():\n    from beside_{end} import right\n    return right()\n"
+    (tmp_path / f"lazy_{end}.py").write_text(lazy)
+    name = f"{tmp_path / 'lazy_true.py'}:make" if by_path else "lazy_false:make"
+    assert typed(monkeypatch, "model", name, "--executor", "portable") == 0
 
 
 @pytest.mark.parametrize("status", ["", "0", "1"])
