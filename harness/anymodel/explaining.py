@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.anymodel.judging import judge_case
 from harness.anymodel.lowering import ENTRY, lower
-from harness.anymodel.observing import Observed, entry_of, replayed
+from harness.anymodel.observing import Observed, entry_of, replayed, tensors_in
 from harness.anymodel.recording import CaseRecord, Recorded, masked
 from harness.anymodel.tracing import Traced
 from harness.arrays import Array
@@ -122,14 +122,15 @@ class Search:
         with closing(ExactExecutor()) as executor:
             executor.load(self.path)
             entry = entry_of(executor)
-            wrong = self._first_wrong(executor, entry)
+            wrong = self._first_wrong(executor, self.path)
             if wrong is None:
                 return None
             case, number = wrong
             search = Exact(entry, self.names, executor, self.graph)
             meant, masks = case.exact[number], case.masks[number]
+            tensors = tensors_in(self.path, entry)
             findings, proved, along = search.find(
-                case.inputs[: number + 1], lambda made: _apart(made, meant, masks), allowed
+                case.inputs[: number + 1], lambda made: _apart(tensors(made), meant, masks), allowed
             )
         findings = [self._owned(finding) for finding in findings]
         if findings:
@@ -146,9 +147,11 @@ class Search:
             title, case.label, number, tuple(findings), proved, proof, tuple(along), errors
         )
 
-    def _first_wrong(self, executor: Executor, entry: str) -> tuple[CaseRecord, int] | None:
+    def _first_wrong(self, executor: Executor, path: Path) -> tuple[CaseRecord, int] | None:
+        entry = entry_of(executor)
+        tensors = tensors_in(path, entry)
         for case in self.recorded.cases:
-            outputs = replayed(executor, entry, case)
+            outputs = replayed(executor, entry, case, tensors)
             for number, made in enumerate(outputs[: len(case.exact)]):
                 apart = _apart(made, case.exact[number], case.masks[number])
                 if not apart <= self.budget.exact.of_scale:
@@ -165,7 +168,7 @@ class Search:
                 continue
             with closing(ExactExecutor()) as executor:
                 executor.load(made.path)
-                if self._first_wrong(executor, entry_of(executor)) is None:
+                if self._first_wrong(executor, made.path) is None:
                     return dataclasses.replace(finding, correction=name)
         return finding
 
@@ -281,7 +284,8 @@ class Search:
             exact=case.exact[:count], masks=case.masks[:count],
         )  # fmt: skip
         fingerprint = Fingerprint("", "", {}, regime=regime)
-        observed = Observed(fingerprint, {case.label: tuple(map(tuple, made))}, {}, None)
+        tensors = tensors_in(self.path, ENTRY)
+        observed = Observed(fingerprint, {case.label: tuple(map(tensors, made))}, {}, None)
         verdicts = judge_case(self.traced.model, short, self.recorded, observed, self.budget)
         return all(verdict.status is not Status.FAIL for verdict in verdicts)
 
@@ -293,5 +297,7 @@ class Search:
 
 
 def _apart(made: Sequence[Array], meant: Sequence[Array], masks: Sequence[Array | None]) -> float:
+    if len(made) != len(meant):
+        return math.inf
     pairs = zip(made, meant, masks, strict=True)
     return max((difference(masked(a, m), masked(b, m))[0] for a, b, m in pairs), default=0.0)

@@ -7,6 +7,8 @@ the export.
 
 from __future__ import annotations
 
+import enum
+import numbers
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +21,13 @@ from harness.anymodel.model import Call
 from harness.errors import InputError, brief
 
 __all__ = ["Flat", "flat_shapes", "run", "tensors_of"]
+
+
+_PLAIN = (
+    Tensor, numbers.Number, torch.SymInt, torch.SymFloat, torch.SymBool, str, bytes,
+    torch.dtype, torch.device, torch.Size, enum.Enum,
+)  # fmt: skip
+"""Leaves that a module may return: tensors, and what holds none."""
 
 
 class Flat(nn.Module):
@@ -43,8 +52,7 @@ class Flat(nn.Module):
         rest = iter(tensors)
         leaves = [next(rest) if c is None else c[0] for c in self._constants]
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
-        made = self.model(*args, **kwargs)
-        return tuple(leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, Tensor))
+        return tuple(leaf for _, leaf in _returned(self.model(*args, **kwargs)))
 
     def named(self, tensors: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
         """What a call makes, each with its place in the tree: ``logits``, ``1``, ``cache.0``."""
@@ -52,12 +60,8 @@ class Flat(nn.Module):
         leaves = [next(rest) if c is None else c[0] for c in self._constants]
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
         with torch.no_grad():
-            made, _ = pytree.tree_flatten_with_path(self.model(*args, **kwargs))
-        return [
-            (".".join(re.findall(r"\w+", pytree.keystr(path))), leaf)
-            for path, leaf in made
-            if isinstance(leaf, Tensor)
-        ]
+            made = _returned(self.model(*args, **kwargs))
+        return [(".".join(re.findall(r"\w+", pytree.keystr(path))), leaf) for path, leaf in made]
 
     def inputs(self, call: Call, where: str) -> tuple[Tensor, ...]:
         """The tensors in a call's arguments; `InputError` where its tree is another one."""
@@ -77,6 +81,25 @@ class Flat(nn.Module):
                     "tensor becomes a constant of the program: pass it as a tensor"
                 )
         return tensors_of(call)
+
+
+def _returned(made: Any) -> list[tuple[Any, Tensor]]:
+    """The tensors in what a module returns, each with its path in the tree.
+
+    Raises
+    ------
+    InputError
+        A leaf may hold tensors that nobody would compare.
+    """
+    leaves, _ = pytree.tree_flatten_with_path(made)
+    for _, leaf in leaves:
+        if not (leaf is None or isinstance(leaf, _PLAIN)):
+            kind = type(leaf)
+            raise InputError(
+                f"the module returns a {kind.__module__}.{kind.__qualname__}, which torch does not "
+                "know; return tensors, or register it with torch.utils._pytree"
+            )
+    return [(path, leaf) for path, leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def tensors_of(call: Call) -> tuple[Tensor, ...]:

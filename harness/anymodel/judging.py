@@ -155,10 +155,14 @@ def _judge_exact(
                 return Verdict(method.name, "in float64", "exact", Status.FAIL, wrong)
             outputs = zip(recorded.names, here[number], meant, case.masks[number], strict=True)
             for name, made, reference, mask in outputs:
+                if mask is not None and mask.shape == made.shape and mask.size and mask.all():
+                    continue
                 place = ", ".join(filter(None, (case.label, f"call {number}", name)))
                 found.append((place, masked(made, mask), masked(reference, mask)))
-    if not found and recorded.trouble:
-        summary = f"the model does not run in float64: {recorded.trouble}"
+    if not found:
+        summary = "every element was ignored"
+        if recorded.trouble:
+            summary = f"the model does not run in float64: {recorded.trouble}"
         return Verdict(method.name, "in float64", "exact", Status.UNJUDGED, summary)
     return judge_differences(method.name, found, allowance)
 
@@ -191,6 +195,8 @@ def judge_case(
         hidden = sum(int(mask.sum()) for mask in masks if mask is not None)
         size = sum(array.size for array in eager)
         if hidden == size and size:
+            summary = f"every element was ignored: {_reasons(model, index, recorded)}"
+            yield Verdict(model.title, label, "tensor", Status.UNJUDGED, summary)
             continue
         pairs = list(zip(made, eager, strict=True))
         if is_float(eager[0].dtype):
@@ -205,11 +211,15 @@ def _told(model: Model, verdict: Verdict, hidden: int, index: int, recorded: Rec
     """With what was left out, and why."""
     if not hidden:
         return verdict
-    first = sum(name.startswith("input ") for name in recorded.names)
-    reasons = "; ".join(one.reason for one in model.ignored if one.output + first == index)
+    reasons = _reasons(model, index, recorded)
     note = f"{words.count(hidden, 'element')} were not compared: {reasons}."
     elements = max(verdict.elements - hidden, 1) if verdict.elements else 0
     return dataclasses.replace(verdict, elements=elements, notes=(*verdict.notes, note))
+
+
+def _reasons(model: Model, index: int, recorded: Recorded) -> str:
+    first = sum(name.startswith("input ") for name in recorded.names)
+    return "; ".join(one.reason for one in model.ignored if one.output + first == index)
 
 
 def _judge_floats(

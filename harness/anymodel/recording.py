@@ -95,7 +95,7 @@ def record(traced: Traced) -> Recorded:
         eager, changed = _eager(traced)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # which a module may raise, too
         raise InputError(f"{traced.model.title} itself fails: {in_a_sentence(error)}") from error
     names = _names(traced, changed, eager[0][0])
     masks = [
@@ -198,7 +198,7 @@ def _exact_module(traced: Traced, changed: list[int]) -> Made:
 def _tried(work: Callable[[], Made]) -> Made | str:
     try:
         return work()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return in_a_sentence(error)
 
 

@@ -132,7 +132,7 @@ def _export(model: Model, flat: Flat, call: Call, inputs: tuple[Tensor, ...]) ->
             program = torch.export.export(
                 with_own_buffers(flat), inputs, dynamic_shapes=shapes, strict=False
             )
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _require_callable(model, flat, inputs)
         raise InputError(
             f"torch.export cannot trace {model.title}: {in_a_sentence(error)}"
@@ -149,7 +149,9 @@ def _require_callable(model: Model, flat: Flat, inputs: tuple[Tensor, ...]) -> N
     try:
         with torch.no_grad():
             with_own_buffers(flat)(*(tensor.clone() for tensor in inputs))
-    except Exception as error:
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
         raise InputError(f"{model.title} itself fails: {in_a_sentence(error)}") from error
 
 

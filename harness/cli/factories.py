@@ -33,7 +33,7 @@ def load_factory(text: str) -> tuple[str, Callable[[], Any]]:
         module = _from_file(Path(where)) if where.endswith(".py") else _imported(where)
     except HarnessError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `sys.exit(0)` in it would be "every verdict passed"
         raise InputError(f"{brief(where)} cannot be imported: {in_a_sentence(error)}") from error
     made = getattr(module, name, None)
     if not callable(made):
@@ -50,7 +50,7 @@ def called(factory: Callable[[], Any], text: str) -> Any:
         return factory()
     except HarnessError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"the factory {brief(text)} failed: {in_a_sentence(error)}") from error
 
 
@@ -62,17 +62,11 @@ def _from_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
+    sys.path.insert(0, str(path.parent.resolve()))  # for good: functions import, too
+    spec.loader.exec_module(module)
     return module
 
 
 def _imported(name: str) -> Any:
     sys.path.insert(0, os.getcwd())
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.pop(0)
+    return importlib.import_module(name)

@@ -48,6 +48,11 @@ class Tensor:
         array = _array(value)
         if not 0 <= rtol < math.inf:
             raise InputError(f"rtol must be 0 or more (got {rtol})")
+        if wrong := int((~np.isfinite(array)).sum()):
+            raise InputError(
+                f"a golden is of finite numbers ({words.count(wrong, 'element')} of "
+                f"{array.size:,} are not): fill them in first"
+            )
         return cls(array.dtype.name, array.shape, Pin.of([array]), rtol)
 
     def troubles(self, new: Tensor) -> list[str]:

@@ -20,6 +20,9 @@ __all__ = ["golden_audio", "golden_tensor", "parity"]
 _COULD_NOT = 2
 """Exit code of a run that could not do what was asked, as of the command line."""
 
+_COLLECTED = "parity_collected"
+"""Under which a worker of xdist sends the node ids that it found at its end."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
@@ -60,6 +63,14 @@ class _Collector:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self._session.collected.add(item.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        told = getattr(node, "workeroutput", {})
+        self._session.collected.update(told.get(_COLLECTED, ()))
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         told = getattr(report, "parity", None)
         if told is not None:
@@ -69,10 +80,11 @@ class _Collector:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Write the report; goldens that no test uses fail the run."""
-    config = session.config
+    config: Any = session.config
+    kept: Session = config.stash[KEY]
     if hasattr(config, "workerinput"):
+        config.workeroutput[_COLLECTED] = sorted(kept.collected)
         return
-    kept = config.stash[KEY]
     kept.unused = unused(session, kept)
     if kept.unused and exitstatus == pytest.ExitCode.OK and not kept.chosen.update:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -41,6 +41,8 @@ class Session:
         The options.
     tests
         What each test found, by its node id; as far as its report has come.
+    collected
+        Node ids of all tests that were found in the files, left out of this run or not.
     passed
         Node ids of the tests that passed.
     written, unused, trouble
@@ -50,6 +52,7 @@ class Session:
 
     chosen: Chosen
     tests: dict[str, Found] = field(default_factory=dict)
+    collected: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
     written: Path | None = None
     unused: list[Path] = field(default_factory=list)

@@ -17,8 +17,9 @@ __all__ = ["delete", "unused"]
 def unused(session: pytest.Session, kept: Session) -> list[Path]:
     """Goldens of the test files that ran, which none of their tests used.
 
-    A golden whose test passed without it is not used. One whose test was not run is not used
-    either, unless some tests were left out of this run.
+    A golden whose test passed without it is not used. One whose test is no longer there is not used
+    either, unless some tests were left out of this run. A test that was skipped, deselected or
+    could not be set up tells nothing of its goldens.
     """
     config = session.config
     used = {Path(path) for found in kept.tests.values() for path in found.goldens}
@@ -28,9 +29,8 @@ def unused(session: pytest.Session, kept: Session) -> list[Path]:
     for file in sorted(files):
         for path in sorted((file.parent / "goldens" / file.stem).glob("*.json")):
             test = _test_of(path)
-            if path in used or (test in kept.tests and test not in kept.passed):
-                continue
-            if test in kept.passed or (everything and test not in kept.tests):
+            known = test in kept.collected or test in kept.tests
+            if path not in used and (test in kept.passed or (everything and not known)):
                 found.append(path)
     return found
 

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from harness.anymodel.judging import judge_case
+from harness.anymodel.judging import _judge_exact, judge_case, method_of
 from harness.anymodel.model import Ignored, Model
 from harness.anymodel.observing import Observed
 from harness.anymodel.recording import CaseRecord, Recorded
@@ -81,6 +81,29 @@ def test_elements_under_a_mask_do_not_count() -> None:
     assert found.notes == ("64 elements were not compared: padding.",)
     made[1] = 7
     assert verdict(made, model=model, mask=mask).status is Status.FAIL
+
+
+def test_nothing_is_no_pass() -> None:
+    mask = np.ones(EXACT.shape, bool)
+    model = Model(None, ignored=[Ignored(mask, "nothing matters")])
+    found = verdict(rounded(np.float32, 2), model=model, mask=mask)
+    assert found.status is Status.UNJUDGED
+    assert found.summary == "every element was ignored: nothing matters"
+
+
+@pytest.mark.parametrize("masks", [(True, True), (True, False)])
+def test_float64_too_judges_what_is_not_ignored(masks: tuple[bool, bool]) -> None:
+    hidden = tuple(np.full(EXACT.shape, all_of_it) for all_of_it in masks)
+    case = CaseRecord("example", ((),), ((EXACT,) * 2,), ((EXACT,) * 2,), (hidden,))
+    recorded = Recorded((case,), ("a", "b"), (0.0, 0.0), "module")
+    ran = {"example": ((EXACT + 1, EXACT),)}
+    found = _judge_exact(
+        method_of(Model(None)), recorded, Observed(EXECUTOR, ran, ran, None), COMMITTED.exact
+    )
+    if all(masks):
+        assert (found.status, found.summary) == (Status.UNJUDGED, "every element was ignored")
+    else:
+        assert (found.status, found.elements) == (Status.PASS, EXACT.size)
 
 
 def test_whole_numbers_are_equal_or_open_to_rounding() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,22 @@ def broken():
 
 def nothing():
     return 3
+
+def leaving():
+    raise SystemExit(0)
+
+class Leaving(torch.nn.Module):
+    def forward(self, x):
+        raise SystemExit(0)
+
+def left():
+    return Leaving(), (torch.ones(2),)
 """
+
+
+@pytest.fixture(autouse=True)
+def _keep_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture
@@ -87,6 +103,8 @@ def test_a_module_that_is_imported(
         ("{}", "expected MODULE:FACTORY"),
         ("{}.py:right", "does not exist"),
         ("no_such_module:right", "cannot be imported"),
+        ("{}:leaving", "failed: SystemExit: 0"),
+        ("{}:left", "itself fails: SystemExit: 0"),
     ],
 )
 def test_what_cannot_be_judged_exits_2(
@@ -98,3 +116,30 @@ def test_what_cannot_be_judged_exits_2(
 ) -> None:
     assert typed(monkeypatch, "model", factory.format(file)) == 2
     assert told in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_factory_may_import_what_is_beside_its_file(
+    by_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    end = f"{by_path}".lower()
+    (tmp_path / f"beside_{end}.py").write_text(STRANGER)
+    lazy = f"def make():\n    from beside_{end} import right\n    return right()\n"
+    (tmp_path / f"lazy_{end}.py").write_text(lazy)
+    name = f"{tmp_path / 'lazy_true.py'}:make" if by_path else "lazy_false:make"
+    assert typed(monkeypatch, "model", name, "--executor", "portable") == 0
+
+
+@pytest.mark.parametrize("status", ["", "0", "1"])
+def test_a_file_that_exits_is_not_a_pass(
+    status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text('{"exit_code": 0}')
+    path = tmp_path / "exits.py"
+    path.write_text(f"import sys\ndef make(): pass\nsys.exit({status})\n")
+    assert typed(monkeypatch, "model", f"{path}:make", "--json", str(report)) == 2
+    assert "cannot be imported: SystemExit" in " ".join(capsys.readouterr().err.split())
+    assert json.loads(report.read_text())["exit_code"] == 2

@@ -104,6 +104,59 @@ def test_a_golden_that_its_own_test_does_not_use_is_told(
     assert stranger().ret == pytest.ExitCode.TESTS_FAILED
 
 
+MARKED = """
+import numpy as np
+import pytest
+
+@pytest.fixture
+def needed():
+    pass  # setup
+
+def test_kept(golden_tensor):
+    golden_tensor(np.arange(3.0))
+
+@pytest.mark.usefixtures()  # mark
+def test_other(needed, golden_tensor):
+    golden_tensor(np.arange(3.0))
+"""
+
+LEFT_OUT = """
+def pytest_collection_modifyitems(config, items):
+    gone = [item for item in items if item.name == "test_other"]
+    config.hook.pytest_deselected(items=gone)
+    items[:] = [item for item in items if item not in gone]
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("@pytest.mark.usefixtures()", "@pytest.mark.skip(reason='slow')"),
+        ("pass  # setup", "raise OSError('no network')"),
+        ("pass  # setup", "pytest.skip('no network')"),
+        ("", ""),
+    ],
+    ids=["skipped", "its setup fails", "skipped in its setup", "deselected"],
+)
+def test_a_golden_whose_test_did_not_run_is_kept(
+    pytester: pytest.Pytester, stranger: Run, alone: Run, before: str, after: str, workers: int
+) -> None:
+    path = pytester.makepyfile(test_it=MARKED)
+    stranger(*UPDATE).assert_outcomes(passed=2)
+    if before:
+        path.write_text(path.read_text().replace(before, after))
+    else:
+        pytester.makeconftest(LEFT_OUT)
+    run = alone if workers else stranger
+    where = ("-n", "1") if workers else ()
+    result = run(*where)
+    assert "not used" not in result.stdout.str()
+    assert result.ret == (1 if "OSError" in after else 0)
+    run(*where, *UPDATE)
+    assert len(kept(pytester)) == 2
+
+
 @pytest.mark.parametrize("damage", ["{", '{"format": "other"}', "[]"])
 def test_a_damaged_golden_is_an_error(
     pytester: pytest.Pytester, stranger: Run, damage: str
@@ -127,9 +180,14 @@ def test_what_is_no_sound_is_an_error(pytester: pytest.Pytester, stranger: Run) 
 
         def test_text(golden_tensor):
             golden_tensor(np.array(["a"]))
+
+        def test_nan(golden_tensor):
+            golden_tensor(np.array([1.0, np.nan, -np.inf]))
         """
     )
-    stranger(*UPDATE).assert_outcomes(errors=2)
+    result = stranger(*UPDATE)
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines(["*finite numbers (2 elements of 3 are not)*"])
 
 
 def test_names_that_are_alike_get_files_of_their_own(
