@@ -250,6 +250,19 @@ def test_an_input_that_is_changed_is_compared_too() -> None:
     assert "example, input 1 as it was left" in {v.case for v in found.verdicts}
 
 
+def test_a_mask_of_logits_hides_no_wrong_sort() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+            ordered = torch.sort(x, descending=True)[0]
+            return ordered.masked_fill(mask, torch.finfo(x.dtype).min)
+
+    model = Model(Masked(), (some(2, 8), torch.arange(16).reshape(2, 8) % 8 == 0))
+    assert troubles(judged(model)) == []
+    found = judged(model, **STOCK)
+    assert verdict(found, "in float64").status is Status.FAIL
+    assert verdict(found, "example").status is Status.FAIL
+
+
 class Padded(nn.Module):
     """The stock lowering sorts the other way: only the first column is right."""
 
