@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from harness.anymodel.capturing import judge_capture
 from harness.anymodel.lowering import ENTRY
 from harness.anymodel.model import Model
 from harness.anymodel.observing import Observed, Ran
@@ -65,7 +66,7 @@ def judge(
     method = method_of(model)
     entry = ENTRY if ENTRY in facts.methods else next(iter(facts.methods), ENTRY)
     delegated = judge_delegation(dataclasses.replace(method, entry=entry), facts)
-    found = [_partial(model, delegated), _judge_graph(method, recorded, budget.exact)]
+    found = [_partial(model, delegated), *judge_capture(method, recorded, budget.exact)]
     found.append(_judge_exact(method, recorded, observed, budget.exact))
     if observed.local is not None:
         found.append(judge_local(method, _own_steps(model, observed.local), budget.local))
@@ -109,39 +110,6 @@ def _own_steps(model: Model, seen: LocalObservation) -> LocalObservation:
         return seen
     kept = tuple(step for step in seen.unjudged if "::" not in step)
     return dataclasses.replace(seen, unjudged=kept)
-
-
-def _judge_graph(method: Method, recorded: Recorded, allowance: ExactAllowance) -> Verdict:
-    """What `torch.export` captured, beside the module."""
-    own, exact = recorded.captured
-    elements = sum(array.size for case in recorded.cases for call in case.eager for array in call)
-    gate = Gate("max abs in float64", exact, allowance.of_scale, "of scale")
-    if own == 0.0:
-        gate = Gate("max abs", own, 0, "of scale")
-    if gate.passed:
-        bits = "bit for bit" if own == 0.0 else f"to {exact:.1e} of the scale in float64"
-        summary, status = f"the exported graph computes what the module does, {bits}", Status.PASS
-    elif math.isnan(gate.value):
-        summary = f"the exported graph was not compared with the module: {recorded.trouble}"
-        status = Status.UNJUDGED
-    else:
-        summary = (
-            f"the exported graph is not the module: they differ by {own:.1e} of the scale, in "
-            f"float64 by {exact:.1e}"
-        )
-        status = Status.FAIL
-    notes = []
-    if recorded.twin == "graph" and not math.isnan(exact) and exact > allowance.of_scale:
-        notes.append(
-            "The module does something else in float64, where it asks for its type, perhaps; what "
-            "is meant is told by the exported graph, which is the module bit for bit."
-        )
-    metrics = {"max abs of scale": own, "max abs of scale in float64": exact}
-    gates = () if status is Status.UNJUDGED else (gate,)
-    return Verdict(
-        method.name, "torch.export", "graph", status, summary, metrics, gates,
-        max(elements, 1), tuple(notes),
-    )  # fmt: skip
 
 
 def _judge_exact(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from harness.anymodel.flat import Flat, flat_shapes
+from harness.anymodel.flat import Flat, arranged, flat_shapes, tree_of
 from harness.anymodel.model import Call, Model
 from harness.errors import InputError, in_a_sentence
 from harness.localize.graph import with_own_buffers
@@ -83,6 +83,7 @@ def trace(model: Model, precision: str | None = None) -> Traced:
         if not model.args and not model.kwargs and model.module.example_inputs is not None:
             args, kwargs = model.module.example_inputs
             sequences[0][0] = Call(*args, **kwargs)
+        sequences = _in_order(model, sequences, model.module.call_spec.in_spec)
         flat = Flat(model.module.module(check_guards=False), sequences[0][0])
         name = _precision_of(flat)
         if wanted is not None and wanted.name != name:
@@ -97,7 +98,7 @@ def trace(model: Model, precision: str | None = None) -> Traced:
             f"{type(model.module).__name__})"
         )
     module = copy.deepcopy(model.module).eval().requires_grad_(False)
-    sequences = model.sequences
+    sequences = _in_order(model, model.sequences, tree_of(model.sequences[0][0]))
     if wanted is not None:
         dtype = getattr(torch, wanted.float_type)
         module = module.to(dtype)
@@ -107,6 +108,23 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     return _traced(
         model, _precision_of(flat) if wanted is None else wanted.name, flat, sequences, None
     )
+
+
+def _in_order(model: Model, sequences: Sequence[Sequence[Call]], tree: Any) -> list[list[Call]]:
+    """The calls with their keywords in the order of the program's inputs."""
+    whose = "the export" if isinstance(model.module, ExportedProgram) else "the example call"
+    found: list[list[Call]] = []
+    for index, calls in enumerate(sequences):
+        found.append([])
+        for number, call in enumerate(calls):
+            try:
+                found[-1].append(arranged(call, tree))
+            except ValueError as error:
+                raise InputError(
+                    f"call {number} of case {index} of {model.title} must have the arguments of "
+                    f"{whose}: {in_a_sentence(error)}"
+                ) from error
+    return found
 
 
 def _traced(
