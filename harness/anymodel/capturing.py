@@ -16,18 +16,33 @@ _DOUBTFUL = 0.1
 
 
 def judge_capture(method: Method, recorded: Recorded, allowance: ExactAllowance) -> list[Verdict]:
-    """What can be said of the exported graph; of a program that was given, only doubts."""
+    """What can be said of the exported graph; of a program that was given, only doubts.
+
+    And of state that no output shows.
+    """
+    state = _judge_state(method, recorded)
     if not recorded.given:
-        return [_judge_graph(method, recorded, allowance)]
+        return [_judge_graph(method, recorded, allowance), *state]
     own, _ = recorded.captured
     if not own > _DOUBTFUL:
-        return []
+        return state
     summary = (
         f"the given program differs by {own:.1e} of the scale from itself in float64: what it "
         "means is not known"
     )
     metrics = {"max abs of scale": own}
-    return [Verdict(method.name, "torch.export", "graph", Status.UNJUDGED, summary, metrics)]
+    doubt = Verdict(method.name, "torch.export", "graph", Status.UNJUDGED, summary, metrics)
+    return [doubt, *state]
+
+
+def _judge_state(method: Method, recorded: Recorded) -> list[Verdict]:
+    if not recorded.unseen:
+        return []
+    summary = (
+        f"no output shows what is left in {', '.join(recorded.unseen)}: return it from the module, "
+        "or from one that wraps it"
+    )
+    return [Verdict(method.name, "state", "graph", Status.UNJUDGED, summary)]
 
 
 def _judge_graph(method: Method, recorded: Recorded, allowance: ExactAllowance) -> Verdict:

@@ -73,6 +73,8 @@ class Recorded:
         Why it does not run in float64; empty where it does.
     given
         Whether the program is the user's own, so that there is no module beside it.
+    unseen
+        Buffers that it changes, and no output shows.
     """
 
     cases: tuple[CaseRecord, ...]
@@ -81,6 +83,7 @@ class Recorded:
     twin: str
     trouble: str = ""
     given: bool = False
+    unseen: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> Mapping[str, tuple[Outputs, ...]]:
@@ -138,7 +141,7 @@ def record(traced: Traced) -> Recorded:
         for number in range(len(eager))
     )
     twin = "graph" if by_graph else "module"
-    return Recorded(cases, names, (own, exact), twin, trouble, traced.given)
+    return Recorded(cases, names, (own, exact), twin, trouble, traced.given, traced.unseen)
 
 
 Made = tuple[tuple[Outputs, ...], ...]

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from harness.anymodel.flat import Flat, arranged, flat_shapes, tree_of
 from harness.anymodel.model import Call, Model
+from harness.anymodel.state import changes, unseen
 from harness.errors import InputError, in_a_sentence
 from harness.localize.graph import with_own_buffers
 from harness.methods.precision import PRECISIONS, Precision, parse_precision
@@ -38,13 +39,16 @@ class Traced:
     flat
         The module in that precision.
     cases
-        The calls of each case, in that precision, each as the tensors that the program takes.
+        The calls of each case, in that precision, each as the tensors that the program takes. The
+        example is called twice where a call changes buffers, and no case has a second one.
     calls
         The same as `Call`, for who makes a mask from one.
     program
         What `torch.export` made of `flat`.
     given
         Whether the program is the user's own.
+    unseen
+        Buffers that it changes, and no output shows.
     """
 
     model: Model
@@ -54,6 +58,7 @@ class Traced:
     calls: tuple[tuple[Call, ...], ...]
     program: ExportedProgram
     given: bool
+    unseen: tuple[str, ...] = ()
 
     def fresh(self) -> Flat:
         """The module in its first state; weights are shared, buffers are its own."""
@@ -139,8 +144,12 @@ def _traced(
         for index, c in enumerate(sequences)
     )
     calls = tuple(map(tuple, sequences))
+    stateful, again = changes(flat, cases[0][0])
+    if again and all(len(case) == 1 for case in cases):  # the second call shows the state
+        cases, calls = (cases[0] * 2, *cases[1:]), (calls[0] * 2, *calls[1:])
     own = program if program is not None else _export(model, flat, sequences[0][0], cases[0][0])
-    return Traced(model, precision, flat, cases, calls, own, program is not None)
+    hidden = unseen(own) if stateful else ()
+    return Traced(model, precision, flat, cases, calls, own, program is not None, hidden)
 
 
 def _export(model: Model, flat: Flat, call: Call, inputs: tuple[Tensor, ...]) -> ExportedProgram:
