@@ -121,7 +121,7 @@ def test_a_mask_hides_no_error_of_others(dtype: Any) -> None:
     low = ml_dtypes.finfo(dtype).min
     masks = np.arange(EXACT.size).reshape(EXACT.shape) % 7 == 0
     made, eager = (np.where(masks, low, rounded(dtype, n)).astype(dtype) for n in (2, 1))
-    same = {"eager": ((eager,),), "exact": ((np.where(masks, float(low), EXACT),),)}
+    same: dict[str, Any] = {"eager": ((eager,),), "exact": ((np.where(masks, float(low), EXACT),),)}
     assert verdict(made, dtype, **same).status is Status.PASS
     wrong = np.where(masks, made, np.roll(rounded(dtype, 2), 1, 1))
     assert verdict(wrong, dtype, **same).status is Status.FAIL
