@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from harness.anymodel.model import Call
 from harness.errors import InputError, brief
 
-__all__ = ["Flat", "flat_shapes", "run", "tensors_of"]
+__all__ = ["Flat", "arranged", "flat_shapes", "run", "tensors_of", "tree_of"]
 
 
 _PLAIN = (
@@ -105,6 +105,24 @@ def _returned(made: Any) -> list[tuple[Any, Tensor]]:
 def tensors_of(call: Call) -> tuple[Tensor, ...]:
     """The tensors in a call's arguments, in the order of the program's inputs."""
     return tuple(leaf for leaf in _leaves(call)[0] if isinstance(leaf, Tensor))
+
+
+def arranged(call: Call, tree: Any) -> Call:
+    """The call with its keywords, and the keys of dicts, in a tree's order.
+
+    Raises
+    ------
+    ValueError
+        Its arguments do not have this tree.
+    """
+    leaves = tree.flatten_up_to((tuple(call.args), dict(call.kwargs)))
+    args, kwargs = pytree.tree_unflatten(leaves, tree)
+    return Call(*args, **kwargs)
+
+
+def tree_of(call: Call) -> Any:
+    """The tree of a call's arguments."""
+    return _leaves(call)[1]
 
 
 def _leaves(call: Call) -> tuple[list[Any], Any]:

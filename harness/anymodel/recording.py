@@ -18,6 +18,7 @@ from harness.arrays import Array, from_torch
 from harness.budget import EXACT
 from harness.compare.metrics import difference
 from harness.errors import InputError, in_a_sentence
+from harness.float64.slots import is_float
 from harness.localize.graph import Graph, widened, with_own_buffers
 
 __all__ = ["CaseRecord", "Outputs", "Recorded", "masked", "record"]
@@ -63,12 +64,17 @@ class Recorded:
         Of the outputs: empty where there is only one.
     captured
         The worst difference of the exported graph from the module, of the scale, in their own
-        precision and in float64. Not a number where one of them does not run.
+        precision and in float64. Not a number where one of them does not run. Of a program that
+        was given: what its floating point differs from itself in float64, and 0.
     twin
         What `CaseRecord.exact` was made by: ``"module"``, or ``"graph"`` where the module does
         something else in float64.
     trouble
         Why it does not run in float64; empty where it does.
+    given
+        Whether the program is the user's own, so that there is no module beside it.
+    unseen
+        Buffers that it changes, and no output shows.
     """
 
     cases: tuple[CaseRecord, ...]
@@ -76,6 +82,8 @@ class Recorded:
     captured: tuple[float, float]
     twin: str
     trouble: str = ""
+    given: bool = False
+    unseen: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> Mapping[str, tuple[Outputs, ...]]:
@@ -107,7 +115,7 @@ def record(traced: Traced) -> Recorded:
     ]
     graph_exact = _tried(lambda: _exact_graph(traced, changed))
     if traced.given:
-        own, module_exact = 0.0, graph_exact
+        own, module_exact = _apart(eager, graph_exact, masks, floats=True), graph_exact
     else:
         own = _apart(_tried(lambda: _graph(traced, changed)), eager, masks)
         module_exact = _tried(lambda: _exact_module(traced, changed))
@@ -132,7 +140,8 @@ def record(traced: Traced) -> Recorded:
         )
         for number in range(len(eager))
     )
-    return Recorded(cases, names, (own, exact), "graph" if by_graph else "module", trouble)
+    twin = "graph" if by_graph else "module"
+    return Recorded(cases, names, (own, exact), twin, trouble, traced.given, traced.unseen)
 
 
 Made = tuple[tuple[Outputs, ...], ...]
@@ -202,8 +211,11 @@ def _tried(work: Callable[[], Made]) -> Made | str:
         return in_a_sentence(error)
 
 
-def _apart(made: Made | str, meant: Made | str, masks: Any) -> float:
-    """The worst difference of the scale; infinite if one makes more, NaN if one did not run."""
+def _apart(made: Made | str, meant: Made | str, masks: Any, floats: bool = False) -> float:
+    """The worst difference of the scale; infinite if one makes more, NaN if one did not run.
+
+    With `floats`, only of what is floating point.
+    """
     if isinstance(made, str) or isinstance(meant, str):
         return float("nan")
     triples = []
@@ -213,7 +225,12 @@ def _apart(made: Made | str, meant: Made | str, masks: Any) -> float:
                 return float("inf")
             triples += list(zip(one, other, call_masks, strict=False))
     return max(
-        (difference(masked(a, mask), masked(b, mask))[0] for a, b, mask in triples), default=0.0
+        (
+            difference(masked(a, mask), masked(b, mask))[0]
+            for a, b, mask in triples
+            if is_float(a.dtype) or not floats
+        ),
+        default=0.0,
     )
 
 

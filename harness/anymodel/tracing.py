@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from harness.anymodel.flat import Flat, flat_shapes
+from harness.anymodel.flat import Flat, arranged, flat_shapes, tree_of
 from harness.anymodel.model import Call, Model
+from harness.anymodel.state import changes, unseen
 from harness.errors import InputError, in_a_sentence
 from harness.localize.graph import with_own_buffers
 from harness.methods.precision import PRECISIONS, Precision, parse_precision
@@ -38,13 +39,16 @@ class Traced:
     flat
         The module in that precision.
     cases
-        The calls of each case, in that precision, each as the tensors that the program takes.
+        The calls of each case, in that precision, each as the tensors that the program takes. The
+        example is called twice where a call changes buffers, and no case has a second one.
     calls
         The same as `Call`, for who makes a mask from one.
     program
         What `torch.export` made of `flat`.
     given
         Whether the program is the user's own.
+    unseen
+        Buffers that it changes, and no output shows.
     """
 
     model: Model
@@ -54,6 +58,7 @@ class Traced:
     calls: tuple[tuple[Call, ...], ...]
     program: ExportedProgram
     given: bool
+    unseen: tuple[str, ...] = ()
 
     def fresh(self) -> Flat:
         """The module in its first state; weights are shared, buffers are its own."""
@@ -83,6 +88,7 @@ def trace(model: Model, precision: str | None = None) -> Traced:
         if not model.args and not model.kwargs and model.module.example_inputs is not None:
             args, kwargs = model.module.example_inputs
             sequences[0][0] = Call(*args, **kwargs)
+        sequences = _in_order(model, sequences, model.module.call_spec.in_spec)
         flat = Flat(model.module.module(check_guards=False), sequences[0][0])
         name = _precision_of(flat)
         if wanted is not None and wanted.name != name:
@@ -97,7 +103,7 @@ def trace(model: Model, precision: str | None = None) -> Traced:
             f"{type(model.module).__name__})"
         )
     module = copy.deepcopy(model.module).eval().requires_grad_(False)
-    sequences = model.sequences
+    sequences = _in_order(model, model.sequences, tree_of(model.sequences[0][0]))
     if wanted is not None:
         dtype = getattr(torch, wanted.float_type)
         module = module.to(dtype)
@@ -107,6 +113,23 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     return _traced(
         model, _precision_of(flat) if wanted is None else wanted.name, flat, sequences, None
     )
+
+
+def _in_order(model: Model, sequences: Sequence[Sequence[Call]], tree: Any) -> list[list[Call]]:
+    """The calls with their keywords in the order of the program's inputs."""
+    whose = "the export" if isinstance(model.module, ExportedProgram) else "the example call"
+    found: list[list[Call]] = []
+    for index, calls in enumerate(sequences):
+        found.append([])
+        for number, call in enumerate(calls):
+            try:
+                found[-1].append(arranged(call, tree))
+            except ValueError as error:
+                raise InputError(
+                    f"call {number} of case {index} of {model.title} must have the arguments of "
+                    f"{whose}: {in_a_sentence(error)}"
+                ) from error
+    return found
 
 
 def _traced(
@@ -121,8 +144,12 @@ def _traced(
         for index, c in enumerate(sequences)
     )
     calls = tuple(map(tuple, sequences))
+    stateful, again = changes(flat, cases[0][0])
+    if again and all(len(case) == 1 for case in cases):  # the second call shows the state
+        cases, calls = (cases[0] * 2, *cases[1:]), (calls[0] * 2, *calls[1:])
     own = program if program is not None else _export(model, flat, sequences[0][0], cases[0][0])
-    return Traced(model, precision, flat, cases, calls, own, program is not None)
+    hidden = unseen(own) if stateful else ()
+    return Traced(model, precision, flat, cases, calls, own, program is not None, hidden)
 
 
 def _export(model: Model, flat: Flat, call: Call, inputs: tuple[Tensor, ...]) -> ExportedProgram:

@@ -16,7 +16,22 @@ from numpy.typing import NDArray
 from harness.arrays import Array
 from harness.errors import InputError
 
-__all__ = ["CallSums", "TensorMetrics", "as_float64", "measure", "reduce_call", "total", "unravel"]
+__all__ = [
+    "CallSums",
+    "TensorMetrics",
+    "as_float64",
+    "beyond",
+    "measure",
+    "reduce_call",
+    "total",
+    "unravel",
+]
+
+_BEYOND = 1e4
+"""Times the RMS of all smaller values: what is greater is a mask's, such as ``finfo.min``."""
+
+_LEAST = 0.1
+"""The RMS beside which a value is told to be a mask's, at least: zeros and noise have none."""
 
 
 @dataclass(frozen=True)
@@ -229,11 +244,30 @@ def as_float64(values: Array) -> NDArray[np.float64]:
     return values.astype(np.float64).ravel()
 
 
+def beyond(values: Array) -> NDArray[np.bool_]:
+    """Where finite values are a mask's, far beyond all others: -1e9, ``torch.finfo(…).min``.
+
+    Values, from the least magnitude up, end where the next is greater than 1e4 times the RMS of
+    those before it, and than 1e3: it and all greater ones are masks. Zeros count as no value.
+    """
+    sizes = np.abs(as_float64(values)).reshape(np.shape(values))
+    sizes[~np.isfinite(sizes)] = 0.0
+    if sizes.max(initial=0.0) <= _BEYOND * _LEAST:
+        return np.zeros(sizes.shape, bool)
+    row = np.sort(sizes[sizes > 0])
+    with np.errstate(over="ignore"):
+        rms = np.sqrt(np.cumsum(row * row)[:-1] / np.arange(1, row.size))
+    far = row[1:] > _BEYOND * np.maximum(rms, _LEAST)
+    if not far.any():
+        return np.zeros(sizes.shape, bool)
+    return np.asarray(sizes >= row[1 + int(far.argmax())])
+
+
 def difference(made: Array, meant: Array) -> tuple[float, tuple[int, ...]]:
     """The greatest difference over the greatest finite value of `meant`, and where it is.
 
-    Infinite where the shapes differ, or what is not finite is not the same on both sides; NaN is
-    the same as NaN.
+    Masks (`beyond`) are measured beside masks, other values beside other values. Infinite where
+    the shapes differ, or what is not finite is not the same on both sides; NaN is the same as NaN.
     """
     if made.shape != meant.shape:
         return math.inf, ()
@@ -241,12 +275,24 @@ def difference(made: Array, meant: Array) -> tuple[float, tuple[int, ...]]:
         return 0.0, ()
     made, meant = as_float64(made).reshape(meant.shape), as_float64(meant).reshape(meant.shape)
     finite = np.isfinite(meant)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         same = (made == meant) | (np.isnan(made) & np.isnan(meant))
         off = np.where(finite, np.abs(made - meant), np.where(same, 0.0, math.inf))
     off = np.where(np.isnan(off), math.inf, off)
-    index = unravel(int(off.argmax()), off.shape)
-    return ratio(float(off[index]), float(np.abs(meant[finite]).max(initial=0.0))), index
+    masks = beyond(meant)
+    found = [_worst(off, meant, ~masks, least=_LEAST if masks.any() else 0.0)]
+    if masks.any():
+        found.append(_worst(off, meant, masks))
+    return max(found)
+
+
+def _worst(
+    off: Array, meant: Array, among: NDArray[np.bool_], least: float = 0.0
+) -> tuple[float, tuple[int, ...]]:
+    """The greatest of `off` over the greatest finite value of `meant`, and where, of `among`."""
+    index = unravel(int(np.where(among, off, -1.0).argmax()), off.shape)
+    scale = float(np.abs(meant[among & np.isfinite(meant)]).max(initial=least))
+    return ratio(float(off[index]), scale), index
 
 
 def ratio(part: float, whole: float) -> float:

@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from harness.anymodel import Call, Ignored, Judged, Model, Options, judge_model, write_repros
+from harness.anymodel.capturing import judge_capture
+from harness.anymodel.judging import method_of
 from harness.anymodel.recording import record
 from harness.anymodel.tracing import trace
+from harness.budget import COMMITTED
 from harness.compare import Status
 from harness.errors import InputError
 from harness.localize.graph import Graph
@@ -239,6 +242,36 @@ def test_an_exported_program_and_a_file_of_it(tmp_path: Path) -> None:
     assert verdict(found, "in float64").status is Status.FAIL
 
 
+class Apart(nn.Module):
+    def forward(self, x: Tensor, *, a: Tensor, b: Tensor) -> Tensor:
+        return x + a - 2 * b
+
+
+def test_keywords_have_any_order() -> None:
+    x, a, b = some(2, 4), some(2, 4) + 1, some(2, 4) * 3
+    other = Call(x, b=a, a=b)
+    program = torch.export.export(Apart(), (x,), {"a": a, "b": b})
+    for module in (program, Apart()):
+        found = judged(Model(module, (x,), {"b": b, "a": a}, examples=[other, Call(x, a=b, b=a)]))
+        assert troubles(found) == []
+    recorded = record(trace(Model(program, (x,), {"b": b, "a": a})))
+    assert np.array_equal(recorded.cases[0].eager[0][0], Apart()(x, a=a, b=b))
+    assert np.array_equal(recorded.cases[0].inputs[0][1], a)
+    assert np.allclose(recorded.cases[0].exact[0][0], Apart()(x, a=a, b=b))
+    with pytest.raises(InputError, match="must have the arguments of the export"):
+        trace(Model(program, (x, a), {"b": b}))
+
+
+def test_of_a_given_program_no_comparison_with_a_module_is_claimed() -> None:
+    program = torch.export.export(Mlp().eval(), (some(2, 32),))
+    found = judged(Model(program, (some(2, 32),)))
+    assert "torch.export" not in {v.case for v in found.verdicts}
+    recorded = record(trace(Model(program, (some(2, 32),))))
+    doubtful = dataclasses.replace(recorded, captured=(0.2, 0.0))
+    (told,) = judge_capture(method_of(Model(program)), doubtful, COMMITTED.exact)
+    assert told.status is Status.UNJUDGED
+
+
 def test_an_input_that_is_changed_is_compared_too() -> None:
     class Adds(nn.Module):
         def forward(self, x: Tensor, cache: Tensor) -> Tensor:
@@ -248,6 +281,19 @@ def test_an_input_that_is_changed_is_compared_too() -> None:
     found = judged(Model(Adds(), (some(2, 4), some(2, 4)), partial=True))  # copied back outside
     assert troubles(found) == []
     assert "example, input 1 as it was left" in {v.case for v in found.verdicts}
+
+
+def test_a_mask_of_logits_hides_no_wrong_sort() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+            ordered = torch.sort(x, descending=True)[0]
+            return ordered.masked_fill(mask, torch.finfo(x.dtype).min)
+
+    model = Model(Masked(), (some(2, 8), torch.arange(16).reshape(2, 8) % 8 == 0))
+    assert troubles(judged(model)) == []
+    found = judged(model, **STOCK)
+    assert verdict(found, "in float64").status is Status.FAIL
+    assert verdict(found, "example").status is Status.FAIL
 
 
 class Padded(nn.Module):

@@ -137,3 +137,16 @@ def test_a_constant_is_judged_by_its_value() -> None:
     same = {"eager": ((ones,),), "exact": ((ones.astype(np.float64),),)}
     assert verdict(ones, **same).status is Status.PASS
     assert verdict(ones * 1.001, **same).status is Status.FAIL
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_a_mask_hides_no_error_of_others(dtype: Any) -> None:
+    low = ml_dtypes.finfo(dtype).min
+    masks = np.arange(EXACT.size).reshape(EXACT.shape) % 7 == 0
+    made, eager = (np.where(masks, low, rounded(dtype, n)).astype(dtype) for n in (2, 1))
+    same: dict[str, Any] = {"eager": ((eager,),), "exact": ((np.where(masks, float(low), EXACT),),)}
+    assert verdict(made, dtype, **same).status is Status.PASS
+    wrong = np.where(masks, made, np.roll(rounded(dtype, 2), 1, 1))
+    assert verdict(wrong, dtype, **same).status is Status.FAIL
+    wrong = np.where(masks, -1, made).astype(dtype)
+    assert verdict(wrong, dtype, **same).status is Status.FAIL

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.compare import TensorMetrics, measure
-from harness.compare.metrics import reduce_call, total
+from harness.compare.metrics import beyond, difference, reduce_call, total
 from harness.errors import InputError
 
 RNG = np.random.default_rng(3)
@@ -140,3 +140,26 @@ def test_many_calls_are_measured_as_one_tensor() -> None:
     assert split.worst_index == whole.worst_index
     for name in ("max_abs", "rms_error", "snr_db", "gain", "cosine", "scale"):
         assert getattr(split, name) == pytest.approx(getattr(whole, name), rel=1e-12)
+
+
+@pytest.mark.parametrize("mask", [-1e9, float(np.finfo(np.float32).min), np.finfo(np.float64).min])
+def test_a_mask_hides_no_difference_of_others(mask: float) -> None:
+    meant = np.array([[1.0, -2.0, 0.0, mask], [4.0, 3.0, mask, mask]])
+    made = meant.copy()
+    assert beyond(meant).tolist() == (meant == mask).tolist()
+    assert difference(made, meant)[0] == 0
+    made[0, 1] = 2
+    assert difference(made, meant) == (1.0, (0, 1))
+    made = np.where(meant == mask, mask / 2, meant)
+    assert difference(made, meant) == (0.5, (0, 3))
+
+
+@pytest.mark.parametrize(
+    "values", [[0, 0, 2e4, 3e4], [1e-12, 1.0], [1.0, 9e3], [1.0, math.inf, math.nan], [1e9] * 3, []]
+)
+def test_what_is_no_mask(values: list[float]) -> None:
+    assert not beyond(np.array(values)).any()
+
+
+def test_noise_beside_a_great_value_is_noise() -> None:
+    assert difference(np.array([3e-12, 2e4]), np.array([1e-12, 2e4]))[0] < 1e-7
