@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.compare import Status, Verdict, exit_code
 from harness.errors import HarnessError
-from harness.methods import select_methods
+from harness.methods import ARTIFACTS, METHODS, Method, select_methods
 from harness.methods.precision import parse_precision
 from harness.parity.check import Checked, check, open_models, second_lowering
 from harness.parity.judge import judge_method
@@ -42,8 +42,9 @@ class Cell:
 
     @property
     def headroom_used(self) -> float:
-        """The most that any verdict used of its allowance."""
-        return max(verdict.headroom_telling for verdict in self.verdicts)
+        """The most that a verdict on the method used of its allowance."""
+        own = (v.headroom_telling for v in self.verdicts if v.subject == self.method)
+        return max(own, default=0.0)
 
 
 def cells(
@@ -94,19 +95,19 @@ def _columns(
     xnnpack = second_lowering(mlx, models, progress)
     found: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for method in mlx.plan.selected:
-        found[method.name, "MLX"] = _of(mlx, method.name, *_SHARED, method.artifact)
+        found[method.name, "MLX"] = _concerning(mlx, method)
         found[method.name, "XNNPACK"] = tuple(
             judge_method(
                 xnnpack.plan, method, xnnpack.evidence, xnnpack.artifacts, xnnpack.observation
             )
         )
-        found[method.name, "triangulation"] = _of(xnnpack, method.name)
+        found[method.name, "triangulation"] = tuple(
+            verdict for verdict in xnnpack.verdicts if verdict.subject == method.name
+        )
     return found
 
 
-_SHARED = ("delegate", "machine")
-"""Subjects of the verdicts without which no method's green counts."""
-
-
-def _of(checked: Checked, *subjects: str) -> tuple[Verdict, ...]:
-    return tuple(verdict for verdict in checked.verdicts if verdict.subject in subjects)
+def _concerning(checked: Checked, method: Method) -> tuple[Verdict, ...]:
+    """All verdicts of a run but those on other methods, and on files that do not carry this one."""
+    others = {*ARTIFACTS, *(one.name for one in METHODS)} - {method.name, method.artifact}
+    return tuple(verdict for verdict in checked.verdicts if verdict.subject not in others)

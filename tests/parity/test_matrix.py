@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.exports import Line
 from harness.budget import COMMITTED
-from harness.compare import Status, exit_code
+from harness.compare import Status, Verdict, exit_code
 from harness.export.control import control_template
 from harness.fingerprint import KernelFault, Regime
 from harness.parity import matrix
@@ -19,6 +19,7 @@ from harness.parity.control import observe_control
 from harness.parity.judge import judge
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
+from harness.parity.judges.pins import find_pins
 from harness.parity.observation import By, CaseObservation, Observation, Refusal
 from harness.parity.request import Request
 from harness.runtime.portable import PortableExecutor
@@ -44,7 +45,10 @@ def cells_of(
 ) -> dict[tuple[str, str], matrix.Cell]:
     """The matrix of one precision whose run saw this."""
     golden = find_golden(line.plan, seen.executor)
-    verdicts = judge(line.plan, line.evidence, line.artifacts, seen, golden=golden)
+    verdicts = judge(
+        line.plan, line.evidence, line.artifacts, seen,
+        golden=golden, pins=find_pins(line.plan),
+    )  # fmt: skip
     mlx = Checked(line.plan, line.evidence, line.artifacts, seen, verdicts)
     monkeypatch.setattr(matrix, "open_models", lambda *_: None)
     monkeypatch.setattr(matrix, "check", lambda *_, **__: mlx)
@@ -63,6 +67,16 @@ def test_a_wrong_control_is_in_each_cell_of_mlx(
     other = dataclasses.replace(control, output=control.output + 1)
     wrong = dataclasses.replace(tiny_line.observation, control=other)
     found = cells_of(tiny_line, wrong, monkeypatch)
+    assert {cell.status for at, cell in found.items() if at[1] == "MLX"} == {Status.FAIL}
+
+
+def test_a_checkpoint_that_changed_is_in_each_cell_of_mlx(
+    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Verdict("speech", "eager, pinned", "golden", Status.FAIL, "the checkpoint changed")
+    walk: Any = importlib.import_module("harness.parity.judge")
+    monkeypatch.setattr(walk, "judge_pins", lambda *_: [told])
+    found = cells_of(tiny_line, tiny_line.observation, monkeypatch)
     assert {cell.status for at, cell in found.items() if at[1] == "MLX"} == {Status.FAIL}
 
 
