@@ -97,8 +97,8 @@ def _returned(made: Any) -> list[tuple[Any, Tensor]]:
             kind = type(leaf)
             raise InputError(
                 f"the module returns a {kind.__module__}.{kind.__qualname__}, which torch does not "
-                "know; return tensors, leave it out (transformers: use_cache=False), or register it "
-                "with torch.utils._pytree"
+                "know; return tensors, leave it out (transformers: use_cache=False), or register "
+                "it with torch.utils._pytree"
             )
     return [(path, leaf) for path, leaf in leaves if isinstance(leaf, Tensor)]
 
