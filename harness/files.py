@@ -140,10 +140,12 @@ def replace_file(target: Path) -> Iterator[Path]:
         scratch = _scratch(target)
         try:
             scratch.touch(exist_ok=False)
-            mode = (target if target.exists() else scratch).stat().st_mode
+            fresh, old = scratch.stat(), target.stat() if target.exists() else None
             yield scratch
-            if scratch.stat().st_mode != mode:  # safetensors puts a file of its own there
-                os.chmod(scratch, stat.S_IMODE(mode))
+            if old is None and scratch.stat().st_ino != fresh.st_ino:
+                old = fresh  # safetensors puts a file of its own there
+            if old is not None:
+                os.chmod(scratch, stat.S_IMODE(old.st_mode))
             os.replace(scratch, target)
         finally:
             with contextlib.suppress(OSError):
