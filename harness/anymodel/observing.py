@@ -66,9 +66,9 @@ def entry_of(executor: Executor) -> str:
 def tensors_in(path: Path, entry: str) -> Tensors:
     """What takes the tensors out of the outputs of a file's method: a module's numbers are lost."""
     with closing(read_program(path)) as program:
-        plan = program.plans.get(entry)
-        outputs = () if plan is None else plan.outputs
-        kept = [isinstance(plan.values[i], TensorValue) for i in outputs]  # type: ignore[union-attr]
+        plan = program.plans.get(entry)  # a file without methods refuses the call
+        outputs = [] if plan is None else [plan.values[index] for index in plan.outputs]
+        kept = [isinstance(value, TensorValue) for value in outputs]
     return lambda made: tuple(compress(made, kept))
 
 
