@@ -112,10 +112,13 @@ def borrowed(
     recipe: Recipe,
     make: Callable[[Path], None],
     *,
-    fresh: bool = False,
+    fresh: bool | str = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Entry]:
-    """`fetch`, for the length of a block: for entries that are read once, or that are many."""
+    """`fetch`, for the length of a block: for entries that are read once, or that are many.
+
+    `fresh` may be a sentence: why it is made even if it is there.
+    """
     with holding(recipe.place.lock("use"), shared=True):
         yield _ensure(recipe, make, fresh, progress)
 
@@ -135,7 +138,7 @@ def read_or_make(
     MachineError
         What has just been made cannot be read back.
     """
-    for again in dict.fromkeys((fresh, True)):
+    for again in (True,) if fresh else (False, "the cached one is damaged"):
         with borrowed(recipe, make, fresh=again, progress=progress) as entry:
             found = read(entry.path)
         if found is not None:
@@ -164,7 +167,10 @@ def release_all() -> None:
 
 
 def _ensure(
-    recipe: Recipe, make: Callable[[Path], None], fresh: bool, progress: Callable[[str], None]
+    recipe: Recipe,
+    make: Callable[[Path], None],
+    fresh: bool | str,
+    progress: Callable[[str], None],
 ) -> Entry:
     quota.bound()  # a bad setting is answered before the work, not after it
     place, what = recipe.place, f"{recipe.verb} {recipe.name}"
@@ -177,7 +183,7 @@ def _ensure(
             return Entry(place.path, made=False)
         fault = quota.fault(place.path)
         quota.sweep(place)
-        progress(f"{what}: {_reason(recipe, fault)}")
+        progress(f"{what}: {fresh if isinstance(fresh, str) else _reason(recipe, fault)}")
         with replace_directory(place.path) as scratch:
             make(scratch)
             files = {

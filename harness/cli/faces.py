@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def _options(typed: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _replace(path: Path, begin: bytes, faces: Faces, failed: Report, started: float) -> None:
     if path.is_file():
         with path.open("rb") as file:
-            if path.stat().st_mtime >= started or not file.read(32).startswith(begin):
+            if path.stat().st_mtime >= started or not re.match(begin, file.read(200)):
                 return
         if begin == _OBJECT and not _is_report(path):
             _set_aside(path)
@@ -197,15 +198,17 @@ def _set_aside(path: Path) -> None:
 
 
 def _targets(flag: str, path: Path) -> list[tuple[Path, bytes, Faces]]:
-    """The files of an option, how each begins if it is a report, and what writes it."""
+    """The files of an option; a pattern of how each begins if it is a report; what writes it."""
     if flag == "--report":
         index, data = path / INDEX, path / DATA
         return [(data, _OBJECT, Faces(json=data)), (index, _PAGE, Faces(directory=path))]
-    begin = {"--json": _OBJECT, "--junit": b"<?xml", "--markdown": b"## "}.get(flag)
+    begin = {"--json": _OBJECT, "--junit": _SUITE, "--markdown": _SUMMARY}.get(flag)
     return [] if begin is None else [(path, begin, Faces(**{flag.removeprefix("--"): path}))]
 
 
 _MOST_HEAD = 100_000_000
 """Bytes of the head of a safetensors file, as its format has it."""
 
-_OBJECT, _PAGE = b"{", b"<!doctype html>"
+_OBJECT, _PAGE = rb"\{", rb"<!doctype html>"
+_SUITE = rb'<\?xml [^>]*>\s*<testsuites>\s*<testsuite name="voxtral-parity"'
+_SUMMARY = rb"## \S+ voxtral-parity: "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cache import Entry, Recipe, fetch, find
+from harness.cache import Entry, Recipe, fetch, find, read_or_make
 from harness.cache.quota import Record
 from harness.errors import InputError
 
@@ -88,6 +88,22 @@ def test_fresh_makes_it_again_in_place(store: Path) -> None:
 
     assert (first.path / "model.pte").read_text() == "again"
     assert [path.name for path in first.path.parent.iterdir()] == [first.path.name]
+
+
+def test_what_cannot_be_read_back_is_told_as_damaged(store: Path) -> None:
+    told = list[str]()
+    contents = iter(("damaged", "whole"))
+
+    def make(path: Path) -> None:
+        (path / "model.pte").write_text(next(contents))
+
+    def read(path: Path) -> str | None:
+        text = (path / "model.pte").read_text()
+        return None if text == "damaged" else text
+
+    recipe = Recipe("artifacts", "model.pte", FACTS, "", "exporting")
+    assert read_or_make(recipe, make, read, progress=told.append) == "whole"
+    assert told[-1] == "exporting model.pte: the cached one is damaged"
 
 
 def test_a_file_of_another_size_is_not_used(store: Path) -> None:

@@ -79,6 +79,34 @@ def test_what_is_no_report_is_left_alone(report: Path, monkeypatch: pytest.Monke
     assert report.read_bytes() == b"\x20\0\0\0ET12"
 
 
+@pytest.mark.parametrize("flag", ["--json", "--junit", "--markdown"])
+def test_the_failure_of_an_earlier_run_is_replaced(
+    flag: str, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.unlink()
+    for reason in ("the first reason", "the second reason"):
+        end(monkeypatch, InputError(reason), "check", flag, str(report))
+        assert reason in report.read_text()
+        os.utime(report, (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("flag", "content"),
+    [
+        ("--markdown", "## Notes\n\nof a person\n"),
+        ("--junit", '<?xml version="1.0"?>\n<testsuites>\n  <testsuite name="pytest"/>\n'),
+        ("--junit", '<?xml version="1.0"?>\n<project/>\n'),
+    ],
+)
+def test_a_document_of_another_program_is_left_alone(
+    flag: str, content: str, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.write_text(content)
+    os.utime(report, (0, 0))
+    end(monkeypatch, InputError("no"), "check", flag, str(report))
+    assert report.read_text() == content
+
+
 def test_a_command_line_that_is_no_utf8_can_be_reported(
     report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
