@@ -8,6 +8,7 @@ pytest_plugins = [
     "pytester",
     "fixtures.checkpoints",
     "fixtures.exports",
+    "fixtures.contents",
     "fixtures.mutants",
     "fixtures.programs",
     "fixtures.rooms",
