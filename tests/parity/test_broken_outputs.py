@@ -90,6 +90,16 @@ def test_steps_of_another_form_fail(tiny_line: Line) -> None:
     assert verdict.status is Status.FAIL
 
 
+def test_a_method_whose_steps_nobody_watched_is_unjudged_where_others_were(
+    tiny_line: Line,
+) -> None:
+    local = {name: seen for name, seen in tiny_line.observation.local.items() if name != "codec"}
+    found = verdicts_on(tiny_line, dataclasses.replace(tiny_line.observation, local=local))
+    (verdict,) = [v for v in found if (v.subject, v.case) == ("codec", "each step")]
+    assert verdict.status is Status.UNJUDGED
+    assert "nobody watched its steps" in verdict.summary
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_another_number_of_outputs_is_the_programs_fault(count: int, tiny_line: Line) -> None:
     class Other:
