@@ -68,12 +68,10 @@ def cells_of(
     second: Artifacts | None = None,
 ) -> dict[tuple[str, str], matrix.Cell]:
     """The matrix of one precision whose run saw this; `second` are the files of XNNPACK."""
-    golden = find_golden(line.plan, seen.executor)
-    verdicts = judge(
-        line.plan, line.evidence, line.artifacts, seen,
-        golden=golden, pins=find_pins(line.plan),
-    )  # fmt: skip
-    mlx = Checked(line.plan, line.evidence, line.artifacts, seen, verdicts)
+    plan = dataclasses.replace(line.plan, speaks=False)  # as the matrix asks
+    golden, pinned = find_golden(plan, seen.executor), find_pins(plan)
+    verdicts = judge(plan, line.evidence, line.artifacts, seen, golden=golden, pins=pinned)
+    mlx = Checked(plan, line.evidence, line.artifacts, seen, verdicts)
     monkeypatch.setattr(matrix, "open_models", lambda *_: None)
     monkeypatch.setattr(matrix, "check", lambda *_, **__: mlx)
     stand_in(line, monkeypatch, second)
@@ -86,55 +84,55 @@ def column(found: dict[tuple[str, str], matrix.Cell], name: str) -> set[Status]:
 
 
 def test_a_wrong_control_is_in_each_cell_of_mlx(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = observe_control(control_template(), PortableExecutor)
-    right = dataclasses.replace(tiny_line.observation, control=control)
-    found = cells_of(tiny_line, right, monkeypatch)
+    right = dataclasses.replace(line.observation, control=control)
+    found = cells_of(line, right, monkeypatch)
     assert column(found, "MLX") == {Status.PASS}
     assert control.output is not None
     other = dataclasses.replace(control, output=control.output + 1)
-    wrong = dataclasses.replace(tiny_line.observation, control=other)
-    found = cells_of(tiny_line, wrong, monkeypatch)
+    wrong = dataclasses.replace(line.observation, control=other)
+    found = cells_of(line, wrong, monkeypatch)
     assert column(found, "MLX") == {Status.FAIL}
 
 
 def test_a_checkpoint_that_changed_is_in_each_cell_of_both_lowerings(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Verdict("speech", pins.CASE, "golden", Status.FAIL, "the checkpoint changed")
     walk: Any = importlib.import_module("harness.parity.judge")
     monkeypatch.setattr(walk, "judge_pins", lambda *_: [told])
-    found = cells_of(tiny_line, tiny_line.observation, monkeypatch)
+    found = cells_of(line, line.observation, monkeypatch)
     assert column(found, "MLX") == column(found, "XNNPACK") == {Status.FAIL}
 
 
 def test_a_file_that_changed_is_in_the_cells_of_its_methods(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = Line(tiny_line.request)
+    other = Line(line.request)
     names = ("plan", "evidence", "observation")
-    vars(line).update({name: getattr(tiny_line, name) for name in names})
-    vars(line)["artifacts"] = changed(tiny_line.artifacts)
-    found = cells_of(line, tiny_line.observation, monkeypatch, tiny_line.artifacts)
+    vars(other).update({name: getattr(line, name) for name in names})
+    vars(other)["artifacts"] = changed(line.artifacts)
+    found = cells_of(other, line.observation, monkeypatch, line.artifacts)
     red = {at for at, cell in found.items() if cell.status is Status.FAIL}
     assert red == {("codec", "MLX")}
 
 
 def test_a_file_of_xnnpack_that_changed_is_in_the_cells_of_its_methods(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = cells_of(tiny_line, tiny_line.observation, monkeypatch, changed(tiny_line.artifacts))
+    found = cells_of(line, line.observation, monkeypatch, changed(line.artifacts))
     red = {at for at, cell in found.items() if cell.status is Status.FAIL}
     assert red == {("codec", "XNNPACK")}
 
 
 def test_a_verdict_in_several_cells_is_counted_once(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = observe_control(control_template(), PortableExecutor)
-    seen = dataclasses.replace(tiny_line.observation, control=control)
-    found = cells_of(tiny_line, seen, monkeypatch).values()
+    seen = dataclasses.replace(line.observation, control=control)
+    found = cells_of(line, seen, monkeypatch).values()
     told = matrix.distinct(found)
     assert len(told) < sum(len(cell.verdicts) for cell in found)
     kinds = [verdict.kind for verdict in told]
@@ -145,18 +143,18 @@ def test_a_verdict_in_several_cells_is_counted_once(
 
 
 def test_what_fails_on_a_wrong_kernel_is_no_mismatch_of_a_cell(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = cells_of(tiny_line, halved(tiny_line), monkeypatch)
+    found = cells_of(line, halved(line), monkeypatch)
     cell = found[METHOD, "MLX"]
     assert cell.status is Status.UNJUDGED
     assert any(verdict.subject == "machine" for verdict in cell.verdicts)
 
 
 def test_triangulation_on_a_wrong_kernel_blames_no_lowering(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line, seen = tiny_line, halved(tiny_line)
+    seen = halved(line)
     stand_in(line, monkeypatch)
     models: Any = None
 
@@ -171,10 +169,8 @@ def test_triangulation_on_a_wrong_kernel_blames_no_lowering(
 
 
 @pytest.mark.parametrize("absent", [False, True])
-def test_cases_that_xnnpack_did_not_run_leave_agreement_unjudged(
-    absent: bool, tiny_line: Line
-) -> None:
-    plan, artifacts, seen = tiny_line.plan, tiny_line.artifacts, tiny_line.observation
+def test_cases_that_xnnpack_did_not_run_leave_agreement_unjudged(absent: bool, line: Line) -> None:
+    plan, artifacts, seen = line.plan, line.artifacts, line.observation
     (method,) = [method for method in plan.selected if method.name == METHOD]
     first, *others = seen.cases[METHOD]
     late = CaseObservation(refusal=Refusal(By.HARNESS, "time-out"))
@@ -183,7 +179,7 @@ def test_cases_that_xnnpack_did_not_run_leave_agreement_unjudged(
     other = dataclasses.replace(seen, cases=cases)
     verdict = judge_lowerings(
         method,
-        tiny_line.evidence,
+        line.evidence,
         (plan, artifacts, seen),
         (dataclasses.replace(plan, lowering="xnnpack"), artifacts, other),
         COMMITTED,
