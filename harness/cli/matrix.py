@@ -42,7 +42,7 @@ def matrix(
     from harness.methods import select_methods
     from harness.methods.precision import PRECISIONS
     from harness.parity import Request
-    from harness.parity.matrix import cells
+    from harness.parity.matrix import cells, distinct
     from harness.report import print_verdicts
     from harness.runtime.select import choose
 
@@ -56,13 +56,13 @@ def matrix(
         with progress() as say:
             judged = list(cells(request, chosen, say))
         tables.append((_table(judged, name), judged, time.monotonic() - started))
-        verdicts += [verdict for cell in judged for verdict in cell.verdicts]
+        verdicts += distinct(judged)
     wrong = [verdict for verdict in verdicts if verdict.status is not Status.PASS]
     if wrong:
         print_verdicts(wrong, console)
     for table, judged, seconds in tables:
         console.print(table)
-        count = sum(len(cell.verdicts) for cell in judged)
+        count = len(distinct(judged))
         console.print(f"{len(judged)} cells of {count} verdicts in {seconds:.0f} s")
     code = exit_code(verdicts)
     console.print(f"exit code {code}")

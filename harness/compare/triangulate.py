@@ -139,14 +139,16 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
         for result in results
         if Status.UNJUDGED not in (result.mlx.verdict.status, result.xnnpack.verdict.status)
     ]
-    verdict = Verdict(
-        subject, CASE, "triangulation", Status.UNJUDGED, "nothing was compared: no judgeable case"
+    stopped = "".join(
+        f"; not run by {side}: {', '.join(labels)}"
+        for side, labels in (
+            ("MLX", [r.label for r in results if _unjudged(r.mlx) == "execution"]),
+            ("XNNPACK", [r.label for r in results if _unjudged(r.xnnpack) == "execution"]),
+        )
+        if labels
     )
-    stopped = [
-        result.label
-        for result in results
-        if "execution" in (_unjudged(result.mlx), _unjudged(result.xnnpack))
-    ]
+    nothing = f"nothing was compared: no judgeable case{stopped}"
+    verdict = Verdict(subject, CASE, "triangulation", Status.UNJUDGED, nothing)
     if not judged:
         return verdict
     gravest = list(Finding)
@@ -172,8 +174,7 @@ def triangulate(subject: str, results: Sequence[CaseResult], notes: Sequence[str
     )
     if finding is not Finding.AGREE:
         what += f"; {worst.label}, {len(concerned)} of {words.count(len(judged), 'case')}"
-    if stopped:
-        what += f"; not run by both: {', '.join(stopped)}"
+    what += stopped
     agree = Status.UNJUDGED if stopped else Status.PASS
     status = {Finding.AGREE: agree, Finding.XNNPACK: Status.UNJUDGED}
     return dataclasses.replace(

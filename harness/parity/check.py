@@ -143,7 +143,8 @@ def check(
     )  # fmt: skip
     if request.triangulate:
         first_lowering = Checked(plan, evidence, artifacts, observation, verdicts)
-        verdicts += second_lowering(first_lowering, models, progress, budget).verdicts
+        second = second_lowering(first_lowering, models, progress, budget)
+        verdicts += tuple(one for one in second.verdicts if one.kind == "triangulation")
     if observation.speech is not None:
         first = observation.speech.first
         if request.regime is not None:
@@ -157,19 +158,26 @@ def check(
 def second_lowering(
     checked: Checked, models: Models, progress: Progress, budget: Budget = COMMITTED
 ) -> Checked:
-    """The same evidence on XNNPACK, and the verdicts on whose fault a difference is."""
+    """The same evidence on XNNPACK: every verdict on it, then whose fault each difference is.
+
+    The latter are of kind ``"triangulation"``, and concern both lowerings.
+    """
     plan = checked.plan.on_xnnpack()
     artifacts = export(plan, models, progress=progress)
     with _pair(artifacts, Request(executor="xnnpack"), progress) as run:
         observation = observe(plan, checked.evidence, artifacts, run, progress=progress)
+    verdicts = judge(
+        plan, checked.evidence, artifacts, observation,
+        golden=find_golden(plan, observation.executor), pins=find_pins(plan), budget=budget,
+    )  # fmt: skip
     mlx = (checked.plan, checked.artifacts, checked.observation)
-    verdicts = [
+    faults = [
         judge_lowerings(method, checked.evidence, mlx, (plan, artifacts, observation), budget)
         for method in plan.selected
     ]
     if judge_kernels(checked.plan, checked.observation.executor):
-        verdicts = excused(verdicts)
-    return Checked(plan, checked.evidence, artifacts, observation, tuple(verdicts))
+        faults = excused(faults)
+    return Checked(plan, checked.evidence, artifacts, observation, (*verdicts, *faults))
 
 
 def report(checked: Checked, started: datetime.datetime, command: str = "") -> Report:

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.arrays import Array
-from harness.errors import HarnessError, MachineError
+from harness.errors import ExecutionError, ProgramError
 from harness.parity.observation import ControlObservation, Refusal
 from harness.parity.replay import guarded
 from harness.pte.control import draw
@@ -51,12 +51,10 @@ def observe_control(template: bytes, make: Callable[[], Executor]) -> ControlObs
 def _refusal(work: Callable[[], object]) -> str:
     """In which words the program was refused; empty if it was not.
 
-    A machine that fails has refused nothing.
+    Whoever lacks something, or fails, has refused nothing.
     """
     try:
         work()
-    except MachineError:
-        raise
-    except HarnessError as error:
+    except (ExecutionError, ProgramError) as error:
         return str(error)
     return ""

@@ -25,7 +25,7 @@ from harness.parity.judges.files import (
 )
 from harness.parity.judges.golden import judge_golden
 from harness.parity.judges.kernels import excused, judge_kernels
-from harness.parity.judges.links import judge_exact, judge_local
+from harness.parity.judges.links import NOT_WATCHED, judge_exact, judge_local
 from harness.parity.judges.pins import judge_pins
 from harness.parity.judges.speech import judge_speech
 from harness.parity.judges.values import judge_precision, judge_values, unlowered
@@ -116,8 +116,8 @@ def judge_method(
         found.append(judge_exact(method.name, meant, exact, budget.exact, advice))
     if plan.only_speaks:
         return found
-    seen = observation.local.get(method.name)
-    if seen is not None:
+    if observation.local:  # an executor that shows steps shows those of each method
+        seen = observation.local.get(method.name, NOT_WATCHED)
         found.append(judge_local(method, seen, budget.local))
     observed = observation.cases.get(method.name, {})
     regime = observation.executor.regime

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare import Status, Verdict, exit_code
 from harness.errors import HarnessError
+from harness.golden import pins
 from harness.methods import ARTIFACTS, METHODS, Method, select_methods
 from harness.methods.precision import parse_precision
-from harness.parity.check import Checked, check, open_models, second_lowering
-from harness.parity.judge import judge_method
+from harness.parity.check import check, open_models, second_lowering
 from harness.parity.request import Request
 
-__all__ = ["COLUMNS", "Cell", "cells"]
+__all__ = ["COLUMNS", "Cell", "cells", "distinct"]
 
 COLUMNS = ("MLX", "XNNPACK", "triangulation")
 
@@ -45,6 +45,11 @@ class Cell:
         """The most that a verdict on the method used of its allowance."""
         own = (v.headroom_telling for v in self.verdicts if v.subject == self.method)
         return max(own, default=0.0)
+
+
+def distinct(judged: Iterable[Cell]) -> list[Verdict]:
+    """Each verdict once: one on the machine or on a file is in the cell of several methods."""
+    return list({id(one): one for cell in judged for one in cell.verdicts}.values())
 
 
 def cells(
@@ -93,21 +98,22 @@ def _columns(
     models = open_models(request, progress)
     mlx = check(request, progress, models=models)
     xnnpack = second_lowering(mlx, models, progress)
+    # What is pinned of eager is judged with both, and told once.
+    pinned = [verdict for verdict in mlx.verdicts if verdict.case == pins.CASE]
+    own = [v for v in xnnpack.verdicts if v.kind != "triangulation" and v.case != pins.CASE]
     found: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for method in mlx.plan.selected:
-        found[method.name, "MLX"] = _concerning(mlx, method)
-        found[method.name, "XNNPACK"] = tuple(
-            judge_method(
-                xnnpack.plan, method, xnnpack.evidence, xnnpack.artifacts, xnnpack.observation
-            )
-        )
+        found[method.name, "MLX"] = _concerning(mlx.verdicts, method)
+        found[method.name, "XNNPACK"] = _concerning([*own, *pinned], method)
         found[method.name, "triangulation"] = tuple(
-            verdict for verdict in xnnpack.verdicts if verdict.subject == method.name
+            verdict
+            for verdict in xnnpack.verdicts
+            if verdict.kind == "triangulation" and verdict.subject == method.name
         )
     return found
 
 
-def _concerning(checked: Checked, method: Method) -> tuple[Verdict, ...]:
-    """All verdicts of a run but those on other methods, and on files that do not carry this one."""
+def _concerning(verdicts: Iterable[Verdict], method: Method) -> tuple[Verdict, ...]:
+    """All verdicts but those on other methods, and on files that do not carry this one."""
     others = {*ARTIFACTS, *(one.name for one in METHODS)} - {method.name, method.artifact}
-    return tuple(verdict for verdict in checked.verdicts if verdict.subject not in others)
+    return tuple(verdict for verdict in verdicts if verdict.subject not in others)

@@ -85,6 +85,9 @@ class Session:
         made = [from_json(text) for text in reports]
         names = dict.fromkeys(report.checkpoint.name for report in made)
         precisions = dict.fromkeys(report.precision for report in made)
+        verdicts: list[Any] = []  # one on a file is in the report of each of its methods
+        for report in made:
+            verdicts += [verdict for verdict in report.verdicts if verdict not in verdicts]
         one = dataclasses.replace(
             made[0],
             seconds=sum(report.seconds for report in made),
@@ -92,7 +95,7 @@ class Session:
             checkpoint=CheckpointFacts(", ".join(names), made[0].checkpoint.digest, ""),
             precision=", ".join(precisions),
             artifacts=tuple(artifact for report in made for artifact in report.artifacts),
-            verdicts=tuple(verdict for report in made for verdict in report.verdicts),
+            verdicts=tuple(verdicts),
             findings=tuple(found for report in made for found in report.findings),
         )
         if len(made) == 1:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from functools import cached_property, partial
+from functools import cached_property
 
+from harness.export.control import control_template
 from harness.methods import METHODS, Method, select_methods
 from harness.parity import Request
 from harness.parity.artifacts import Artifacts, export, open_artifacts
 from harness.parity.check import Checked, open_models, report
+from harness.parity.control import observe_control
 from harness.parity.evidence import Evidence
-from harness.parity.judge import judge_method
+from harness.parity.judge import judge
+from harness.parity.judges.golden import find_golden
+from harness.parity.judges.pins import find_pins
 from harness.parity.links import observe_exact
-from harness.parity.observation import Observation
+from harness.parity.observation import ControlObservation, Observation
 from harness.parity.observe import observe
 from harness.parity.plan import Plan, resolve
 from harness.parity.record import record
@@ -21,6 +25,7 @@ from harness.plugin.options import Chosen
 from harness.reference.models import Models
 from harness.report import Report
 from harness.runtime.pair import ArtifactPair
+from harness.runtime.protocol import Executor
 from harness.runtime.select import choose
 
 __all__ = ["Voxtral"]
@@ -57,7 +62,7 @@ class _Line:
     @cached_property
     def models(self) -> Models:
         """The eager models."""
-        choose(self.request.executor, self.request.require)  # what is not here is told first
+        self._executor()  # what is not here is told first
         return open_models(self.request)
 
     @cached_property
@@ -77,22 +82,34 @@ class _Line:
             return open_artifacts(self.plan, self.request.artifacts)
         return export(self.plan, self.models)
 
+    @cached_property
+    def control(self) -> ControlObservation:
+        """Whether the delegate is what runs; once for all methods."""
+        return observe_control(control_template(), self._executor)
+
     def report(self, method: Method) -> Report:
-        """Judge one of its methods."""
+        """Judge one of its methods, as `check` does."""
         from harness.localize.explain import explained
 
         started = datetime.datetime.now(datetime.UTC)
         plan = dataclasses.replace(self.plan, methods=(method.name,))
         observation = self._observe(plan)
-        verdicts = judge_method(plan, method, self.evidence, self.artifacts, observation)
-        checked = Checked(plan, self.evidence, self.artifacts, observation, tuple(verdicts))
+        verdicts = judge(
+            plan, self.evidence, self.artifacts, observation,
+            golden=find_golden(plan, observation.executor), pins=find_pins(plan),
+        )  # fmt: skip
+        checked = Checked(plan, self.evidence, self.artifacts, observation, verdicts)
         if any(v.status == "fail" and v.kind in ("exact", "local") for v in verdicts):
             checked = explained(self.request, checked, self.models)
         return report(checked, started, "pytest")
 
     def _observe(self, plan: Plan) -> Observation:
-        make = partial(choose, self.request.executor, self.request.require)
-        with ArtifactPair(self.artifacts.paths, make) as run:
+        with ArtifactPair(self.artifacts.paths, self._executor) as run:
             seen = observe(plan, self.evidence, self.artifacts, run)
             exact = observe_exact(plan, self.evidence, self.artifacts)
-            return dataclasses.replace(seen, executor=run.measured, exact=exact)
+            return dataclasses.replace(
+                seen, executor=run.measured, exact=exact, control=self.control
+            )
+
+    def _executor(self) -> Executor:
+        return choose(self.request.executor, self.request.require)

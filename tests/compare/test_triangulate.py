@@ -134,6 +134,19 @@ def test_a_case_without_an_allowance_is_left_out() -> None:
     assert triangulate("codec", [result(backend(EAGER), unknown)]).status is Status.UNJUDGED
 
 
+@pytest.mark.parametrize("ran", [True, False], ids=["beside another case", "alone"])
+def test_the_side_that_did_not_run_is_named(ran: bool) -> None:
+    late = BackendResult(
+        Verdict("codec", "silence", "execution", Status.UNJUDGED, "time-out"), None
+    )
+    right = backend(ROUNDED)
+    results = [result(right, late, "silence"), result(late, late, "noise")]
+    verdict = triangulate("codec", [*[result(right, right)] * ran, *results])
+
+    assert verdict.status is Status.UNJUDGED
+    assert verdict.summary.endswith("; not run by MLX: noise; not run by XNNPACK: silence, noise")
+
+
 def test_distance_counts_masked_places_as_equal_where_both_are_masked() -> None:
     masked = np.array([-np.inf, 1.0, 2.0], np.float32)
     other = np.array([-np.inf, 1.0, 4.0], np.float32)

@@ -47,8 +47,8 @@ def verdicts_on(line: Line, seen: Observation) -> tuple[Verdict, ...]:
     return judge(line.plan, line.evidence, line.artifacts, seen)
 
 
-def test_a_codec_that_returns_nan_is_a_mismatch(tiny_line: Line) -> None:
-    seen = with_outputs(tiny_line.observation, "codec", broken)
+def test_a_codec_that_returns_nan_is_a_mismatch(line: Line) -> None:
+    seen = with_outputs(line.observation, "codec", broken)
     assert seen.speech is not None
     sounds = {name: broken(getattr(seen.speech, name)) for name in ("streamed", "offline")}
     said = {
@@ -56,38 +56,48 @@ def test_a_codec_that_returns_nan_is_a_mismatch(tiny_line: Line) -> None:
         for name, spoken in (("first", seen.speech.first), ("again", seen.speech.again))
     }
     speech = dataclasses.replace(seen.speech, **said, **sounds)
-    found = verdicts_on(tiny_line, dataclasses.replace(seen, speech=speech))
+    found = verdicts_on(line, dataclasses.replace(seen, speech=speech))
     assert exit_code(found) == 1
     red = {(v.subject, v.case) for v in found if v.status is Status.FAIL}
     assert ("codec", SPEECH) in red
     assert {"speech"} < {subject for subject, _ in red}
     anchor = read_anchors(default_root())[0]
-    assert judge_words(tiny_line.plan, speech.first, None, anchor) == ()
+    assert judge_words(line.plan, speech.first, None, anchor) == ()
 
     class Ear:
         engine = "ear"
 
     ear: Any = Ear()
-    (heard,) = judge_words(tiny_line.plan, speech.first, ear, None)
+    (heard,) = judge_words(line.plan, speech.first, ear, None)
     assert heard.status is Status.UNJUDGED
     assert "NaN has no 16-bit form" in heard.summary
 
 
-def test_eager_that_returns_nan_is_not_judged(tiny_line: Line) -> None:
-    items = tiny_line.evidence.cases["codec"]
+def test_eager_that_returns_nan_is_not_judged(line: Line) -> None:
+    items = line.evidence.cases["codec"]
     first = dataclasses.replace(items[0], outputs=tuple(map(broken, items[0].outputs)))
-    cases = {**tiny_line.evidence.cases, "codec": (first, *items[1:])}
-    evidence = dataclasses.replace(tiny_line.evidence, cases=cases)
-    found = judge(tiny_line.plan, evidence, tiny_line.artifacts, tiny_line.observation)
+    cases = {**line.evidence.cases, "codec": (first, *items[1:])}
+    evidence = dataclasses.replace(line.evidence, cases=cases)
+    found = judge(line.plan, evidence, line.artifacts, line.observation)
     (verdict,) = [v for v in found if (v.subject, v.case) == ("codec", first.case.label)]
     assert verdict.status is not Status.PASS
 
 
-def test_steps_of_another_form_fail(tiny_line: Line) -> None:
-    seen = with_outputs(tiny_line.observation, "text_decoder", np.ravel, STEPS)
-    found = verdicts_on(tiny_line, seen)
+def test_steps_of_another_form_fail(line: Line) -> None:
+    seen = with_outputs(line.observation, "text_decoder", np.ravel, STEPS)
+    found = verdicts_on(line, seen)
     (verdict,) = [v for v in found if (v.subject, v.case) == ("text_decoder", STEPS)]
     assert verdict.status is Status.FAIL
+
+
+def test_a_method_whose_steps_nobody_watched_is_unjudged_where_others_were(
+    tiny_line: Line,
+) -> None:
+    local = {name: seen for name, seen in tiny_line.observation.local.items() if name != "codec"}
+    found = verdicts_on(tiny_line, dataclasses.replace(tiny_line.observation, local=local))
+    (verdict,) = [v for v in found if (v.subject, v.case) == ("codec", "each step")]
+    assert verdict.status is Status.UNJUDGED
+    assert "nobody watched its steps" in verdict.summary
 
 
 @pytest.mark.parametrize("count", [0, 2])

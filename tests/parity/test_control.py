@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import harness.runtime.native
 from harness.arrays import Array
 from harness.compare import Status
-from harness.errors import ExecutionError, MachineError, ProgramError
+from harness.errors import (
+    ExecutionError,
+    HarnessError,
+    MachineError,
+    ProgramError,
+    UnavailableError,
+)
 from harness.export.control import control_template
 from harness.parity.control import observe_control
 from harness.parity.judges.control import judge_control
@@ -58,11 +65,31 @@ class Refuses(PortableExecutor):
         raise ExecutionError("the delegate's kernel failed")
 
 
-class Dies(Stub):
+class Fails(Stub):
+    """Ends with something else than what a damaged payload provokes; subclasses say with what."""
+
+    error: HarnessError
+
     def load(self, path: Path) -> None:
         super().load(path)
         if self.damaged:
-            raise MachineError("the child process died")
+            raise self.error
+
+
+class Dies(Fails):
+    error = MachineError("the child process died")
+
+
+class Lacks(Fails):
+    error = UnavailableError("there is no Metal device")
+
+
+class CannotOpen(Fails):
+    error = ProgramError("damaged.pte cannot be opened by ExecuTorch's runtime: permission denied")
+
+
+class FailsInAKernel(Fails):
+    error = ExecutionError("forward failed in ExecuTorch's runtime: 0x12")
 
 
 def verdict(make: Any) -> Any:
@@ -99,11 +126,21 @@ def test_who_does_not_is_red(executor: type[PortableExecutor], said: str) -> Non
     assert said in found.summary
 
 
-def test_a_machine_that_dies_on_the_damaged_one_has_not_refused_it() -> None:
-    found = verdict(Dies)
+@pytest.mark.parametrize("executor", [Dies, Lacks, CannotOpen, FailsInAKernel])
+def test_another_failure_is_no_refusal_of_the_damaged_payload(executor: type[Fails]) -> None:
+    found = verdict(executor)
 
     assert found.status is Status.UNJUDGED
-    assert "died" in found.summary
+    assert str(executor.error) in found.summary
+
+
+def test_the_refusal_of_a_delegate_that_cannot_be_loaded_is_the_provoked_one() -> None:
+    seen = observe_control(control_template(), PortableExecutor)
+    said = "forward cannot be loaded by ExecuTorch's runtime: error: 0x23"
+    words = said.removeprefix("forward ").split(":")[0]
+    assert words in Path(harness.runtime.native.__path__[0], "worker.py").read_text()
+
+    assert judge_control(dataclasses.replace(seen, refused=said)).status is Status.PASS
 
 
 def test_constants_are_drawn_anew_and_stay_small() -> None:

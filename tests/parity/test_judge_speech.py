@@ -135,6 +135,13 @@ def test_other_margins_in_the_second_speech_fail() -> None:
     assert "margins (predict_velocity)" in verdict.summary
 
 
+def test_another_end_of_the_second_speech_fails() -> None:
+    """Codes are the same where END_AUDIO came behind the last frame, or its place ran out."""
+    verdict = judge_repeat(said(ended=True), said(ended=False))
+    assert verdict.status is Status.FAIL
+    assert "only one chose END_AUDIO" in verdict.summary
+
+
 @pytest.mark.parametrize(
     ("by", "status"), [(By.PROGRAM, Status.FAIL), (By.HARNESS, Status.UNJUDGED)]
 )

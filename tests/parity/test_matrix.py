@@ -13,14 +13,18 @@ from harness.budget import COMMITTED
 from harness.compare import Status, Verdict, exit_code
 from harness.export.control import control_template
 from harness.fingerprint import KernelFault, Regime
+from harness.golden import pins
+from harness.methods import METHODS
 from harness.parity import matrix
-from harness.parity.check import Checked
+from harness.parity.artifacts import Artifacts
+from harness.parity.check import Checked, second_lowering
 from harness.parity.control import observe_control
 from harness.parity.judge import judge
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
 from harness.parity.judges.pins import find_pins
 from harness.parity.observation import By, CaseObservation, Observation, Refusal
+from harness.parity.plan import Plan
 from harness.parity.request import Request
 from harness.runtime.portable import PortableExecutor
 
@@ -40,82 +44,123 @@ def halved(line: Line) -> Observation:
     return dataclasses.replace(seen, executor=executor, cases={**seen.cases, METHOD: cases})
 
 
+def stand_in(
+    line: Line, monkeypatch: pytest.MonkeyPatch, artifacts: Artifacts | None = None
+) -> None:
+    """The programs on MLX stand in for those on XNNPACK, and so does what came of them."""
+    walk: Any = importlib.import_module("harness.parity.check")  # the package has a function of it
+    monkeypatch.setattr(Plan, "on_xnnpack", lambda plan: dataclasses.replace(plan, speaks=False))
+    monkeypatch.setattr(walk, "export", lambda *_, **__: artifacts or line.artifacts)
+    monkeypatch.setattr(walk, "observe", lambda *_, **__: line.observation)
+
+
+def changed(artifacts: Artifacts) -> Artifacts:
+    """With another file of the codec than was exported."""
+    files = artifacts.files
+    codec = dataclasses.replace(files["codec_decoder.pte"], sha256="0" * 64)
+    return dataclasses.replace(artifacts, files={**files, "codec_decoder.pte": codec})
+
+
 def cells_of(
-    line: Line, seen: Observation, monkeypatch: pytest.MonkeyPatch
+    line: Line,
+    seen: Observation,
+    monkeypatch: pytest.MonkeyPatch,
+    second: Artifacts | None = None,
 ) -> dict[tuple[str, str], matrix.Cell]:
-    """The matrix of one precision whose run saw this."""
-    golden = find_golden(line.plan, seen.executor)
-    verdicts = judge(
-        line.plan, line.evidence, line.artifacts, seen,
-        golden=golden, pins=find_pins(line.plan),
-    )  # fmt: skip
-    mlx = Checked(line.plan, line.evidence, line.artifacts, seen, verdicts)
+    """The matrix of one precision whose run saw this; `second` are the files of XNNPACK."""
+    plan = dataclasses.replace(line.plan, speaks=False)  # as the matrix asks
+    golden, pinned = find_golden(plan, seen.executor), find_pins(plan)
+    verdicts = judge(plan, line.evidence, line.artifacts, seen, golden=golden, pins=pinned)
+    mlx = Checked(plan, line.evidence, line.artifacts, seen, verdicts)
     monkeypatch.setattr(matrix, "open_models", lambda *_: None)
     monkeypatch.setattr(matrix, "check", lambda *_, **__: mlx)
-    monkeypatch.setattr(matrix, "second_lowering", lambda *_: mlx)
-    return {(cell.method, cell.column): cell for cell in matrix.cells(Request(), ["fp32"])}
+    stand_in(line, monkeypatch, second)
+    found = matrix.cells(Request(), [line.plan.precision.name])
+    return {(cell.method, cell.column): cell for cell in found}
+
+
+def column(found: dict[tuple[str, str], matrix.Cell], name: str) -> set[Status]:
+    return {cell.status for at, cell in found.items() if at[1] == name}
 
 
 def test_a_wrong_control_is_in_each_cell_of_mlx(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = observe_control(control_template(), PortableExecutor)
-    right = dataclasses.replace(tiny_line.observation, control=control)
-    found = cells_of(tiny_line, right, monkeypatch)
-    assert {cell.status for at, cell in found.items() if at[1] == "MLX"} == {Status.PASS}
+    right = dataclasses.replace(line.observation, control=control)
+    found = cells_of(line, right, monkeypatch)
+    assert column(found, "MLX") == {Status.PASS}
     assert control.output is not None
     other = dataclasses.replace(control, output=control.output + 1)
-    wrong = dataclasses.replace(tiny_line.observation, control=other)
-    found = cells_of(tiny_line, wrong, monkeypatch)
-    assert {cell.status for at, cell in found.items() if at[1] == "MLX"} == {Status.FAIL}
+    wrong = dataclasses.replace(line.observation, control=other)
+    found = cells_of(line, wrong, monkeypatch)
+    assert column(found, "MLX") == {Status.FAIL}
 
 
-def test_a_checkpoint_that_changed_is_in_each_cell_of_mlx(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+def test_a_checkpoint_that_changed_is_in_each_cell_of_both_lowerings(
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = Verdict("speech", "eager, pinned", "golden", Status.FAIL, "the checkpoint changed")
+    told = Verdict("speech", pins.CASE, "golden", Status.FAIL, "the checkpoint changed")
     walk: Any = importlib.import_module("harness.parity.judge")
     monkeypatch.setattr(walk, "judge_pins", lambda *_: [told])
-    found = cells_of(tiny_line, tiny_line.observation, monkeypatch)
-    assert {cell.status for at, cell in found.items() if at[1] == "MLX"} == {Status.FAIL}
+    found = cells_of(line, line.observation, monkeypatch)
+    assert column(found, "MLX") == column(found, "XNNPACK") == {Status.FAIL}
 
 
 def test_a_file_that_changed_is_in_the_cells_of_its_methods(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = tiny_line.artifacts.files
-    changed = dataclasses.replace(files["codec_decoder.pte"], sha256="0" * 64)
-    line: Any = dataclasses.make_dataclass("Other", ["plan", "evidence", "artifacts"])(
-        tiny_line.plan,
-        tiny_line.evidence,
-        dataclasses.replace(tiny_line.artifacts, files={**files, "codec_decoder.pte": changed}),
-    )
-    found = cells_of(line, tiny_line.observation, monkeypatch)
-    red = {at[0] for at, cell in found.items() if at[1] == "MLX" and cell.status is Status.FAIL}
-    assert red == {"codec"}
+    other = Line(line.request)
+    names = ("plan", "evidence", "observation")
+    vars(other).update({name: getattr(line, name) for name in names})
+    vars(other)["artifacts"] = changed(line.artifacts)
+    found = cells_of(other, line.observation, monkeypatch, line.artifacts)
+    red = {at for at, cell in found.items() if cell.status is Status.FAIL}
+    assert red == {("codec", "MLX")}
+
+
+def test_a_file_of_xnnpack_that_changed_is_in_the_cells_of_its_methods(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = cells_of(line, line.observation, monkeypatch, changed(line.artifacts))
+    red = {at for at, cell in found.items() if cell.status is Status.FAIL}
+    assert red == {("codec", "XNNPACK")}
+
+
+def test_a_verdict_in_several_cells_is_counted_once(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = observe_control(control_template(), PortableExecutor)
+    seen = dataclasses.replace(line.observation, control=control)
+    found = cells_of(line, seen, monkeypatch).values()
+    told = matrix.distinct(found)
+    assert len(told) < sum(len(cell.verdicts) for cell in found)
+    kinds = [verdict.kind for verdict in told]
+    assert kinds.count("control") == 1
+    assert kinds.count("metadata") == 4  # two files of each lowering
+    pinned = [verdict.subject for verdict in told if verdict.case == pins.CASE]
+    assert len(pinned) == len(set(pinned)) == len(METHODS) + 1
 
 
 def test_what_fails_on_a_wrong_kernel_is_no_mismatch_of_a_cell(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = cells_of(tiny_line, halved(tiny_line), monkeypatch)
+    found = cells_of(line, halved(line), monkeypatch)
     cell = found[METHOD, "MLX"]
     assert cell.status is Status.UNJUDGED
     assert any(verdict.subject == "machine" for verdict in cell.verdicts)
 
 
 def test_triangulation_on_a_wrong_kernel_blames_no_lowering(
-    tiny_line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line, seen = tiny_line, halved(tiny_line)
-    walk: Any = importlib.import_module("harness.parity.check")  # the package has a function of it
-    monkeypatch.setattr(walk, "export", lambda *_, **__: line.artifacts)
-    monkeypatch.setattr(walk, "observe", lambda *_, **__: line.observation)
+    seen = halved(line)
+    stand_in(line, monkeypatch)
     models: Any = None
 
     def found(seen: Observation) -> int:
         checked = Checked(line.plan, line.evidence, line.artifacts, seen, ())
-        return exit_code(walk.second_lowering(checked, models, print).verdicts)
+        return exit_code(second_lowering(checked, models, print).verdicts)
 
     assert found(line.observation) == 0
     assert found(seen) == 2
@@ -124,10 +169,8 @@ def test_triangulation_on_a_wrong_kernel_blames_no_lowering(
 
 
 @pytest.mark.parametrize("absent", [False, True])
-def test_cases_that_xnnpack_did_not_run_leave_agreement_unjudged(
-    absent: bool, tiny_line: Line
-) -> None:
-    plan, artifacts, seen = tiny_line.plan, tiny_line.artifacts, tiny_line.observation
+def test_cases_that_xnnpack_did_not_run_leave_agreement_unjudged(absent: bool, line: Line) -> None:
+    plan, artifacts, seen = line.plan, line.artifacts, line.observation
     (method,) = [method for method in plan.selected if method.name == METHOD]
     first, *others = seen.cases[METHOD]
     late = CaseObservation(refusal=Refusal(By.HARNESS, "time-out"))
@@ -136,7 +179,7 @@ def test_cases_that_xnnpack_did_not_run_leave_agreement_unjudged(
     other = dataclasses.replace(seen, cases=cases)
     verdict = judge_lowerings(
         method,
-        tiny_line.evidence,
+        line.evidence,
         (plan, artifacts, seen),
         (dataclasses.replace(plan, lowering="xnnpack"), artifacts, other),
         COMMITTED,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from fixtures.exports import Line
@@ -67,7 +66,7 @@ def damaged(observation: Observation, name: str, damage: Callable[[Array], Array
 
 
 def halved(y: Array) -> Array:
-    return y * np.float32(0.5)
+    return y * y.dtype.type(0.5)
 
 
 def same(y: Array) -> Array:
@@ -88,18 +87,18 @@ def test_whoever_is_damaged_is_named(
     on_xnnpack: Callable[[Array], Array],
     status: Status,
     owner: str,
-    tiny_line: Line,
+    line: Line,
 ) -> None:
     """The observation on MLX stands in for that on XNNPACK: judging does not know who ran it."""
     (method,) = select_methods(["predict_velocity"])
-    plan, artifacts, observation = tiny_line.plan, tiny_line.artifacts, tiny_line.observation
+    plan, artifacts, observation = line.plan, line.artifacts, line.observation
     other = dataclasses.replace(plan, lowering="xnnpack")
 
     def lowered(which: Any, damage: Callable[[Array], Array]) -> Any:
         return which, artifacts, damaged(observation, method.name, damage)
 
     verdict = judge_lowerings(
-        method, tiny_line.evidence, lowered(plan, on_mlx), lowered(other, on_xnnpack), COMMITTED
+        method, line.evidence, lowered(plan, on_mlx), lowered(other, on_xnnpack), COMMITTED
     )
 
     assert (verdict.status, verdict.metrics["owner"]) == (status, owner)

@@ -14,13 +14,17 @@ from harness.compare.verdict import Metric
 from harness.methods import Method
 from harness.parity.judges.values import NOT_RUN, refused
 from harness.parity.observation import (
+    By,
     CaseObservation,
     LocalObservation,
     Refusal,
     StepObservation,
 )
 
-__all__ = ["judge_differences", "judge_exact", "judge_local", "name_of"]
+__all__ = ["NOT_WATCHED", "judge_differences", "judge_exact", "judge_local", "name_of"]
+
+NOT_WATCHED = LocalObservation(refusal=Refusal(By.HARNESS, "nobody watched its steps"))
+"""What is known of the steps of a method, where those of others were seen."""
 
 _LISTED = 3
 """Wrong steps that a verdict names."""

@@ -150,7 +150,7 @@ def _first_other(said: Spoken, evidence: Evidence) -> tuple[int, int]:
 
 
 def judge_repeat(first: Spoken, again: Spoken) -> Verdict:
-    """Whether the same request gave the same bytes twice."""
+    """Whether the same request gave the same bytes twice, and ended alike."""
     pairs: list[tuple[str, Array, Array]] = [
         *(
             (f"margins ({name})", first.margins[name], again.margins[name])
@@ -160,6 +160,8 @@ def judge_repeat(first: Spoken, again: Spoken) -> Verdict:
         ("samples (codec, if the codes are equal)", first.waveform, again.waveform),
     ]
     different = [name for name, a, b in pairs if a.shape != b.shape or a.tobytes() != b.tobytes()]
+    if first.ended != again.ended:
+        different.append("end: only one chose END_AUDIO")
     elements = sum(a.size for _, a, _ in pairs)
     gate = Gate("arrays that differ", len(different), 0, "arrays")
     if different:
