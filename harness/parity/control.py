@@ -51,7 +51,7 @@ def observe_control(template: bytes, make: Callable[[], Executor]) -> ControlObs
 def _refusal(work: Callable[[], object]) -> str:
     """In which words the program was refused; empty if it was not.
 
-    Whoever lacks something, or fails, has refused nothing.
+    A machine that fails, or lacks something, has refused nothing.
     """
     try:
         work()
