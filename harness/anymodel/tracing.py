@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from harness.anymodel.flat import Flat, arranged, flat_shapes, tree_of
@@ -102,7 +103,12 @@ def trace(model: Model, precision: str | None = None) -> Traced:
             "the module must be a torch.nn.Module or a torch.export.ExportedProgram (got "
             f"{type(model.module).__name__})"
         )
-    module = copy.deepcopy(model.module).eval().requires_grad_(False)
+    if isinstance(model.module, torch.jit.ScriptModule):
+        raise InputError(
+            f"{model.title} is a TorchScript module, which torch.export does not take; pass the "
+            "torch.nn.Module that it was made from"
+        )
+    module = _copied(model)
     sequences = _in_order(model, model.sequences, tree_of(model.sequences[0][0]))
     if wanted is not None:
         dtype = getattr(torch, wanted.float_type)
@@ -113,6 +119,28 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     return _traced(
         model, _precision_of(flat) if wanted is None else wanted.name, flat, sequences, None
     )
+
+
+def _copied(model: Model) -> nn.Module:
+    try:
+        with _Detaching():
+            return copy.deepcopy(model.module).eval().requires_grad_(False)
+    except Exception as error:
+        raise InputError(
+            f"{model.title} cannot be copied with copy.deepcopy, as it must be for each case to "
+            f"begin in the same state: {in_a_sentence(error)}"
+        ) from error
+
+
+class _Detaching(TorchFunctionMode):
+    """Lets `copy.deepcopy` take tensors that were computed from weights, as weight_norm's are."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            args = (args[0].detach(), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 def _in_order(model: Model, sequences: Sequence[Sequence[Call]], tree: Any) -> list[list[Call]]:
