@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -45,6 +46,11 @@ class Flat(nn.Module):
         super().__init__()
         self.model = model
         leaves, self._tree = _leaves(call)
+        if any(isinstance(leaf, np.ndarray) for leaf in leaves):
+            raise InputError(
+                "the example call has a numpy array, which would become a constant of the program; "
+                "pass torch.from_numpy(…) of it"
+            )
         self._constants = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -74,13 +80,21 @@ class Flat(nn.Module):
         for leaf, constant in zip(leaves, self._constants, strict=True):
             if constant is None and isinstance(leaf, Tensor):
                 continue
-            if constant is None or isinstance(leaf, Tensor) or leaf != constant[0]:
+            if constant is None or isinstance(leaf, Tensor) or not _same(leaf, constant[0]):
                 told = "a tensor" if constant is None else brief(constant[0])
                 raise InputError(
                     f"{where} has {brief(leaf)} where the example call has {told}; what is no "
                     "tensor becomes a constant of the program: pass it as a tensor"
                 )
         return tensors_of(call)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two constants are equal; of objects that cannot be compared, only the same."""
+    try:
+        return one is other or bool(one == other)
+    except Exception:
+        return False
 
 
 def _returned(made: Any) -> list[tuple[Any, Tensor]]:
