@@ -76,7 +76,7 @@ class Model:
     dynamic_shapes
         As `torch.export.export` takes them.
     ignored
-        Elements that do not matter.
+        Elements that do not matter; a single `Ignored` needs no list.
     pte
         A file that was exported from `module`; None: it is exported here.
     partial

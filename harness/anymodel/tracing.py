@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from harness.anymodel.flat import Flat, arranged, flat_shapes, tree_of
+from harness.anymodel.flat import Flat, arranged, flat_shapes, named_shapes, tree_of
 from harness.anymodel.model import Call, Model
 from harness.anymodel.state import changes, unseen
 from harness.errors import InputError, in_a_sentence
@@ -108,7 +108,9 @@ def trace(model: Model, precision: str | None = None) -> Traced:
             f"{model.title} is a TorchScript module, which torch.export does not take; pass the "
             "torch.nn.Module that it was made from"
         )
-    module = _copied(model)
+    first = Call(*model.args, **model.kwargs)
+    shapes = named_shapes(model.module, first, model.dynamic_shapes)
+    module, model = _copied(model), replace(model, dynamic_shapes=shapes)
     sequences = _in_order(model, model.sequences, tree_of(model.sequences[0][0]))
     if wanted is not None:
         dtype = getattr(torch, wanted.float_type)

@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.anymodel import Call, Ignored, Model, as_model
+from harness.anymodel import Call, Ignored, as_model
+from harness.anymodel import Model as OfTheseTypes
 from harness.anymodel.recording import record
 from harness.anymodel.tracing import trace
 from harness.errors import InputError
+
+Model: Any = OfTheseTypes  # users have no type checker, perhaps
 
 X = torch.ones(2, 3)
 NONE = torch.zeros(2, 3, dtype=torch.bool)
@@ -46,7 +49,7 @@ def lost(call: Call) -> Any:
         (lambda: Model(Doubled(), (X,), examples=[(X,), []]), "an example must be a call, or"),
         (lambda: Model(Doubled(), (X,), ignored=NONE), "ignored must be a list of Ignored"),
         (lambda: Model(Doubled(), (X,), ignored=[NONE]), "ignored must be a list of Ignored"),
-        (lambda: Model(Doubled(), (X,), ignored=[Ignored(NONE, "x", "y")]), "must be a number"),
+        (lambda: Model(Doubled(), (X,), ignored=[Ignored(NONE, "x", *"y")]), "must be a number"),
         (lambda: Model(Doubled(), (X,), ignored=[Ignored(lost, "x")]), "where itself fails: KeyE"),
         (lambda: Model(Doubled(), (X, np.ones(3))), "numpy array, .* pass torch.from_numpy"),
         (
