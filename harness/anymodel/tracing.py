@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from harness.anymodel.flat import Flat, arranged, flat_shapes, named_shapes, tree_of
+from harness.anymodel.keywords import as_in_file
 from harness.anymodel.model import Call, Model
 from harness.anymodel.state import changes, unseen
 from harness.errors import InputError, in_a_sentence
@@ -111,7 +113,9 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     first = Call(*model.args, **model.kwargs)
     shapes = named_shapes(model.module, first, model.dynamic_shapes)
     module, model = _copied(model), replace(model, dynamic_shapes=shapes)
-    sequences = _in_order(model, model.sequences, tree_of(model.sequences[0][0]))
+    if model.pte is not None:
+        first = as_in_file(first, Path(model.pte))
+    sequences = _in_order(model, model.sequences, tree_of(first))
     if wanted is not None:
         dtype = getattr(torch, wanted.float_type)
         module = module.to(dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from harness.anymodel import Call, Model
 from harness.anymodel.recording import record
 from harness.anymodel.tracing import trace
 from harness.errors import InputError
+from harness.export.lower import lower_to_mlx
 
 
 class Apart(nn.Module):
@@ -32,3 +35,23 @@ def test_keywords_have_any_order() -> None:
     assert np.allclose(recorded.cases[0].exact[0][0], Apart()(x, a=a, b=b))
     with pytest.raises(InputError, match="must have the arguments of the export"):
         trace(Model(program, (x, a), {"b": b}))
+
+
+class Nested(nn.Module):
+    def forward(self, x: Tensor, *, a: dict[str, Tensor], b: Tensor) -> Tensor:
+        return x + a["first"] - 2 * b
+
+
+@pytest.mark.parametrize(
+    ("module", "exported", "order"), [(Apart(), "ab", "ba"), (Nested(), "ba", "ab")]
+)
+def test_a_file_gets_keywords_in_the_order_of_its_inputs(
+    module: nn.Module, exported: str, order: str, tmp_path: Path
+) -> None:
+    x, a, b = some(2, 4), some(2, 4) + 1, some(2, 4) * 3
+    given = {"a": {"first": a} if isinstance(module, Nested) else a, "b": b}
+    program = torch.export.export(module, (x,), {name: given[name] for name in exported})
+    path = tmp_path / "model.pte"
+    lower_to_mlx({"forward": program}, {}, path)
+    model = Model(module, (x,), {name: given[name] for name in order}, pte=path)
+    assert troubles(judged(model)) == []
