@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import SymBoolArgument, SymFloatArgument, SymIntArgument
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -87,6 +88,7 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     wanted = None if precision is None else parse_precision(precision)
     given = isinstance(model.module, ExportedProgram)
     if given:
+        _refuse_numbers_that_change(model)
         sequences = model.sequences
         if not model.args and not model.kwargs and model.module.example_inputs is not None:
             args, kwargs = model.module.example_inputs
@@ -125,6 +127,15 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     return _traced(
         model, _precision_of(flat) if wanted is None else wanted.name, flat, sequences, None
     )
+
+
+def _refuse_numbers_that_change(model: Model) -> None:
+    for spec in model.module.graph_signature.input_specs:
+        if isinstance(spec.arg, SymIntArgument | SymFloatArgument | SymBoolArgument):
+            raise InputError(
+                f"{model.title} is a program whose input {spec.arg.name} is a number that each "
+                "call may set, which cannot be judged; export it with a tensor, or a fixed number"
+            )
 
 
 def _copied(model: Model) -> nn.Module:
