@@ -2,6 +2,7 @@
 
 `model`       what is judged: a module, its calls, what does not matter
 `flat`        a module as a function of tensors alone
+`keywords`    the order in which a given file takes them
 `tracing`     the precision asked for, and `torch.export`
 `twin`        the module in float64
 `recording`   what the module does with the calls

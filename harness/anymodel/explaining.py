@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.anymodel.judging import judge_case
 from harness.anymodel.lowering import ENTRY, lower
-from harness.anymodel.observing import Observed, entry_of, replayed, tensors_in
+from harness.anymodel.observing import Observed, Tensors, entry_of, replayed, tensors_in
 from harness.anymodel.recording import CaseRecord, Recorded, masked
 from harness.anymodel.tracing import Traced
 from harness.arrays import Array
@@ -122,13 +122,13 @@ class Search:
         with closing(ExactExecutor()) as executor:
             executor.load(self.path)
             entry = entry_of(executor)
-            wrong = self._first_wrong(executor, self.path)
+            tensors = tensors_in(self.path, entry)
+            wrong = self._first_wrong(executor, entry, tensors)
             if wrong is None:
                 return None
             case, number = wrong
             search = Exact(entry, self.names, executor, self.graph)
             meant, masks = case.exact[number], case.masks[number]
-            tensors = tensors_in(self.path, entry)
             findings, proved, along = search.find(
                 case.inputs[: number + 1], lambda made: _apart(tensors(made), meant, masks), allowed
             )
@@ -147,9 +147,9 @@ class Search:
             title, case.label, number, tuple(findings), proved, proof, tuple(along), errors
         )
 
-    def _first_wrong(self, executor: Executor, path: Path) -> tuple[CaseRecord, int] | None:
-        entry = entry_of(executor)
-        tensors = tensors_in(path, entry)
+    def _first_wrong(
+        self, executor: Executor, entry: str, tensors: Tensors
+    ) -> tuple[CaseRecord, int] | None:
         for case in self.recorded.cases:
             outputs = replayed(executor, entry, case, tensors)
             for number, made in enumerate(outputs[: len(case.exact)]):
@@ -168,7 +168,7 @@ class Search:
                 continue
             with closing(ExactExecutor()) as executor:
                 executor.load(made.path)
-                if self._first_wrong(executor, made.path) is None:
+                if self._first_wrong(executor, ENTRY, tensors_in(made.path, ENTRY)) is None:
                     return dataclasses.replace(finding, correction=name)
         return finding
 

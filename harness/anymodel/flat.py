@@ -8,19 +8,22 @@ the export.
 from __future__ import annotations
 
 import enum
+import inspect
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 from torch.utils import _pytree as pytree
 
 from harness.anymodel.model import Call
-from harness.errors import InputError, brief
+from harness.errors import InputError, brief, in_a_sentence
 
-__all__ = ["Flat", "arranged", "flat_shapes", "run", "tensors_of", "tree_of"]
+__all__ = ["Flat", "arranged", "flat_shapes", "named_shapes", "run", "tensors_of", "tree_of"]
 
 
 _PLAIN = (
@@ -45,6 +48,11 @@ class Flat(nn.Module):
         super().__init__()
         self.model = model
         leaves, self._tree = _leaves(call)
+        if any(isinstance(leaf, np.ndarray) for leaf in leaves):
+            raise InputError(
+                "the example call has a numpy array, which would become a constant of the program; "
+                "pass torch.from_numpy(…) of it"
+            )
         self._constants = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -74,13 +82,21 @@ class Flat(nn.Module):
         for leaf, constant in zip(leaves, self._constants, strict=True):
             if constant is None and isinstance(leaf, Tensor):
                 continue
-            if constant is None or isinstance(leaf, Tensor) or leaf != constant[0]:
+            if constant is None or isinstance(leaf, Tensor) or not _same(leaf, constant[0]):
                 told = "a tensor" if constant is None else brief(constant[0])
                 raise InputError(
                     f"{where} has {brief(leaf)} where the example call has {told}; what is no "
                     "tensor becomes a constant of the program: pass it as a tensor"
                 )
         return tensors_of(call)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two constants are equal; of objects that cannot be compared, only the same."""
+    try:
+        return one is other or bool(one == other)
+    except Exception:
+        return False
 
 
 def _returned(made: Any) -> list[tuple[Any, Tensor]]:
@@ -130,31 +146,68 @@ def _leaves(call: Call) -> tuple[list[Any], Any]:
     return pytree.tree_flatten((tuple(call.args), dict(call.kwargs)))
 
 
+def named_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:
+    """What torch knows by the tensors themselves, such as a `ShapesCollection`, by name."""
+    from torch.export import AdditionalInputs, ShapesCollection
+
+    if not isinstance(dynamic_shapes, ShapesCollection | AdditionalInputs):
+        return dynamic_shapes
+    try:
+        return dynamic_shapes.dynamic_shapes(module, tuple(call.args), dict(call.kwargs))
+    except Exception as error:
+        raise _unfit(error) from error
+
+
 def flat_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:
     """`dynamic_shapes` of a module as those of its `Flat`: one entry a tensor."""
     from torch.export.dynamic_shapes import _combine_args, _tree_map_with_path
 
     if dynamic_shapes is None:
         return None
-    named = _combine_args(module, tuple(call.args), dict(call.kwargs))
-    if isinstance(dynamic_shapes, tuple | list):
-        dynamic_shapes = dict(zip(named, dynamic_shapes, strict=False))
-    if set(dynamic_shapes) != set(named):
+    try:
+        named = dict(_combine_args(module, tuple(call.args), dict(call.kwargs)))
+    except TypeError as error:  # the example call itself
+        raise _unfit(error) from error
+    given = dynamic_shapes
+    if isinstance(given, tuple | list) and len(given) == len(named):
+        given = dict(zip(named, given, strict=True))
+    if not isinstance(given, Mapping) or set(given) != set(named):
+        several = isinstance(given, Mapping | tuple | list)
         raise InputError(
-            f"dynamic_shapes must name the arguments {', '.join(named)} (got "
-            f"{', '.join(map(str, dynamic_shapes))}); None says that an argument's shape is fixed"
+            f"dynamic_shapes must name the arguments {', '.join(named)}, or have an entry for each "
+            f"(got {', '.join(map(str, given)) if several else brief(given)}); None says that an "
+            "argument's shape is fixed, and those of *args are a tuple"
         )
     found: list[Any] = []
 
     def note(_path: Any, leaf: Any, shape: Any) -> None:
         if isinstance(leaf, Tensor):
             found.append(shape)
+        elif isinstance(shape, Dim) or shape in (Dim.AUTO, Dim.DYNAMIC):
+            raise InputError(
+                f"dynamic_shapes lets {brief(leaf)} change, and what is no tensor becomes a "
+                "constant of the program: pass it as a tensor"
+            )
 
-    # Positional arguments come first in a program, then keywords in the order given.
-    order = [name for name in named if name not in call.kwargs]
-    for name in (*order, *(name for name in call.kwargs if name in named)):
-        _tree_map_with_path(note, {name: named[name]}, {name: dynamic_shapes[name]})
+    parameters = inspect.signature(module.forward).parameters
+    rest = [n for n in named if parameters[n].kind is inspect.Parameter.VAR_KEYWORD]
+    try:
+        for name in rest:
+            _tree_map_with_path(lambda *_: None, named[name], given[name], tree_name=name)
+            named, given = {**named.pop(name), **named}, {**given, **given[name]}
+        # Positional arguments come first in a program, then keywords in the order given.
+        order = [name for name in named if name not in call.kwargs]
+        for name in (*order, *call.kwargs):
+            _tree_map_with_path(note, {name: named[name]}, {name: given[name]}, tree_name="args")
+    except InputError:
+        raise
+    except Exception as error:
+        raise _unfit(error) from error
     return (tuple(found),)
+
+
+def _unfit(error: Exception) -> InputError:
+    return InputError(f"dynamic_shapes do not fit the example call: {in_a_sentence(error)}")
 
 
 def run(function: Any, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[int]]:

@@ -78,11 +78,14 @@ def given(traced: Traced) -> Artifact:
 
 
 def _about(entry: Path) -> dict[str, Any] | None:
+    """What was written of the lowering; None where that, or the program, is damaged."""
+    kinds = {"bytes": int, "sha256": str, "seconds": float}
     try:
         about = read_json(entry / _ABOUT, _ABOUT)
+        whole = isinstance(about, dict) and {name: type(about[name]) for name in about} == kinds
+        return about if whole and file_digest(entry / _FILE) == about["sha256"] else None
     except HarnessError:
         return None
-    return about if isinstance(about, dict) else None
 
 
 def _lower(program: ExportedProgram, path: Path, without: tuple[str, ...]) -> None:

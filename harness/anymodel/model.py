@@ -53,6 +53,8 @@ class Ignored:
     def __post_init__(self) -> None:
         if not self.reason.strip():
             raise InputError("Ignored needs a reason: say why these elements do not matter")
+        if not isinstance(self.output, int):
+            raise InputError(f"Ignored.output must be a number (got {brief(self.output)})")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Model:
     dynamic_shapes
         As `torch.export.export` takes them.
     ignored
-        Elements that do not matter.
+        Elements that do not matter; a single `Ignored` needs no list.
     pte
         A file that was exported from `module`; None: it is exported here.
     partial
@@ -99,6 +101,29 @@ class Model:
             raise InputError(
                 f"args must be a tuple of arguments (got {type(self.args).__name__}); write (x,) "
                 "for one argument"
+            )
+        if self.kwargs is None:
+            object.__setattr__(self, "kwargs", {})
+        if isinstance(self.ignored, Ignored):
+            object.__setattr__(self, "ignored", (self.ignored,))
+        if not isinstance(self.kwargs, Mapping):
+            raise InputError(
+                f"kwargs must be a dict of arguments by name (got {type(self.kwargs).__name__})"
+            )
+        for name, what in (("calls", "calls"), ("examples", "calls"), ("ignored", "Ignored(…)")):
+            value = getattr(self, name)
+            if not isinstance(value, tuple | list):
+                raise InputError(f"{name} must be a list of {what} (got {type(value).__name__})")
+        for one in self.ignored:
+            if not isinstance(one, Ignored):
+                raise InputError(
+                    f"ignored must be a list of Ignored(where, reason) (got {type(one).__name__} "
+                    "in it)"
+                )
+        if any(isinstance(example, list) and not example for example in self.examples):
+            raise InputError(
+                "an example must be a call, or a list of calls (got an empty list); write () for "
+                "a call without arguments"
             )
 
     @property

@@ -21,7 +21,7 @@ from harness.pte.program import read_program
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.protocol import Executor, Watchable
 
-__all__ = ["Observed", "Ran", "entry_of", "observe", "replayed", "tensors_in"]
+__all__ = ["Observed", "Ran", "Tensors", "entry_of", "observe", "replayed", "tensors_in"]
 
 Ran = tuple[Outputs, ...] | Refusal
 """What came of a case: outputs of each call, or who refused."""

@@ -270,8 +270,11 @@ def _masks(ignored: Any, call: Call, made: Outputs, skipped: int) -> tuple[Array
 
 
 def _mask(ignored: Ignored, call: Call, shape: tuple[int, ...]) -> Array:
-    where = ignored.where(call) if callable(ignored.where) else ignored.where
-    where = where.numpy() if isinstance(where, Tensor) else np.asarray(where)
+    try:
+        where = ignored.where(call) if callable(ignored.where) else ignored.where
+        where = where.numpy() if isinstance(where, Tensor) else np.asarray(where)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"Ignored.where itself fails: {in_a_sentence(error)}") from error
     if where.dtype != bool:
         raise InputError(f"Ignored.where must be boolean (got {where.dtype})")
     try:

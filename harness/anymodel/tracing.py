@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import SymBoolArgument, SymFloatArgument, SymIntArgument
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from harness.anymodel.flat import Flat, arranged, flat_shapes, tree_of
+from harness.anymodel.flat import Flat, arranged, flat_shapes, named_shapes, tree_of
+from harness.anymodel.keywords import as_in_file
 from harness.anymodel.model import Call, Model
 from harness.anymodel.state import changes, unseen
 from harness.errors import InputError, in_a_sentence
@@ -84,6 +88,7 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     wanted = None if precision is None else parse_precision(precision)
     given = isinstance(model.module, ExportedProgram)
     if given:
+        _refuse_numbers_that_change(model)
         sequences = model.sequences
         if not model.args and not model.kwargs and model.module.example_inputs is not None:
             args, kwargs = model.module.example_inputs
@@ -102,8 +107,17 @@ def trace(model: Model, precision: str | None = None) -> Traced:
             "the module must be a torch.nn.Module or a torch.export.ExportedProgram (got "
             f"{type(model.module).__name__})"
         )
-    module = copy.deepcopy(model.module).eval().requires_grad_(False)
-    sequences = _in_order(model, model.sequences, tree_of(model.sequences[0][0]))
+    if isinstance(model.module, torch.jit.ScriptModule):
+        raise InputError(
+            f"{model.title} is a TorchScript module, which torch.export does not take; pass the "
+            "torch.nn.Module that it was made from"
+        )
+    first = Call(*model.args, **model.kwargs)
+    shapes = named_shapes(model.module, first, model.dynamic_shapes)
+    module, model = _copied(model), replace(model, dynamic_shapes=shapes)
+    if model.pte is not None:
+        first = as_in_file(first, Path(model.pte))
+    sequences = _in_order(model, model.sequences, tree_of(first))
     if wanted is not None:
         dtype = getattr(torch, wanted.float_type)
         module = module.to(dtype)
@@ -113,6 +127,37 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     return _traced(
         model, _precision_of(flat) if wanted is None else wanted.name, flat, sequences, None
     )
+
+
+def _refuse_numbers_that_change(model: Model) -> None:
+    for spec in model.module.graph_signature.input_specs:
+        if isinstance(spec.arg, SymIntArgument | SymFloatArgument | SymBoolArgument):
+            raise InputError(
+                f"{model.title} is a program whose input {spec.arg.name} is a number that each "
+                "call may set, which cannot be judged; export it with a tensor, or a fixed number"
+            )
+
+
+def _copied(model: Model) -> nn.Module:
+    try:
+        with _Detaching():
+            return copy.deepcopy(model.module).eval().requires_grad_(False)
+    except Exception as error:
+        raise InputError(
+            f"{model.title} cannot be copied with copy.deepcopy, as it must be for each case to "
+            f"begin in the same state: {in_a_sentence(error)}"
+        ) from error
+
+
+class _Detaching(TorchFunctionMode):
+    """Lets `copy.deepcopy` take tensors that were computed from weights, as weight_norm's are."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            args = (args[0].detach(), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 def _in_order(model: Model, sequences: Sequence[Sequence[Call]], tree: Any) -> list[list[Call]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.fx import Interpreter, Node
 
 from harness.arrays import Array, from_torch, to_torch
@@ -20,6 +21,7 @@ __all__ = ["IN_FLOAT64", "Graph", "wide_type", "widened", "with_eps", "with_own_
 
 M = TypeVar("M", bound=nn.Module)
 
+_USER = InputKind.USER_INPUT
 _NARROW = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -42,6 +44,8 @@ class Graph:
         self.nodes = {node.name: node for node in module.graph.nodes if node.op == "call_function"}
         self.returning: Node = module.graph.output_node()
         self.returned: tuple[Array, ...] = ()
+        arguments = (s.arg for s in program.graph_signature.input_specs if s.kind is _USER)
+        self._fixed = [(a.value,) if isinstance(a, ConstantArgument) else () for a in arguments]
 
     def call(self, inputs: Sequence[Array]) -> dict[str, Any]:
         """The value of each node that computes, by its name, in order."""
@@ -72,12 +76,14 @@ class Graph:
 
     def _call(self, inputs: Sequence[Array]) -> list[Tensor]:
         tensors = [widened(to_torch(value.copy())) for value in inputs]
-        made = torch.utils._pytree.tree_leaves(self._run(tensors))
+        rest = iter(tensors)
+        given = [fixed[0] if fixed else next(rest) for fixed in self._fixed]
+        made = torch.utils._pytree.tree_leaves(self._run(given))
         tensors_made = (tensor for tensor in made if isinstance(tensor, Tensor))
         self.returned = tuple(from_torch(tensor.detach()).copy() for tensor in tensors_made)
         return tensors
 
-    def _run(self, tensors: Sequence[Tensor]) -> Any:
+    def _run(self, tensors: Sequence[Any]) -> Any:
         self._interpreter.values = {}
         usual = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)

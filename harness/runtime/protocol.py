@@ -41,6 +41,12 @@ class TensorSpec:
     dtype: str  # numpy's name of the element type: float32, int64, bfloat16; or None
     shape: tuple[int, ...]  # sizes, or the upper bounds where `dynamic`
     dynamic: bool = False  # each call may bring any shape up to `shape`, of the same rank
+    value: bool | int | float | None = None  # of a number, which was fixed by the export
+
+    @property
+    def fixed(self) -> bool:
+        """Whether each call brings the same: None, or a number."""
+        return self.dtype == "None" or self.value is not None
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a call may bring a tensor of `shape`."""
@@ -56,12 +62,11 @@ def input_specs(plan: Plan) -> tuple[TensorSpec, ...]:
     specs = []
     for number, index in enumerate(plan.inputs):
         value = plan.values[index]
-        kind = SCALAR_KINDS.get(type(value))
         if isinstance(value, TensorValue):
             dtype = SCALAR_TYPES[value.scalar_type].name
             specs.append(TensorSpec(dtype, value.sizes, value.dynamic))
-        elif kind is not None:
-            specs.append(TensorSpec(kind, ()))
+        elif value is None or isinstance(value, bool | int | float):
+            specs.append(TensorSpec(SCALAR_KINDS[type(value)], (), value=value))
         else:
             raise ProgramError(
                 f"input {number} of {plan.name} must be a tensor or a number (got "
@@ -83,17 +88,14 @@ def output_specs(plan: Plan) -> tuple[TensorSpec, ...]:
     return tuple(found)
 
 
-_NONE = np.array(None, dtype=object)
-
-
 def check_inputs(method: str, specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> list[Array]:
     """`inputs` as arrays, if they are what `method` declares; every executor asks this.
 
-    An input that can only be None may be left out.
+    Inputs that the export fixed, None and numbers, may be left out, all of them.
     """
-    if len(inputs) == sum(spec.dtype != "None" for spec in specs):
+    if len(inputs) == sum(not spec.fixed for spec in specs):
         given = iter(inputs)
-        inputs = [_NONE if spec.dtype == "None" else next(given) for spec in specs]
+        inputs = [np.asarray(spec.value) if spec.fixed else next(given) for spec in specs]
     if len(inputs) != len(specs):
         raise InputError(f"{method} takes {len(specs)} inputs (got {len(inputs)})")
     arrays = [np.asarray(value) for value in inputs]

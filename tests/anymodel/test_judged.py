@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from harness.anymodel import Call, Ignored, Judged, Model, Options, judge_model, write_repros
+from fixtures.models import STOCK, judged, some, troubles, verdict
+from harness.anymodel import Call, Ignored, Model, write_repros
 from harness.anymodel.capturing import judge_capture
 from harness.anymodel.judging import method_of
 from harness.anymodel.recording import record
@@ -50,26 +51,6 @@ class Cache(nn.Module):
     def forward(self, x: Tensor, position: Tensor, *, scale: float = 1.0) -> tuple[Tensor, Tensor]:
         self.rows.index_copy_(0, position, x * scale)
         return self.rows.sum(0), torch.softmax(x @ self.rows.T, -1)
-
-
-STOCK: dict[str, Any] = {"without": ("descending",)}
-"""The stock lowering sorts up, whatever is asked for."""
-
-
-def judged(model: Model, **options: Any) -> Judged:
-    return judge_model(model, Options(executor="portable", **options))
-
-
-def troubles(found: Judged) -> list[str]:
-    return [f"{v.case}: {v.summary}" for v in found.verdicts if v.status is not Status.PASS]
-
-
-def verdict(found: Judged, case: str) -> Any:
-    return next(v for v in found.verdicts if v.case == case)
-
-
-def some(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("precision", [None, "bf16", "bf16-4w8w"])
@@ -242,26 +223,6 @@ def test_an_exported_program_and_a_file_of_it(tmp_path: Path) -> None:
     assert verdict(found, "in float64").status is Status.FAIL
 
 
-class Apart(nn.Module):
-    def forward(self, x: Tensor, *, a: Tensor, b: Tensor) -> Tensor:
-        return x + a - 2 * b
-
-
-def test_keywords_have_any_order() -> None:
-    x, a, b = some(2, 4), some(2, 4) + 1, some(2, 4) * 3
-    other = Call(x, b=a, a=b)
-    program = torch.export.export(Apart(), (x,), {"a": a, "b": b})
-    for module in (program, Apart()):
-        found = judged(Model(module, (x,), {"b": b, "a": a}, examples=[other, Call(x, a=b, b=a)]))
-        assert troubles(found) == []
-    recorded = record(trace(Model(program, (x,), {"b": b, "a": a})))
-    assert np.array_equal(recorded.cases[0].eager[0][0], Apart()(x, a=a, b=b))
-    assert np.array_equal(recorded.cases[0].inputs[0][1], a)
-    assert np.allclose(recorded.cases[0].exact[0][0], Apart()(x, a=a, b=b))
-    with pytest.raises(InputError, match="must have the arguments of the export"):
-        trace(Model(program, (x, a), {"b": b}))
-
-
 def test_of_a_given_program_no_comparison_with_a_module_is_claimed() -> None:
     program = torch.export.export(Mlp().eval(), (some(2, 32),))
     found = judged(Model(program, (some(2, 32),)))
@@ -281,47 +242,6 @@ def test_an_input_that_is_changed_is_compared_too() -> None:
     found = judged(Model(Adds(), (some(2, 4), some(2, 4)), partial=True))  # copied back outside
     assert troubles(found) == []
     assert "example, input 1 as it was left" in {v.case for v in found.verdicts}
-
-
-def test_a_mask_of_logits_hides_no_wrong_sort() -> None:
-    class Masked(nn.Module):
-        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-            ordered = torch.sort(x, descending=True)[0]
-            return ordered.masked_fill(mask, torch.finfo(x.dtype).min)
-
-    model = Model(Masked(), (some(2, 8), torch.arange(16).reshape(2, 8) % 8 == 0))
-    assert troubles(judged(model)) == []
-    found = judged(model, **STOCK)
-    assert verdict(found, "in float64").status is Status.FAIL
-    assert verdict(found, "example").status is Status.FAIL
-
-
-class Padded(nn.Module):
-    """The stock lowering sorts the other way: only the first column is right."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([x[:, :1] * 2, torch.sort(x, descending=True)[0]], -1)
-
-
-def test_elements_that_do_not_matter_are_left_out_and_told() -> None:
-    mask = torch.tensor([[False, True, True, True, True]])
-    model = Model(Padded(), (some(3, 4),), ignored=[Ignored(mask, "the sort is known to be wrong")])
-    found = judged(model, **STOCK)
-    assert troubles(found) == []
-    notes = verdict(found, "example").notes
-    assert notes == ("12 elements were not compared: the sort is known to be wrong.",)
-    assert (
-        verdict(judged(dataclasses.replace(model, ignored=()), **STOCK), "example").status
-        is Status.FAIL
-    )
-
-
-def test_a_mask_may_come_from_the_call() -> None:
-    def where(call: Call) -> Tensor:
-        return torch.arange(5)[None] >= call.args[0].shape[0] - 2
-
-    model = Model(Padded(), (some(3, 4),), ignored=[Ignored(where, "rows tell")])
-    assert troubles(judged(model, **STOCK)) == []
 
 
 def test_a_single_number_is_judged() -> None:
@@ -418,11 +338,6 @@ def test_a_random_model_cannot_be_judged() -> None:
 
     with pytest.raises(InputError, match="something else of the same call"):
         judged(Model(Noise(), (some(4, 4),)))
-
-
-def test_no_reason_is_no_mask() -> None:
-    with pytest.raises(InputError, match="needs a reason"):
-        Ignored(torch.ones(1, dtype=torch.bool), " ")
 
 
 def test_the_second_export_comes_from_the_cache() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from harness.anymodel import Model
-from harness.anymodel.lowering import program_facts
+from harness.anymodel.lowering import lower, program_facts
 from harness.anymodel.tracing import trace
 from harness.export.corrections import CORRECTIONS
 
@@ -73,3 +74,26 @@ def test_corrections_and_precision_are_in_the_key() -> None:
     assert program_facts(program, "fp32", [one, other]) == program_facts(
         program, "fp32", [other, one]
     )
+
+
+def flipped(entry: Path) -> None:
+    content = bytearray((entry / "model.pte").read_bytes())
+    content[-40] ^= 1
+    (entry / "model.pte").write_bytes(content)
+
+
+def renamed(entry: Path) -> None:
+    text = (entry / "about.json").read_text()
+    (entry / "about.json").write_text(text.replace("seconds", "minutes"))
+
+
+@pytest.mark.parametrize("damage", [flipped, renamed])
+def test_a_damaged_program_in_the_cache_is_made_again(damage: Callable[[Path], None]) -> None:
+    traced = trace(Model(torch.nn.Linear(3, 5), (torch.ones(2, 3),)))
+    whole = lower(traced)
+    content = whole.path.read_bytes()
+    damage(whole.path.parent)
+    again = lower(traced)
+    assert (again.origin, again.sha256) == ("exported", whole.sha256)
+    assert again.path.read_bytes() == content
+    assert lower(traced).origin == "cached"

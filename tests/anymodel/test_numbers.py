@@ -1,4 +1,4 @@
-"""Programs that return numbers beside tensors: the tensors are judged."""
+"""Programs with numbers beside tensors, in what they take or return: the tensors are judged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from harness.anymodel import Judged, Model, Options, judge_model
 from harness.compare import Status
+from harness.errors import InputError
 
 
 class Beside(nn.Module):
@@ -63,3 +64,34 @@ def test_another_number_of_tensors_is_red(tmp_path: Path) -> None:
     found = judged(Model(Beside(), (X,), pte=lowered(Fewer(), tmp_path / "model.pte")))
     assert found.exit_code == 1
     assert "the program returns 1 tensors, the module 2" in {v.summary for v in found.verdicts}
+
+
+class Takes(nn.Module):
+    def forward(self, x: Tensor, n: int, flag: bool, y: Tensor, word: str) -> Tensor:
+        return x * n + y
+
+
+NUMBERS = (X, 3, True, X + 1, "text")
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_numbers_that_the_export_fixed_are_given_to_the_program(
+    by_file: bool, tmp_path: Path
+) -> None:
+    program = torch.export.export(Takes(), NUMBERS)
+    model = Model(program, NUMBERS)
+    if by_file:
+        from harness.export.lower import lower_to_mlx
+
+        path = tmp_path / "model.pte"
+        lower_to_mlx({"forward": program}, {}, path)
+        model = Model(Takes(), NUMBERS, pte=path)
+    found = judged(model)
+    assert [f"{v.case}: {v.summary}" for v in found.verdicts if v.status is not Status.PASS] == []
+
+
+def test_a_number_that_each_call_may_set_is_refused() -> None:
+    shapes = (None, torch.export.Dim.DYNAMIC, None, None, None)
+    program = torch.export.export(Takes(), NUMBERS, dynamic_shapes=shapes)
+    with pytest.raises(InputError, match="input n is a number that each call may set"):
+        judged(Model(program, NUMBERS))

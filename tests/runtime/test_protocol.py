@@ -69,7 +69,7 @@ def test_their_number_counts() -> None:
         check_inputs("m", SPECS, GOOD[:1])
 
 
-def test_an_input_that_can_only_be_none_may_be_left_out() -> None:
+def test_inputs_that_the_export_fixed_may_be_left_out() -> None:
     specs = (SPECS[0], TensorSpec("None", ()), SPECS[1])
     for given in (GOOD, (GOOD[0], None, GOOD[1])):
         first, nothing, second = check_inputs("m", specs, given)
@@ -77,5 +77,7 @@ def test_an_input_that_can_only_be_none_may_be_left_out() -> None:
         assert (first.dtype, second.dtype) == (np.float32, BFLOAT16)
     with pytest.raises(InputError, match=r"m takes 3 inputs \(got 1\)"):
         check_inputs("m", specs, GOOD[:1])
+    numbers = (*specs, TensorSpec("int64", (), value=0), TensorSpec("bool", (), value=True))
+    assert [a.item() for a in check_inputs("m", numbers, GOOD)[3:]] == [0, True]
     with pytest.raises(InputError, match="input 1 of m must be None"):
         check_inputs("m", specs, (GOOD[0], np.zeros(2), GOOD[1]))
