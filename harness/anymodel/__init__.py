@@ -9,6 +9,7 @@
 `lowering`    the program → `.pte`, cached
 `observing`   what the program does
 `judging`     verdicts
+`counts`      those on integers
 `explaining`  the wrong node, its owner, a repro
 `judged`      all of it for one model
 """

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from harness.anymodel.capturing import judge_capture
+from harness.anymodel.counts import judge_counts
 from harness.anymodel.lowering import ENTRY
 from harness.anymodel.model import Model
-from harness.anymodel.observing import Observed, Ran
+from harness.anymodel.observing import WATCHED, Observed, Ran
 from harness.anymodel.recording import CaseRecord, Recorded, masked
 from harness.arrays import Array
 from harness.budget import COMMITTED, Budget, ExactAllowance
@@ -22,12 +23,13 @@ from harness.compare import (
     Oracle,
     Status,
     Verdict,
+    exit_code,
     judge_many,
     judge_own_error,
     relative_error,
     words,
 )
-from harness.compare.metrics import as_float64, beyond, difference, unravel
+from harness.compare.metrics import as_float64, beyond, difference
 from harness.float64.rules import roundoff
 from harness.float64.slots import is_float
 from harness.methods import Method
@@ -67,11 +69,13 @@ def judge(
     entry = ENTRY if ENTRY in facts.methods else next(iter(facts.methods), ENTRY)
     delegated = judge_delegation(dataclasses.replace(method, entry=entry), facts)
     found = [_partial(model, delegated), *judge_capture(method, recorded, budget.exact)]
-    found.append(_judge_exact(method, recorded, observed, budget.exact))
+    links = [_judge_exact(method, recorded, observed, budget.exact)]
     if observed.local is not None:
-        found.append(judge_local(method, _own_steps(model, observed.local), budget.local))
+        links.append(judge_local(method, _own_steps(model, observed.local), budget.local))
+    proved = WATCHED if len(links) == 2 and exit_code(links) == 0 else 0
+    found += links
     for case in recorded.cases:
-        found += judge_case(model, case, recorded, observed, budget)
+        found += judge_case(model, case, recorded, observed, budget, proved)
     return found
 
 
@@ -145,9 +149,19 @@ def _miscounted(recorded: Recorded, outputs: Sequence[Array]) -> str:
 
 
 def judge_case(
-    model: Model, case: CaseRecord, recorded: Recorded, observed: Observed, budget: Budget
+    model: Model,
+    case: CaseRecord,
+    recorded: Recorded,
+    observed: Observed,
+    budget: Budget,
+    proved: int = 0,
 ) -> Iterator[Verdict]:
-    """A verdict on each output of one case, beside what eager itself loses."""
+    """A verdict on each output of one case, beside what eager itself loses.
+
+    In the first `proved` calls both links hold: the program means what the module means, and each
+    step computes what it means. An integer that differs there was decided by rounding that is
+    allowed: which of two is right, nothing here can tell.
+    """
     here: Ran = observed.cases[case.label]
     if isinstance(here, Refusal):
         yield refused(model.title, case.label, here)
@@ -175,7 +189,7 @@ def judge_case(
             own = relative_error([([e for _, e in pairs], exact)])
             verdict = _judge_floats(model.title, label, pairs, exact, own, observed, budget)
         else:
-            verdict = _judge_counts(model.title, label, pairs, exact)
+            verdict = judge_counts(model.title, label, pairs, exact, proved)
         yield _told(model, verdict, hidden, index, recorded)
 
 
@@ -297,40 +311,3 @@ def _cap(
 def _finite(value: Array) -> Array:
     value = as_float64(value)
     return value[np.isfinite(value)]
-
-
-def _judge_counts(
-    subject: str, label: str, pairs: list[tuple[Array, Array]], exact: list[Array]
-) -> Verdict:
-    """Integers and truth values: equal, but where eager's own rounding decides."""
-    unlike = [(c, r) for c, r in pairs if c.dtype != r.dtype or c.shape != r.shape]
-    if unlike:
-        (c, r), *_ = unlike
-        summary = f"expected {r.dtype} {words.shape(r.shape)}, got {c.dtype} {words.shape(c.shape)}"
-        return Verdict(subject, label, "tensor", Status.FAIL, summary)
-    wrong, decided, elements, place = 0, 0, 0, ""
-    for number, (candidate, reference) in enumerate(pairs):
-        differs = candidate != reference
-        if number < len(exact) and exact[number].shape == reference.shape:
-            open_to_rounding = exact[number] != reference
-            decided += int((differs & open_to_rounding).sum())
-            differs = differs & ~open_to_rounding
-        elements += reference.size
-        wrong += int(differs.sum())
-        if differs.any() and not place:
-            at = unravel(int(differs.argmax()), differs.shape)
-            made, meant = candidate[at], reference[at]
-            place = f", first {words.place((number, *at), called=True)}: {meant} expected, {made}"
-    if not elements:
-        return Verdict(subject, label, "tensor", Status.UNJUDGED, "nothing was compared")
-    gate = Gate("unequal", wrong, 0, "elements")
-    summary = (
-        f"{wrong:,} of {words.count(elements, 'element')} differ{place}"
-        if wrong
-        else f"{words.count(elements, 'element')}, all equal"
-    )
-    notes: tuple[str, ...] = ()
-    if decided:
-        notes = (f"{words.count(decided, 'element')} differ where eager's own rounding decides.",)
-    status = Status.FAIL if wrong else Status.PASS
-    return Verdict(subject, label, "tensor", status, summary, {}, (gate,), elements, notes)

@@ -29,7 +29,7 @@ Ran = tuple[Outputs, ...] | Refusal
 Tensors = Callable[[Sequence[Array]], Outputs]
 """Takes the tensors out of what a program made."""
 
-_WATCHED = 4
+WATCHED = 4
 """Calls of a case whose steps are judged: a step computes the same in each."""
 
 
@@ -121,7 +121,7 @@ def _watch(
     for case in recorded.cases:
         executor.reset()
         alone = cases[case.label]
-        for number, call in enumerate(case.inputs[:_WATCHED]):
+        for number, call in enumerate(case.inputs[:WATCHED]):
             made, steps = executor.watch(entry, call)
             before = () if isinstance(alone, Refusal) else alone[number]
             seen.add(case.label, number, steps, zip(tensors(made), before, strict=False))

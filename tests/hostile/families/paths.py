@@ -255,3 +255,5 @@ _ALSO_WRITABLE = {
     for flag in ("--output-dir", "--report", "--bpte", "--repro")
     for kind in ("directory", "empty text")
 }
+_ALSO_WRITABLE |= {("--repro", kind) for kind in ("full disk", "short files")}
+"""Where no node is wrong, no repro is written."""
