@@ -81,7 +81,8 @@ def test_a_green_run_looks_green_in_every_form(
 def test_a_run_that_ends_early_leaves_no_green_form(
     there: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    begins = ("{}", "<?xml version='1.0'?>", "## ✅", "<!doctype html>green", "{}")
+    suite = '<?xml version="1.0"?>\n<testsuites>\n  <testsuite name="voxtral-parity"'
+    begins = ("{}", suite, "## ✅ voxtral-parity: green", "<!doctype html>green", "{}")
     for name, begin in zip(NAMES, begins, strict=True) if there else ():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(begin)
