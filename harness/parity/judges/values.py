@@ -21,6 +21,7 @@ from harness.compare import (
     relative_error,
     words,
 )
+from harness.compare.metrics import as_float64
 from harness.compare.sqnr import judge_sqnr
 from harness.compare.waveforms import PCM16_FULL_SCALE
 from harness.fingerprint import UNMEASURED
@@ -209,5 +210,5 @@ def _whole_against_steps(
 
 def pcm_steps(reference: Array, allowance: Allowance) -> int:
     """How many steps 16-bit codes may differ: what `max_abs` comes to, and one by truncation."""
-    steps = allowance.max_abs * float(np.abs(reference).max()) * PCM16_FULL_SCALE
+    steps = allowance.max_abs * float(np.abs(as_float64(reference)).max()) * PCM16_FULL_SCALE
     return 1 if steps < 1 or not math.isfinite(steps) else 1 + math.ceil(steps)
