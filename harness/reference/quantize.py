@@ -175,7 +175,8 @@ def _maker() -> str:
 
 def quantized_weight(module: Any, layer: Layer) -> torch.Tensor:
     """The layer's quantised weight, by upstream's own function; `module` keeps its own."""
-    from executorch.extension.llm.export.quantize import quantize_model_
+    with quiet():
+        from executorch.extension.llm.export.quantize import quantize_model_
 
     holder = nn.Module()
     holder.layer = copy.copy(module)
