@@ -150,6 +150,8 @@ def slack(
             bound += _FLOAT32_FUNCTION * _angle_error(node, slots)
         elif name == "SoftmaxNode" and not narrow:  # in 16 bits the element's own rounding decides
             bound = bound + c * unit * _softmax_sum(node, slots, np.abs(reference))
+        elif name == "SdpaNode" and not narrow:  # 16 bits have 2¹⁶ times the unit, which covers it
+            bound = bound + c * unit * _score_products(node, slots)
         elif name == "ErfNode":
             bound = bound + _ERF
     else:
@@ -238,8 +240,26 @@ def _sdpa(n: Node, s: Slots, made: Array) -> Array:
     scores, weights, v = attention(n, s)
     size = np.where(np.isfinite(scores), np.abs(scores), 0.0)
     v = np.abs(v)
-    spread = np.matmul(weights * (1 + size), v)
-    return spread + (weights * size).sum(-1, keepdims=True) * np.matmul(weights, v)
+    return np.matmul(weights, v) + _by_scores(size, weights, v)
+
+
+def _score_products(n: Node, s: Slots) -> Array:
+    """As `_sdpa`, of what the products of a score add up to, which may cancel in it.
+
+    Each partial sum of a score is rounded: their errors are of the size of the root of the sum of
+    the products' squares, however small the score.
+    """
+    _, weights, v = attention(n, s)
+    q, k = (s.tensor(n.q) * n.scale) ** 2, s.tensor(n.k) ** 2
+    k = np.repeat(k, q.shape[1] // k.shape[1], 1)
+    return _by_scores(np.sqrt(np.matmul(q, k.swapaxes(-1, -2))), weights, np.abs(v))
+
+
+def _by_scores(size: Array, weights: Array, v: Array) -> Array:
+    """What an error of `size` in each score does to the output."""
+    return np.matmul(weights * size, v) + (weights * size).sum(-1, keepdims=True) * np.matmul(
+        weights, v
+    )
 
 
 def _layer_norm(n: Node, s: Slots, made: Array) -> Array:

@@ -157,6 +157,26 @@ def test_attention_with_another_scale_is_seen_though_its_output_hardly_moves() -
         assert (found.share(LOCAL) > 1.0) is fails
 
 
+def test_scores_whose_products_cancel_may_be_off_by_the_rounding_of_these() -> None:
+    """Two keys a query, as at the edge of the codec's window, and heads of 128 as it has."""
+    rng = np.random.default_rng(0)
+    q, k = (4 * rng.standard_normal((1, 2, 512, 128)).astype(np.float32) for _ in "qk")
+    v = rng.standard_normal((1, 2, 512, 128)).astype(np.float32)
+    behind = np.arange(512)[:, None] - np.arange(512)
+    mask = np.where((behind == 0) | (behind == 1), 0, -np.inf).astype(np.float32)
+    scale = 128**-0.5
+    scores = np.matmul(q * np.float32(scale), k.swapaxes(-1, -2)) + mask
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    made = np.matmul(weights / weights.sum(-1, keepdims=True), v)
+    fields = {"q": Tid(0), "k": Tid(1), "v": Tid(2), "mask": Tid(3), "causal": False}
+    wide = [value.astype(np.float64) for value in (q, k, v, mask)]
+    right = node("SdpaNode", scale=scale, **fields)
+    assert made.dtype == np.float32
+    assert judged(right, made, *wide).worst <= 1.0
+    other = node("SdpaNode", scale=scale * (1 + 1e-4), **fields)
+    assert judged(other, made, *wide).worst > 1.0
+
+
 def test_one_large_value_says_nothing_of_a_gain() -> None:
     """Five small reciprocals and one of 57: the standard error would be that of one sample."""
     rng = np.random.default_rng(0)

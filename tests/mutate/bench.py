@@ -322,7 +322,12 @@ def _thin(evidence: Evidence) -> Evidence:
         first = CaseEvidence(case, recorded.outputs[:count])
         others = [item for item in items[1:] if item.case.states or name != "text_decoder"]
         cases[name] = (first, *others[: _CASES.get(name, 3) - 1])
-    return dataclasses.replace(evidence, cases=cases)
+    exact = dict(evidence.exact)
+    for name, items in cases.items():
+        meant = evidence.exact.get(name, {})
+        labels = [item.case.label for item in items]
+        exact[name] = {label: meant[label] for label in labels if label in meant}
+    return dataclasses.replace(evidence, cases=cases, exact=exact)
 
 
 def method_of(name: str) -> Method:
