@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
-import mlx.core as mx
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from harness.float64.slots import Kept, Slots
 from harness.pte.flatbuffer import record
 from harness.pte.payload import Tid
 from harness.pte.schema import mlx_schema
+from harness.runtime.portable.blas import mx
 
 
 def node(name: str, **fields: Any) -> Any:

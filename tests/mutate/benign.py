@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import mlx.core as mx
-
 from harness.arrays import Array
 from harness.compare import Verdict
 from harness.methods import METHODS
 from harness.pte.names import names_file
 from harness.runtime.portable import PortableExecutor
+from harness.runtime.portable.blas import mx
 from tests.mutate.bench import Bench, method_of
 from tests.mutate.pte import Graph
 from tests.mutate.runtime import PRODUCTS, at_instruction, operands

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 
 from harness.runtime.portable import interpreter
+from harness.runtime.portable.blas import mx
 from harness.runtime.portable.slots import Slots
 from tests.mutate.bench import Bench, Fault, Trial
 

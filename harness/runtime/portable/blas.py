@@ -58,7 +58,7 @@ BLAS = _lend_torch_blas()
 """Which BLAS MLX calls in this process, as a sentence for the fingerprint."""
 
 try:
-    import mlx.core  # must follow the line above
+    import mlx.core  # noqa: TID251 - the door itself; must follow the line above
 except ModuleNotFoundError:
     raise UnavailableError(
         "the portable executor needs mlx, which is not installed; `python -m pip install "
