@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.anymodel.judging import judge_case
-from harness.anymodel.lowering import ENTRY, lower
-from harness.anymodel.observing import Observed, Tensors, entry_of, replayed, tensors_in
+from harness.anymodel.lowering import lower
+from harness.anymodel.model import ENTRY, entry_of
+from harness.anymodel.observing import Observed, Tensors, replayed, tensors_in
 from harness.anymodel.recording import CaseRecord, Recorded, masked
 from harness.anymodel.tracing import Traced
 from harness.arrays import Array
@@ -107,7 +108,7 @@ class Search:
         """What the export says of the program's steps; for a file of others, our own export's."""
         with closing(ExactExecutor()) as executor:
             executor.load(self.path)
-            entry = entry_of(executor)
+            entry = entry_of(executor.methods())
         names, steps = read_steps(self.path, entry)
         if names.values:
             return names
@@ -121,7 +122,7 @@ class Search:
         allowed = self.budget.exact.of_scale
         with closing(ExactExecutor()) as executor:
             executor.load(self.path)
-            entry = entry_of(executor)
+            entry = entry_of(executor.methods())
             tensors = tensors_in(self.path, entry)
             wrong = self._first_wrong(executor, entry, tensors)
             if wrong is None:
@@ -179,7 +180,7 @@ class Search:
             if not isinstance(executor, Watchable):
                 return None
             executor.load(self.path)
-            entry = entry_of(executor)
+            entry = entry_of(executor.methods())
             for case in self.recorded.cases:
                 found = self._repaired(executor, entry, case)
                 if found is not None:
@@ -236,7 +237,9 @@ class Search:
 
         with closing(PortableExecutor()) as executor:
             executor.load(self.path)
-            executor.call(entry_of(executor), self.recorded.cases[0].inputs[0], observer=observe)
+            executor.call(
+                entry_of(executor.methods()), self.recorded.cases[0].inputs[0], observer=observe
+            )
         for where, dtype in found.items():
             wanted = self.names.types.get((where, 0))
             if wanted is None or wanted[0] == dtype:

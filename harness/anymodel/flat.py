@@ -23,7 +23,16 @@ from torch.utils import _pytree as pytree
 from harness.anymodel.model import Call
 from harness.errors import InputError, brief, in_a_sentence
 
-__all__ = ["Flat", "arranged", "flat_shapes", "named_shapes", "run", "tensors_of", "tree_of"]
+__all__ = [
+    "Flat",
+    "arranged",
+    "flat_shapes",
+    "named_shapes",
+    "run",
+    "tensors_of",
+    "tree_of",
+    "words_of",
+]
 
 
 _PLAIN = (
@@ -69,7 +78,7 @@ class Flat(nn.Module):
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
         with torch.no_grad():
             made = _returned(self.model(*args, **kwargs))
-        return [(".".join(re.findall(r"\w+", pytree.keystr(path))), leaf) for path, leaf in made]
+        return [(".".join(words_of(path)), leaf) for path, leaf in made]
 
     def inputs(self, call: Call, where: str) -> tuple[Tensor, ...]:
         """The tensors in a call's arguments; `InputError` where its tree is another one."""
@@ -144,6 +153,11 @@ def tree_of(call: Call) -> Any:
 
 def _leaves(call: Call) -> tuple[list[Any], Any]:
     return pytree.tree_flatten((tuple(call.args), dict(call.kwargs)))
+
+
+def words_of(path: Any) -> list[str]:
+    """The keys and numbers of a path through a tree, such as ``["cache", "0"]``."""
+    return re.findall(r"\w+", pytree.keystr(path))
 
 
 def named_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:

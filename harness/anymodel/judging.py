@@ -10,8 +10,7 @@ import numpy as np
 
 from harness.anymodel.capturing import judge_capture
 from harness.anymodel.counts import judge_counts
-from harness.anymodel.lowering import ENTRY
-from harness.anymodel.model import Model
+from harness.anymodel.model import ENTRY, Model, entry_of
 from harness.anymodel.observing import WATCHED, Observed, Ran
 from harness.anymodel.recording import CaseRecord, Recorded, masked
 from harness.arrays import Array
@@ -66,7 +65,7 @@ def judge(
 ) -> list[Verdict]:
     """Every verdict on one model, in the order of the report."""
     method = method_of(model)
-    entry = ENTRY if ENTRY in facts.methods else next(iter(facts.methods), ENTRY)
+    entry = entry_of(tuple(facts.methods))
     delegated = judge_delegation(dataclasses.replace(method, entry=entry), facts)
     found = [_partial(model, delegated), *judge_capture(method, recorded, budget.exact)]
     links = [_judge_exact(method, recorded, observed, budget.exact)]

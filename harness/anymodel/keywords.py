@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import closing
 from pathlib import Path
 
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from harness.anymodel.model import Call
+from harness.anymodel.flat import words_of
+from harness.anymodel.model import Call, entry_of
 from harness.errors import HarnessError
 from harness.pte.coverage import called_graphs
 from harness.pte.payload import Tid
@@ -42,7 +42,7 @@ def as_in_file(call: Call, path: Path) -> Call:
     for key, value in call.kwargs.items():
         leaves, _ = pytree.tree_flatten_with_path({key: value})
         tensors = [at for at, leaf in leaves if isinstance(leaf, Tensor)]
-        names = ["_".join(re.findall(r"\w+", pytree.keystr(at))) for at in tensors]
+        names = ["_".join(words_of(at)) for at in tensors]
         found = [places[name] for name in names if name in places]
         if tensors and not found:
             return call
@@ -54,7 +54,7 @@ def as_in_file(call: Call, path: Path) -> Call:
 
 def _places(program: Program) -> dict[str, int]:
     """The number of each input of a method by its name in the delegates."""
-    plan = program.plans.get("forward") or next(iter(program.plans.values()), None)
+    plan = program.plans.get(entry_of(tuple(program.plans)))
     if plan is None:
         return {}
     found: dict[str, int] = {}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from harness.anymodel.model import ENTRY
 from harness.anymodel.tracing import Traced
 from harness.cache import Recipe, digest_of, hold, maker, read_or_make
 from harness.errors import HarnessError
@@ -23,10 +24,7 @@ from harness.export.graph_nodes import described, without_sources
 from harness.files import file_digest, read_json
 from harness.upstream import parts, quiet
 
-__all__ = ["ENTRY", "given", "lower", "program_facts", "weights_digest"]
-
-ENTRY = "forward"
-"""Name of the method in the file."""
+__all__ = ["given", "lower", "program_facts", "weights_digest"]
 
 _FILE, _ABOUT = "model.pte", "about.json"
 

@@ -9,7 +9,19 @@ from typing import Any
 
 from harness.errors import InputError, brief
 
-__all__ = ["Call", "Ignored", "Model", "as_model"]
+__all__ = ["ENTRY", "Call", "Ignored", "Model", "as_model", "entry_of"]
+
+ENTRY = "forward"
+"""Name of the method in a file that the harness exports."""
+
+
+def entry_of(names: Sequence[str]) -> str:
+    """The method of a file that is called, of all that it has; `InputError` if that is not told."""
+    if ENTRY in names or not names:
+        return ENTRY
+    if len(names) == 1:
+        return names[0]
+    raise InputError(f"the .pte must have a method {ENTRY} (it has {', '.join(names)})")
 
 
 class Call:

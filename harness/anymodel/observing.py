@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
-from harness.anymodel.lowering import ENTRY
+from harness.anymodel.model import entry_of
 from harness.anymodel.recording import CaseRecord, Outputs, Recorded
 from harness.arrays import Array
-from harness.errors import InputError
 from harness.fingerprint import Fingerprint
 from harness.parity.links import Watched
 from harness.parity.observation import LocalObservation, Refusal
@@ -21,7 +20,7 @@ from harness.pte.program import read_program
 from harness.runtime.exact import ExactExecutor
 from harness.runtime.protocol import Executor, Watchable
 
-__all__ = ["Observed", "Ran", "Tensors", "entry_of", "observe", "replayed", "tensors_in"]
+__all__ = ["Observed", "Ran", "Tensors", "observe", "replayed", "tensors_in"]
 
 Ran = tuple[Outputs, ...] | Refusal
 """What came of a case: outputs of each call, or who refused."""
@@ -53,16 +52,6 @@ class Observed:
     local: LocalObservation | None
 
 
-def entry_of(executor: Executor) -> str:
-    """The method of the loaded program that is called."""
-    names = executor.methods()
-    if ENTRY in names or not names:
-        return ENTRY
-    if len(names) == 1:
-        return names[0]
-    raise InputError(f"the .pte must have a method {ENTRY} (it has {', '.join(names)})")
-
-
 def tensors_in(path: Path, entry: str) -> Tensors:
     """What takes the tensors out of the outputs of a file's method: a module's numbers are lost."""
     with closing(read_program(path)) as program:
@@ -89,7 +78,7 @@ def observe(
     """Run a program on an executor, which has nothing loaded yet, and in float64."""
     progress(f"running the program on the {executor.fingerprint.executor} executor")
     executor.load(path)
-    entry = entry_of(executor)
+    entry = entry_of(executor.methods())
     tensors = tensors_in(path, entry)
     cases: dict[str, Ran] = {
         case.label: guarded(lambda c=case: replayed(executor, entry, c, tensors))  # type: ignore[misc]

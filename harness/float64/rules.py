@@ -145,13 +145,15 @@ def slack(
         c = _NARROW_FUNCTION if narrow else _FLOAT32_FUNCTION
         if not narrow and type(node).__name__ in _REDUCING:
             c += 0.5 * np.sqrt(slots.tensor(node.x).shape[-1])
-        bound = c * unit * _function_magnitude(node, slots, reference)
+        if name == "SdpaNode":  # 16 bits have 2¹⁶ times the unit, which covers the products
+            magnitude = _sdpa(node, slots, products=not narrow)
+        else:
+            magnitude = _function_magnitude(node, slots, reference)
+        bound = c * unit * magnitude
         if name == "RopeNode":
             bound += _FLOAT32_FUNCTION * _angle_error(node, slots)
         elif name == "SoftmaxNode" and not narrow:  # in 16 bits the element's own rounding decides
             bound = bound + c * unit * _softmax_sum(node, slots, np.abs(reference))
-        elif name == "SdpaNode" and not narrow:  # 16 bits have 2¹⁶ times the unit, which covers it
-            bound = bound + c * unit * _score_products(node, slots)
         elif name == "ErfNode":
             bound = bound + _ERF
     else:
@@ -236,30 +238,21 @@ def _angle_error(n: Node, s: Slots) -> Array:
     return _rope(n, s, steps) * steps[:, None] * 2.0**-24
 
 
-def _sdpa(n: Node, s: Slots, made: Array) -> Array:
+def _sdpa(n: Node, s: Slots, *, products: bool) -> Array:
+    """The output, and what an error in each score of the score's own size does to it.
+
+    With `products`, the error is also of the size of what the products of a score add up to, which
+    may cancel in it: each partial sum is rounded, so that its size is the root of the sum of the
+    products' squares, however small the score.
+    """
     scores, weights, v = attention(n, s)
     size = np.where(np.isfinite(scores), np.abs(scores), 0.0)
-    v = np.abs(v)
-    return np.matmul(weights, v) + _by_scores(size, weights, v)
-
-
-def _score_products(n: Node, s: Slots) -> Array:
-    """As `_sdpa`, of what the products of a score add up to, which may cancel in it.
-
-    Each partial sum of a score is rounded: their errors are of the size of the root of the sum of
-    the products' squares, however small the score.
-    """
-    _, weights, v = attention(n, s)
-    q, k = (s.tensor(n.q) * n.scale) ** 2, s.tensor(n.k) ** 2
-    k = np.repeat(k, q.shape[1] // k.shape[1], 1)
-    return _by_scores(np.sqrt(np.matmul(q, k.swapaxes(-1, -2))), weights, np.abs(v))
-
-
-def _by_scores(size: Array, weights: Array, v: Array) -> Array:
-    """What an error of `size` in each score does to the output."""
-    return np.matmul(weights * size, v) + (weights * size).sum(-1, keepdims=True) * np.matmul(
-        weights, v
-    )
+    if products:
+        q, k = (s.tensor(n.q) * n.scale) ** 2, s.tensor(n.k) ** 2
+        k = np.repeat(k, q.shape[1] // k.shape[1], 1)
+        size = size + np.sqrt(np.matmul(q, k.swapaxes(-1, -2)))
+    v, error = np.abs(v), weights * size
+    return np.matmul(weights + error, v) + error.sum(-1, keepdims=True) * np.matmul(weights, v)
 
 
 def _layer_norm(n: Node, s: Slots, made: Array) -> Array:
@@ -294,7 +287,6 @@ _MAGNITUDES: dict[str, Callable[[Node, Slots, Array], Array]] = {
     "DequantizeNode": _dequantize,
     "LayerNormNode": _layer_norm,
     "RopeNode": _rope,
-    "SdpaNode": _sdpa,
     "SiluNode": _silu,
     "SoftmaxNode": _softmax,
     "StdNode": _spread,

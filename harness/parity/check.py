@@ -54,7 +54,7 @@ from harness.runtime.protocol import Executor
 from harness.runtime.select import choose, refuse_virtual
 from harness.values import timestamp
 
-__all__ = ["Checked", "check", "open_models", "report", "second_lowering"]
+__all__ = ["Checked", "check", "judged", "open_models", "report", "second_lowering"]
 
 Progress = Callable[[str], None]
 
@@ -136,22 +136,32 @@ def check(
             plan, evidence, models, first.codes, first.ended, fresh=request.fresh, progress=progress
         )
     progress("judging")
-    golden = find_golden(plan, observation.executor)
-    verdicts = judge(
-        plan, evidence, artifacts, observation,
-        golden=golden, pins=find_pins(plan), budget=budget,
-    )  # fmt: skip
+    checked = judged(plan, evidence, artifacts, observation, budget)
+    verdicts = checked.verdicts
     if request.triangulate:
-        first_lowering = Checked(plan, evidence, artifacts, observation, verdicts)
-        second = second_lowering(first_lowering, models, progress, budget)
+        second = second_lowering(checked, models, progress, budget)
         verdicts += tuple(one for one in second.verdicts if one.kind == "triangulation")
     if observation.speech is not None:
         first = observation.speech.first
         if request.regime is not None:
-            emulated = Checked(plan, evidence, artifacts, observation, verdicts)
-            verdicts += (_flips(request.regime, emulated, first, progress),)
+            verdicts += (_flips(request.regime, checked, first, progress),)
         verdicts += judge_words(plan, first, transcriber, published(plan))
     verdicts = name_next(request, facts.name_disputes(plan, verdicts))
+    return dataclasses.replace(checked, verdicts=verdicts)
+
+
+def judged(
+    plan: Plan,
+    evidence: Evidence,
+    artifacts: Artifacts,
+    observation: Observation,
+    budget: Budget = COMMITTED,
+) -> Checked:
+    """Judge an observation beside the golden and the pins that are kept of its plan."""
+    verdicts = judge(
+        plan, evidence, artifacts, observation,
+        golden=find_golden(plan, observation.executor), pins=find_pins(plan), budget=budget,
+    )  # fmt: skip
     return Checked(plan, evidence, artifacts, observation, verdicts)
 
 
@@ -166,10 +176,7 @@ def second_lowering(
     artifacts = export(plan, models, progress=progress)
     with _pair(artifacts, Request(executor="xnnpack"), progress) as run:
         observation = observe(plan, checked.evidence, artifacts, run, progress=progress)
-    verdicts = judge(
-        plan, checked.evidence, artifacts, observation,
-        golden=find_golden(plan, observation.executor), pins=find_pins(plan), budget=budget,
-    )  # fmt: skip
+    second = judged(plan, checked.evidence, artifacts, observation, budget)
     mlx = (checked.plan, checked.artifacts, checked.observation)
     faults = [
         judge_lowerings(method, checked.evidence, mlx, (plan, artifacts, observation), budget)
@@ -177,7 +184,7 @@ def second_lowering(
     ]
     if judge_kernels(checked.plan, checked.observation.executor):
         faults = excused(faults)
-    return Checked(plan, checked.evidence, artifacts, observation, (*verdicts, *faults))
+    return dataclasses.replace(second, verdicts=(*second.verdicts, *faults))
 
 
 def report(checked: Checked, started: datetime.datetime, command: str = "") -> Report:

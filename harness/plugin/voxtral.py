@@ -10,12 +10,9 @@ from harness.export.control import control_template
 from harness.methods import METHODS, Method, select_methods
 from harness.parity import Request
 from harness.parity.artifacts import Artifacts, export, open_artifacts
-from harness.parity.check import Checked, open_models, report
+from harness.parity.check import judged, open_models, report
 from harness.parity.control import observe_control
 from harness.parity.evidence import Evidence
-from harness.parity.judge import judge
-from harness.parity.judges.golden import find_golden
-from harness.parity.judges.pins import find_pins
 from harness.parity.links import observe_exact
 from harness.parity.observation import ControlObservation, Observation
 from harness.parity.observe import observe
@@ -94,12 +91,8 @@ class _Line:
         started = datetime.datetime.now(datetime.UTC)
         plan = dataclasses.replace(self.plan, methods=(method.name,))
         observation = self._observe(plan)
-        verdicts = judge(
-            plan, self.evidence, self.artifacts, observation,
-            golden=find_golden(plan, observation.executor), pins=find_pins(plan),
-        )  # fmt: skip
-        checked = Checked(plan, self.evidence, self.artifacts, observation, verdicts)
-        if any(v.status == "fail" and v.kind in ("exact", "local") for v in verdicts):
+        checked = judged(plan, self.evidence, self.artifacts, observation)
+        if any(v.status == "fail" and v.kind in ("exact", "local") for v in checked.verdicts):
             checked = explained(self.request, checked, self.models)
         return report(checked, started, "pytest")
 

@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument
 from torch.utils import _pytree as pytree
 
-from harness.anymodel.lowering import ENTRY
+from harness.anymodel.model import ENTRY
 from harness.errors import InputError, in_a_sentence
 from harness.export.corrections import applied
 from harness.export.node_names import recording
