@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from fixtures.models import STOCK, judged, verdict
+from fixtures.models import STOCK, judged, some, verdict
 from harness.anymodel import Model
 from harness.anymodel.counts import judge_counts
 from harness.compare import Status
@@ -35,10 +37,44 @@ def test_what_rounding_decides_is_unjudged() -> None:
     assert found.exit_code == 2
 
 
-def test_what_a_wrong_lowering_makes_is_red() -> None:
-    model = Model(Ordered(), (torch.arange(12.0).view(3, 4),))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_a_wrong_lowering_makes_is_red(dtype: torch.dtype) -> None:
+    model = Model(Ordered(), (torch.arange(12.0, dtype=dtype).view(3, 4),))
     assert verdict(judged(model), "example").status is Status.PASS
     assert verdict(judged(model, **STOCK), "example").status is Status.FAIL
+
+
+class Large(nn.Module):
+    """In 16 bits most of its integers are what a sum was rounded to."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.weight, self.scale = nn.Parameter(some(64, 64)), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sort(x @ self.weight * self.scale, descending=True)[0].long()
+
+
+def test_where_rounding_decides_most_elements_a_wrong_lowering_is_red() -> None:
+    model = Model(Large(200.0).bfloat16(), (some(4, 64).bfloat16(),))
+    assert judged(model).exit_code != 1
+    wrong = verdict(judged(model, **STOCK), "example")
+    assert wrong.status is Status.FAIL
+    assert "differ where eager's own rounding decides" in wrong.notes[0]
+
+
+def test_where_rounding_decides_every_element_nothing_was_compared() -> None:
+    eager, exact = np.arange(4), np.arange(4) + 1
+    judge = partial(judge_counts, "model", "example", proved=0)
+    assert judge([(eager, eager)], [exact]).status is Status.PASS
+    found = judge([(eager + 7, eager)], [exact])
+    assert found.status is Status.UNJUDGED
+    assert "4 elements differ" in found.notes[0]
+    assert "or take an example without such ties" in found.notes[-1]
+    exact[0] = 0  # one element that no rounding decides
+    assert judge([(eager + 7, eager)], [exact]).status is Status.FAIL
+    right = eager + np.array([0, 7, 7, 7])
+    assert judge([(right, eager)], [exact]).status is Status.PASS
 
 
 @pytest.mark.parametrize(("proved", "status"), [(0, "fail"), (1, "fail"), (2, "unjudged")])

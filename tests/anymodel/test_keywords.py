@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +43,24 @@ class Nested(nn.Module):
         return x + a["first"] - 2 * b
 
 
+class Swapped(Apart):
+    def forward(self, x: Tensor, *, a: Tensor, b: Tensor) -> Tensor:
+        return super().forward(x, a=b, b=a)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("module", "exported", "order"), [(Apart(), "ab", "ba"), (Nested(), "ba", "ab")]
 )
 def test_a_file_gets_keywords_in_the_order_of_its_inputs(
-    module: nn.Module, exported: str, order: str, tmp_path: Path
+    module: nn.Module, exported: str, order: str, dtype: torch.dtype, tmp_path: Path
 ) -> None:
-    x, a, b = some(2, 4), some(2, 4) + 1, some(2, 4) * 3
+    x, a, b = (values.to(dtype) for values in (some(2, 4), some(2, 4) + 1, some(2, 4) * 3))
     given = {"a": {"first": a} if isinstance(module, Nested) else a, "b": b}
     program = torch.export.export(module, (x,), {name: given[name] for name in exported})
     path = tmp_path / "model.pte"
     lower_to_mlx({"forward": program}, {}, path)
     model = Model(module, (x,), {name: given[name] for name in order}, pte=path)
     assert troubles(judged(model)) == []
+    if isinstance(module, Apart):  # a file that takes one for the other is red
+        assert judged(dataclasses.replace(model, module=Swapped())).exit_code == 1
