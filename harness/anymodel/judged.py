@@ -14,7 +14,7 @@ from harness.anymodel.explaining import Search
 from harness.anymodel.judging import judge, method_of
 from harness.anymodel.model import Model
 from harness.anymodel.observing import observe
-from harness.anymodel.recording import record
+from harness.anymodel.recording import Recorded, record
 from harness.anymodel.tracing import Traced, trace
 from harness.compare import Verdict, exit_code
 from harness.errors import InputError
@@ -22,6 +22,7 @@ from harness.export.artifacts import Artifact
 from harness.export.corrections import check_names
 from harness.fingerprint import Fingerprint
 from harness.parity.facts import artifact_facts, tool_version
+from harness.parity.judges.kernels import excused, judge_kernels
 from harness.parity.judges.values import unlowered
 from harness.pte.facts import read_facts
 from harness.report import CheckpointFacts, Choice, Reference, Report
@@ -142,6 +143,9 @@ def _judge_model(model: Model, options: Options, progress: Progress, command: st
             fingerprint = dataclasses.replace(fingerprint, regime=regime.name, measured=regime)
         observed = dataclasses.replace(observed, executor=fingerprint)
         found = judge(model, recorded, read_facts(made.path), observed)
+        faults = judge_kernels(_types(traced, recorded), fingerprint)
+        if faults:
+            found = [*faults, *excused(found)]
         progress("judging")
         search = Search(traced, recorded, made.path, options.without, make)
         verdicts = tuple(search.explained(verdict) for verdict in found)
@@ -149,6 +153,13 @@ def _judge_model(model: Model, options: Options, progress: Progress, command: st
     if search is not None:
         report = dataclasses.replace(report, findings=tuple(search.found))
     return Judged(verdicts, report, search)
+
+
+def _types(traced: Traced, recorded: Recorded) -> set[str]:
+    """Names of the types of a model's weights, and of what goes in and comes out."""
+    calls = [call for case in recorded.cases for call in (*case.inputs, *case.eager)]
+    weights = {str(one.dtype).removeprefix("torch.") for one in traced.program.state_dict.values()}
+    return weights | {array.dtype.name for call in calls for array in call}
 
 
 def _report(

@@ -182,7 +182,7 @@ def second_lowering(
         judge_lowerings(method, checked.evidence, mlx, (plan, artifacts, observation), budget)
         for method in plan.selected
     ]
-    if judge_kernels(checked.plan, checked.observation.executor):
+    if judge_kernels([plan.precision.float_type], checked.observation.executor):
         faults = excused(faults)
     return dataclasses.replace(second, verdicts=(*second.verdicts, *faults))
 

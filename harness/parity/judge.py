@@ -68,7 +68,7 @@ def judge(
         found += judge_speech(plan, evidence, observation, budget)
     found += judge_golden(plan, evidence, observation, golden)
     found += judge_pins(plan, evidence, pins)
-    faults = judge_kernels(plan, observation.executor)
+    faults = judge_kernels([plan.precision.float_type], observation.executor)
     found = [_warned(verdict) for verdict in found]
     return (*faults, *(excused(found) if faults else found))
 

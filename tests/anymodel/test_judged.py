@@ -22,8 +22,9 @@ from harness.anymodel.tracing import trace
 from harness.budget import COMMITTED
 from harness.compare import Status
 from harness.errors import InputError
+from harness.fingerprint import KernelFault, Regime
 from harness.localize.graph import Graph
-from harness.runtime.portable import interpreter
+from harness.runtime.portable import PortableExecutor, interpreter
 from harness.runtime.portable.blas import mx
 
 
@@ -104,6 +105,23 @@ def test_a_wrong_kernel_is_the_executors(monkeypatch: pytest.MonkeyPatch) -> Non
     assert step.metrics["operator"] == "aten.silu.default"
     assert step.metrics["owner"] == "the executor or its kernel"
     assert verdict(found, "in float64").status is Status.PASS
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_kernel_that_is_wrong_on_known_inputs_is_no_mismatch(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = KernelFault("matrix", dtype, "M = 9", "7 at (0, 3), expected 5")
+    measured = Regime("exact-f32", {}, 132, (fault,))
+    monkeypatch.setattr(PortableExecutor, "regime", lambda self: measured)
+    monkeypatch.setitem(
+        interpreter.OPS, "SiluNode", lambda node, slots: slots.tensor(node.x) * 0 + 1
+    )
+    narrow = judged(Model(Mlp().bfloat16(), (some(2, 32).bfloat16(),)))
+    assert narrow.exit_code == 2
+    assert narrow.verdicts[0].subject == "machine"
+    assert verdict(narrow, "example").status is Status.UNJUDGED
+    assert judged(Model(Mlp(), (some(2, 32),))).exit_code == (2 if dtype == "float32" else 1)
 
 
 def test_a_type_that_the_lowering_ignores_is_named_where_both_links_hold() -> None:

@@ -22,7 +22,7 @@ def measured(tiny_line, *faults: KernelFault):
 
 
 def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(tiny_line) -> None:
-    (verdict,) = judge_kernels(tiny_line.plan, measured(tiny_line, FAULT, FAULT))
+    (verdict,) = judge_kernels(["float32"], measured(tiny_line, FAULT, FAULT))
     assert (verdict.subject, verdict.kind, verdict.status) == (
         "machine", "regime", Status.UNJUDGED,
     )  # fmt: skip
@@ -33,7 +33,7 @@ def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(tiny_line) -> Non
 
 @pytest.mark.parametrize("faults", [(), (NARROW_FAULT,)])
 def test_no_fault_and_one_of_a_type_that_is_not_used_say_nothing(tiny_line, faults) -> None:
-    assert judge_kernels(tiny_line.plan, measured(tiny_line, *faults)) == []
+    assert judge_kernels(["float32"], measured(tiny_line, *faults)) == []
 
 
 def test_what_fails_beside_a_fault_is_unjudged_but_not_what_a_file_says() -> None:

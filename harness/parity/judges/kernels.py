@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from harness.compare import Status, Verdict, words
 from harness.fingerprint import Fingerprint
-from harness.parity.plan import Plan
 
 __all__ = ["excused", "judge_kernels"]
 
@@ -17,14 +16,19 @@ _RAN = (
 """Kinds of verdict on what an executor made."""
 
 
-def judge_kernels(plan: Plan, executor: Fingerprint) -> list[Verdict]:
-    """*Unjudged* if a kernel that the precision may use is wrong: no fault of the program's.
+def judge_kernels(used: Collection[str], executor: Fingerprint) -> list[Verdict]:
+    """*Unjudged* if a kernel that a program may use is wrong: no fault of the program's.
 
-    All precisions use float32 somewhere; which other type a precision uses is in its name.
+    Parameters
+    ----------
+    used
+        Names of the types that it computes in, beside float32, which every program may use.
+    executor
+        What ran it, with what its kernels made of known inputs.
     """
     regime = executor.measured
-    used = ("float32", plan.precision.float_type)
-    faults = [fault for fault in regime.faults if fault.dtype in used] if regime else []
+    types = {"float32", *used}
+    faults = [fault for fault in regime.faults if fault.dtype in types] if regime else []
     if regime is None or not faults:
         return []
     summary = (
