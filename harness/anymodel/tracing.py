@@ -89,6 +89,11 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     given = isinstance(model.module, ExportedProgram)
     if given:
         _refuse_numbers_that_change(model)
+        if model.dynamic_shapes is not None:
+            raise InputError(
+                f"{model.title} is a program, whose export decided which shapes may change: leave "
+                "dynamic_shapes out, or pass the module itself"
+            )
         sequences = model.sequences
         if not model.args and not model.kwargs and model.module.example_inputs is not None:
             args, kwargs = model.module.example_inputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from fixtures.models import STOCK, judged, some, troubles, verdict
+from fixtures.models import STOCK, Mlp, judged, some, troubles, verdict
 from harness.anymodel import Call, Ignored, Model, write_repros
 from harness.anymodel.capturing import judge_capture
 from harness.anymodel.judging import method_of
@@ -22,20 +21,8 @@ from harness.anymodel.tracing import trace
 from harness.budget import COMMITTED
 from harness.compare import Status
 from harness.errors import InputError
-from harness.fingerprint import KernelFault, Regime
 from harness.localize.graph import Graph
-from harness.runtime.portable import PortableExecutor, interpreter
 from harness.runtime.portable.blas import mx
-
-
-class Mlp(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(nn.functional.silu(self.up(x)))
 
 
 class Sorted(nn.Module):
@@ -90,38 +77,6 @@ def test_a_left_out_correction_is_named() -> None:
     found = judged(model, without=("adjacent-indices",))
     assert verdict(found, "in float64").metrics["correction"] == "adjacent-indices"
     assert troubles(judged(model)) == []
-
-
-def test_a_wrong_kernel_is_the_executors(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = interpreter.OPS["SiluNode"]
-
-    def off(node: Any, slots: Any) -> Any:
-        return right(node, slots) * 1.001
-
-    monkeypatch.setitem(interpreter.OPS, "SiluNode", off)
-    found = judged(Model(Mlp(), (some(2, 32),)))
-    step = verdict(found, "each step")
-    assert step.status is Status.FAIL
-    assert step.metrics["operator"] == "aten.silu.default"
-    assert step.metrics["owner"] == "the executor or its kernel"
-    assert verdict(found, "in float64").status is Status.PASS
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_kernel_that_is_wrong_on_known_inputs_is_no_mismatch(
-    dtype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fault = KernelFault("matrix", dtype, "M = 9", "7 at (0, 3), expected 5")
-    measured = Regime("exact-f32", {}, 132, (fault,))
-    monkeypatch.setattr(PortableExecutor, "regime", lambda self: measured)
-    monkeypatch.setitem(
-        interpreter.OPS, "SiluNode", lambda node, slots: slots.tensor(node.x) * 0 + 1
-    )
-    narrow = judged(Model(Mlp().bfloat16(), (some(2, 32).bfloat16(),)))
-    assert narrow.exit_code == 2
-    assert narrow.verdicts[0].subject == "machine"
-    assert verdict(narrow, "example").status is Status.UNJUDGED
-    assert judged(Model(Mlp(), (some(2, 32),))).exit_code == (2 if dtype == "float32" else 1)
 
 
 def test_a_type_that_the_lowering_ignores_is_named_where_both_links_hold() -> None:
@@ -323,6 +278,8 @@ def test_what_cannot_be_lowered_fails() -> None:
         (lambda: Model(Mlp(), (some(2, 32),), pte="absent.pte"), "absent.pte does not exist"),
         (lambda: Model("x", (some(2, 32),)), "the module must be a torch.nn.Module"),
         (lambda: Model(Mlp(), (some(2, 31),)), "Mlp"),
+        (lambda: Model(torch.export.export(Mlp(), (some(2, 32),)), (some(2, 32),),
+                       dynamic_shapes={"x": None}), "leave dynamic_shapes out"),
         (lambda: Model(Mlp(), (some(2, 32),), examples=[(some(2, 32), 3)]), "arguments of"),
         (lambda: Model(Mlp(), (some(2, 32),), examples=[some(2, 32)]), "a call must be"),
         (

@@ -28,7 +28,7 @@ class Attending(nn.Module):
     def forward(self, x: Tensor, position: Tensor) -> dict[str, Tensor]:
         x = torch.relu(self.up(x))
         self.rows.index_copy_(0, position, x)
-        weights = torch.softmax(x @ self.rows.T, -1)
+        weights = torch.tanh(x @ self.rows.T)
         return {"weights": weights, "sum": torch.sigmoid(weights @ self.rows)}
 
 
@@ -56,7 +56,7 @@ def test_a_right_executor_is_green(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "operator"),
-    [("SoftmaxNode", "aten.softmax.int"), ("SigmoidNode", "aten.sigmoid.default")],
+    [("TanhNode", "aten.tanh.default"), ("SigmoidNode", "aten.sigmoid.default")],
 )
 def test_a_wrong_kernel_is_named_and_proved(
     kind: str, operator: str, monkeypatch: pytest.MonkeyPatch
@@ -76,9 +76,9 @@ def test_a_wrong_kernel_is_named_and_proved(
 def test_what_vanishes_under_observation_is_found_by_cutting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = judged(monkeypatch, Blind(louder("SoftmaxNode"), most=2))
+    found = judged(monkeypatch, Blind(louder("TanhNode"), most=2))
     told = first_red(found)
-    assert told.metrics["op"] == "SoftmaxNode"
+    assert told.metrics["op"] == "TanhNode"
     assert "vanishes under observation" in found.report.findings[0].proof
 
 
