@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness.checkpoint.draws import normal, uniform
 from harness.errors import UnavailableError
-from harness.zoo.architectures.catalog import SIZES, Architecture
+from harness.zoo.architectures.architecture import SIZES, Architecture
 
 __all__ = ["build", "draw_weights", "inputs_of", "require_transformers"]
 

@@ -5,92 +5,12 @@ Sizes are shared: a configuration takes those of `SIZES` whose names it knows, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
 
 from harness.errors import InputError, brief
+from harness.zoo.architectures.architecture import SIZES, Architecture, family
 
-__all__ = ["CATALOG", "KINDS", "SIZES", "Architecture", "named"]
-
-KINDS = ("decoder", "encoder", "encoder-decoder", "vision", "audio")
-
-SIZES: dict[str, Any] = {
-    "vocab_size": 96,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "decoder_start_token_id": 1,
-    "max_position_embeddings": 64,
-    "hidden_size": 32,
-    "head_dim": 8,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "encoder_ffn_dim": 64,
-    "decoder_ffn_dim": 64,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-    "num_decoder_layers": 2,
-    "d_kv": 8,
-    "d_ff": 64,
-    "image_size": 32,
-    "patch_size": 8,
-    "num_channels": 3,
-    "num_labels": 3,
-    "conv_dim": (16, 16),
-    "conv_kernel": (10, 3),
-    "conv_stride": (5, 2),
-    "num_feat_extract_layers": 2,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-}
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """One class of transformers in a tiny configuration.
-
-    Attributes
-    ----------
-    name
-        In reports, and after ``--architectures``; what stands before a ``/`` is transformers' name.
-    model
-        Class of transformers.
-    own
-        What the configuration has beside `SIZES`; ``...`` leaves it the default.
-    inputs
-        Name → shape of inputs in the place of its kind's; ``"ids "`` in front makes token ids.
-    padded
-        Positions of padding in the first row: left of the text where negative.
-    kind
-        One of `KINDS`; it says which inputs a model takes.
-    phases
-        Exported programs: ``forward``, or the parts of a generation.
-    """
-
-    name: str
-    model: str
-    own: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    padded: int = 0
-    kind: str = ""
-    phases: tuple[str, ...] = ("forward",)
-
-    @property
-    def model_type(self) -> str:
-        """The configuration's name in transformers."""
-        return self.name.partition("/")[0]
-
-
-def _family(kind: str, *entries: tuple[Any, ...], generates: bool) -> tuple[Architecture, ...]:
-    """Architectures of (name, class, own, inputs, padded) each."""
-    phases = ("prefill", "decode") if generates else ("forward",)
-    return tuple(replace(Architecture(*entry), kind=kind, phases=phases) for entry in entries)
-
+__all__ = ["CATALOG", "named"]
 
 _MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 
@@ -109,7 +29,7 @@ _LATENT = {
     "topk_group": 1,
 }
 
-_DECODERS = _family(
+_DECODERS = family(
     "decoder",
     ("apertus", "ApertusForCausalLM"),
     ("biogpt", "BioGptForCausalLM"),
@@ -186,7 +106,7 @@ _DECODERS = _family(
 
 _BOTH_POSITIONS = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
 
-_ENCODERS = _family(
+_ENCODERS = family(
     "encoder",
     ("albert", "AlbertModel", {"embedding_size": 16}),
     ("bert", "BertModel"),
@@ -214,7 +134,7 @@ _ENCODERS = _family(
     generates=False,
 )
 
-_ENCODER_DECODERS = _family(
+_ENCODER_DECODERS = family(
     "encoder-decoder",
     ("bart", "BartForConditionalGeneration"),
     ("bigbird_pegasus", "BigBirdPegasusForConditionalGeneration"),
@@ -240,7 +160,7 @@ _HEADS = {**_STAGES, "num_attention_heads": [1, 2, 2, 4]}
 
 _WINDOWS = {"embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 2}
 
-_VISION = _family(
+_VISION = family(
     "vision",
     ("beit", "BeitModel"),
     ("bit", "BitModel", {**_STAGES, "embedding_size": 8, "num_groups": 4}),
@@ -295,7 +215,7 @@ _VISION = _family(
     generates=False,
 )
 
-_AUDIO = _family(
+_AUDIO = family(
     "audio",
     (
         "audio-spectrogram-transformer",
@@ -362,7 +282,7 @@ _AUDIO = _family(
     generates=False,
 )
 
-_LISTENERS = _family(
+_LISTENERS = family(
     "audio",
     (
         "speech_to_text",

@@ -30,8 +30,8 @@ from harness.pte.kernels import runtime_lacks
 from harness.runtime.portable import PortableExecutor
 from harness.upstream import quiet
 from harness.zoo import trial
+from harness.zoo.architectures.architecture import Architecture
 from harness.zoo.architectures.building import build, inputs_of
-from harness.zoo.architectures.catalog import Architecture
 from harness.zoo.architectures.exporting import (
     Exported,
     NotExportedError,

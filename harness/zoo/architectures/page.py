@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.zoo.architectures.catalog import KINDS
+from harness.zoo.architectures.architecture import KINDS
 from harness.zoo.architectures.sweep import Result, Sweep
 from harness.zoo.spread import LOWERINGS
 from harness.zoo.trial import Outcome, Verdict

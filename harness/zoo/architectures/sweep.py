@@ -12,8 +12,9 @@ from harness.conformance.workers import check_jobs
 from harness.errors import InputError, one_of
 from harness.files import read_json
 from harness.fingerprint import installed_versions
+from harness.zoo.architectures.architecture import KINDS, Architecture
 from harness.zoo.architectures.building import require_transformers
-from harness.zoo.architectures.catalog import CATALOG, KINDS, Architecture, named
+from harness.zoo.architectures.catalog import CATALOG, named
 from harness.zoo.architectures.curing import cure_of
 from harness.zoo.architectures.judging import DTYPES, Case, judged_case
 from harness.zoo.spread import (

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from harness.errors import InputError
+from harness.zoo.architectures.architecture import KINDS, Architecture
 from harness.zoo.architectures.building import draw_weights, inputs_of
-from harness.zoo.architectures.catalog import CATALOG, KINDS, Architecture, named
+from harness.zoo.architectures.catalog import CATALOG, named
 
 
 def test_there_are_sixty_architectures_of_every_kind() -> None:

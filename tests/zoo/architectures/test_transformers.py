@@ -7,8 +7,9 @@ import importlib.util
 import pytest
 import torch
 
+from harness.zoo.architectures.architecture import Architecture
 from harness.zoo.architectures.building import build, inputs_of
-from harness.zoo.architectures.catalog import CATALOG, Architecture, named
+from harness.zoo.architectures.catalog import CATALOG, named
 from harness.zoo.architectures.judging import Case, judged_case
 from harness.zoo.trial import Outcome, Verdict
 
