@@ -118,6 +118,7 @@ def noise(*words: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_quiet_process_writes_no_warnings_and_no_tracebacks_of_what_it_raises() -> None:
     loud = noise()
     assert "failed while attempting to run meta" in loud

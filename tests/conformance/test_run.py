@@ -44,6 +44,7 @@ def test_our_executor_passes_upstreams_tests(first: Report) -> None:
     assert first.exit_code == 0
 
 
+@pytest.mark.slow
 def test_upstreams_chatter_stays_off_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
     with workers(1) as do:
         (listing,) = do([(trial.listed, (Mode(),))], 600.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,12 +18,9 @@ from harness.golden import pins
 from harness.methods import METHODS
 from harness.parity import matrix
 from harness.parity.artifacts import Artifacts
-from harness.parity.check import Checked, second_lowering
+from harness.parity.check import Checked, judged, second_lowering
 from harness.parity.control import observe_control
-from harness.parity.judge import judge
-from harness.parity.judges.golden import find_golden
 from harness.parity.judges.lowerings import judge_lowerings
-from harness.parity.judges.pins import find_pins
 from harness.parity.observation import By, CaseObservation, Observation, Refusal
 from harness.parity.plan import Plan
 from harness.parity.request import Request
@@ -30,6 +28,12 @@ from harness.runtime.portable import PortableExecutor
 
 METHOD = "predict_velocity"
 FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
+
+
+@pytest.fixture(params=["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
+def line(request: pytest.FixtureRequest, tiny_line: Line, parity_in: Callable[[str], Line]) -> Line:
+    """What the cells are of."""
+    return tiny_line if request.param == "fp32" else parity_in(request.param)
 
 
 def halved(line: Line) -> Observation:
@@ -69,9 +73,7 @@ def cells_of(
 ) -> dict[tuple[str, str], matrix.Cell]:
     """The matrix of one precision whose run saw this; `second` are the files of XNNPACK."""
     plan = dataclasses.replace(line.plan, speaks=False)  # as the matrix asks
-    golden, pinned = find_golden(plan, seen.executor), find_pins(plan)
-    verdicts = judge(plan, line.evidence, line.artifacts, seen, golden=golden, pins=pinned)
-    mlx = Checked(plan, line.evidence, line.artifacts, seen, verdicts)
+    mlx = judged(plan, line.evidence, line.artifacts, seen)
     monkeypatch.setattr(matrix, "open_models", lambda *_: None)
     monkeypatch.setattr(matrix, "check", lambda *_, **__: mlx)
     stand_in(line, monkeypatch, second)

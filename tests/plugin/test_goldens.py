@@ -128,7 +128,7 @@ def pytest_collection_modifyitems(config, items):
 """
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from harness.pte.kernels import runtime_kernels, runtime_lacks
 
 ASK = (
@@ -13,6 +15,7 @@ ASK = (
 )
 
 
+@pytest.mark.slow
 def test_the_list_is_the_runtimes() -> None:
     command = [sys.executable, "-c", ASK]  # its kernels would stay in this process
     done = subprocess.run(command, capture_output=True, text=True, check=True)
