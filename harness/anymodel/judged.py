@@ -22,7 +22,7 @@ from harness.export.artifacts import Artifact
 from harness.export.corrections import check_names
 from harness.fingerprint import Fingerprint
 from harness.parity.facts import artifact_facts, tool_version
-from harness.parity.judges.kernels import excused, judge_kernels
+from harness.parity.judges.kernels import with_kernels
 from harness.parity.judges.values import unlowered
 from harness.pte.facts import read_facts
 from harness.report import CheckpointFacts, Choice, Reference, Report
@@ -143,9 +143,7 @@ def _judge_model(model: Model, options: Options, progress: Progress, command: st
             fingerprint = dataclasses.replace(fingerprint, regime=regime.name, measured=regime)
         observed = dataclasses.replace(observed, executor=fingerprint)
         found = judge(model, recorded, read_facts(made.path), observed)
-        faults = judge_kernels(_types(traced, recorded), fingerprint)
-        if faults:
-            found = [*faults, *excused(found)]
+        found = with_kernels(found, _types(traced, recorded), fingerprint)
         progress("judging")
         search = Search(traced, recorded, made.path, options.without, make)
         verdicts = tuple(search.explained(verdict) for verdict in found)

@@ -42,6 +42,7 @@ def golden_check(
     from harness.golden import missing
     from harness.parity.blessing import keep_waiting
     from harness.parity.judges.golden import find_golden, golden_key, judge_golden
+    from harness.parity.judges.kernels import with_kernels
     from harness.parity.judges.pins import find_outputs, find_pins, judge_computed, judge_pins
     from harness.report import print_verdicts
 
@@ -55,6 +56,7 @@ def golden_check(
     verdicts += judge_computed(plan, evidence, seen, find_outputs(plan, seen.executor))
     if not verdicts:
         verdicts = [missing(golden_key(plan, seen.executor))]
+    verdicts = with_kernels(verdicts, [plan.precision.float_type], seen.executor)
     print_verdicts(verdicts, stdout())
     waiting = keep_waiting(checked)
     if waiting:

@@ -24,7 +24,7 @@ from harness.parity.judges.files import (
     judge_metadata,
 )
 from harness.parity.judges.golden import judge_golden
-from harness.parity.judges.kernels import excused, judge_kernels
+from harness.parity.judges.kernels import with_kernels
 from harness.parity.judges.links import NOT_WATCHED, judge_exact, judge_local
 from harness.parity.judges.pins import judge_pins
 from harness.parity.judges.speech import judge_speech
@@ -68,9 +68,8 @@ def judge(
         found += judge_speech(plan, evidence, observation, budget)
     found += judge_golden(plan, evidence, observation, golden)
     found += judge_pins(plan, evidence, pins)
-    faults = judge_kernels([plan.precision.float_type], observation.executor)
     found = [_warned(verdict) for verdict in found]
-    return (*faults, *(excused(found) if faults else found))
+    return tuple(with_kernels(found, [plan.precision.float_type], observation.executor))
 
 
 _OF_THE_LEDGER = ("tensor", "waveform", "pcm", "codes", "exact")

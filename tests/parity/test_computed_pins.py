@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from fixtures.exports import Line
+from harness.cli import golden
 from harness.compare import Status, Verdict
+from harness.fingerprint import KernelFault, Regime
 from harness.golden import pins
 from harness.golden.waiting import list_waiting
 from harness.parity.blessing import bless_golden, bless_pins, keep_waiting
@@ -20,6 +23,7 @@ from harness.parity.judges.pins import EXPECTED, find_outputs, judge_computed, o
 from harness.parity.observation import Observation
 
 REASON = "a reason of some length"
+FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
 GREEN = (Verdict("codec", "speech", "waveform", Status.PASS, "equal", elements=1),)
 
 
@@ -133,3 +137,18 @@ def test_a_run_that_is_not_green_lets_nothing_wait(checked: Checked, tmp_path: P
     red = (*GREEN, Verdict("codec", "random", "tensor", Status.FAIL, "differs"))
     assert keep_waiting(dataclasses.replace(checked, verdicts=red), tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("faults", "code"), [((), 1), ((FAULT,), 2)])
+def test_what_moved_on_a_wrong_kernel_is_no_mismatch_of_golden_check(
+    faults: tuple[KernelFault, ...], code: int, checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = damaged(checked.observation, "codec", "speech", lambda output: output * 0.9)
+    measured = Regime("exact-f32", {}, 132, faults)
+    seen = dataclasses.replace(seen, executor=dataclasses.replace(seen.executor, measured=measured))
+    told = dataclasses.replace(checked, observation=seen)
+    monkeypatch.setattr(golden, "_checked", lambda *given: told)
+    monkeypatch.setattr("harness.parity.blessing.keep_waiting", lambda checked: [])
+    with pytest.raises(typer.Exit) as ended:
+        golden.golden_check()
+    assert ended.value.exit_code == code

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from harness.compare import Status, Verdict, words
 from harness.fingerprint import Fingerprint
 
-__all__ = ["excused", "judge_kernels"]
+__all__ = ["excused", "judge_kernels", "with_kernels"]
 
 _RAN = (
     "tensor", "waveform", "pcm", "codes", "repeat", "golden", "execution", "local", "triangulation",
@@ -45,6 +45,14 @@ def judge_kernels(used: Collection[str], executor: Fingerprint) -> list[Verdict]
             elements=regime.canaries, notes=notes,
         )
     ]  # fmt: skip
+
+
+def with_kernels(
+    verdicts: Iterable[Verdict], used: Collection[str], executor: Fingerprint
+) -> list[Verdict]:
+    """`verdicts`, behind the one of `judge_kernels` and excused where there is one."""
+    faults = judge_kernels(used, executor)
+    return [*faults, *(excused(verdicts) if faults else verdicts)]
 
 
 def excused(verdicts: Iterable[Verdict]) -> list[Verdict]:
