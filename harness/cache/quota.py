@@ -190,15 +190,17 @@ def evict(limit: int | None = None, progress: Callable[[str], None] = lambda tex
     _sweep_all()
     kept = sorted(entries(), key=lambda entry: (entry.record is not None, entry.used))
     total = sum(entry.bytes for entry in kept)
+    gone: list[KeptEntry] = []
     for entry in kept:
         if total <= limit:
-            return
+            break
         if _delete(entry.place):
             total -= entry.bytes
-            progress(
-                f"evicted {entry.name}, {decimal(entry.bytes)}: the cache is bounded to "
-                f"{decimal(limit)}"
-            )
+            gone.append(entry)
+    if gone:
+        what = gone[0].name if len(gone) == 1 else f"{len(gone)} entries"
+        size = decimal(sum(entry.bytes for entry in gone))
+        progress(f"evicted {what}, {size}: the cache is bounded to {decimal(limit)}")
 
 
 def clear(kind: str | None = None) -> tuple[list[KeptEntry], list[KeptEntry]]:

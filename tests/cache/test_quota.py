@@ -46,6 +46,17 @@ def test_the_least_recently_used_goes_first(store: Path) -> None:
     assert lines == ["evicted c, 1.1 kB: the cache is bounded to 3.0 kB"]
 
 
+def test_what_goes_at_once_is_one_line(store: Path) -> None:
+    for used, name in enumerate("abc"):
+        keep(name, used=100 + used)
+    lines: list[str] = []
+
+    evict(1500, lines.append)
+
+    assert names() == ["c"]
+    assert lines == ["evicted 2 entries, 2.2 kB: the cache is bounded to 1.5 kB"]
+
+
 def test_a_hit_counts_as_use(store: Path) -> None:
     keep("a", used=100)
     keep("b", used=200)
