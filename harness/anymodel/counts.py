@@ -6,22 +6,34 @@ from harness.arrays import Array
 from harness.compare import Gate, Status, Verdict, words
 from harness.compare.metrics import unravel
 
-__all__ = ["judge_counts"]
+__all__ = ["DECIDED", "judge_counts"]
 
-_REMEDY = (
-    "Return what they are made from, too, and name them in `ignored`; or take an example without "
-    "such ties."
-)
-_DECIDED = (
+DECIDED = "decided by rounding"
+"""The metric of an unjudged verdict: how many elements differ that rounding may have decided."""
+
+_PROVED = (
     "In float64 the program equals the module, and each step of these calls computes what it "
-    f"means: rounding that is allowed decides these elements. {_REMEDY}"
+    "means: rounding that is allowed decides these elements. Return what they are made from, too, "
+    "and name them in `ignored`; or take an example without such ties."
+)
+_MOST = (
+    "So nearly nothing was compared. Return what these integers are made from in their place; or "
+    "take an example of which rounding decides less."
 )
 
 
 def judge_counts(
-    subject: str, label: str, pairs: list[tuple[Array, Array]], exact: list[Array], proved: int
+    subject: str,
+    label: str,
+    pairs: list[tuple[Array, Array]],
+    exact: list[Array],
+    proved: int,
+    hidden: int = 0,
 ) -> Verdict:
     """Integers and truth values: equal, but where eager's own rounding decides.
+
+    It decides an element that eager has otherwise in float64. The verdict is unjudged where more of
+    these differ than there are others.
 
     Parameters
     ----------
@@ -36,20 +48,22 @@ def judge_counts(
         that means what the module means. An element that differs in these alone was decided by
         rounding that is allowed, before a floor or a comparison: which of two is right, nothing
         here can tell, and the verdict is unjudged.
+    hidden
+        How many elements are left out, with one value in `pairs` and `exact`.
     """
     unlike = [(c, r) for c, r in pairs if c.dtype != r.dtype or c.shape != r.shape]
     if unlike:
         (c, r), *_ = unlike
         summary = f"expected {r.dtype} {words.shape(r.shape)}, got {c.dtype} {words.shape(c.shape)}"
         return Verdict(subject, label, "tensor", Status.FAIL, summary)
-    wrong, decided, left, elements, place, last = 0, 0, 0, 0, "", 0
+    wrong, excused, free, elements, place, last = 0, 0, 0, -hidden, "", 0
     for number, (candidate, reference) in enumerate(pairs):
         differs = candidate != reference
         if number < len(exact) and exact[number].shape == reference.shape:
             open_to_rounding = exact[number] != reference
-            decided += int((differs & open_to_rounding).sum())
+            free += int(open_to_rounding.sum())
+            excused += int((differs & open_to_rounding).sum())
             differs = differs & ~open_to_rounding
-            left += int(open_to_rounding.sum())
         elements += reference.size
         wrong += int(differs.sum())
         last = number if differs.any() else last
@@ -59,18 +73,21 @@ def judge_counts(
             place = f", first {words.place((number, *at), called=True)}: {meant} expected, {made}"
     if not elements:
         return Verdict(subject, label, "tensor", Status.UNJUDGED, "nothing was compared")
-    gate = Gate("unequal", wrong, 0, "elements")
-    summary = (
-        f"{wrong:,} of {words.count(elements, 'element')} differ{place}"
-        if wrong
-        else f"{words.count(elements, 'element')}, all equal"
-    )
-    notes: tuple[str, ...] = ()
-    if decided:
-        notes = (f"{words.count(decided, 'element')} differ where eager's own rounding decides.",)
-    status = Status.FAIL if wrong else Status.PASS
+    judged = words.count(elements - excused, "element")
+    summary = f"{wrong:,} of {judged} differ{place}" if wrong else f"{judged}, all equal"
+    status, notes, metrics = Status.FAIL if wrong else Status.PASS, [], {}
+    if excused:
+        differ = "element differs" if excused == 1 else "elements differ"
+        notes.append(f"{excused:,} {differ} where eager's own rounding decides.")
     if wrong and last < proved:
-        status, notes = Status.UNJUDGED, (*notes, _DECIDED)
-    elif decided and left == elements:  # whatever the program made would be excused
-        status, notes = Status.UNJUDGED, (*notes, _REMEDY)
-    return Verdict(subject, label, "tensor", status, summary, {}, (gate,), elements, notes)
+        status, metrics = Status.UNJUDGED, {DECIDED: wrong + excused}
+        notes.append(_PROVED)
+    elif not wrong and excused > elements - free:
+        status, metrics = Status.UNJUDGED, {DECIDED: excused}
+        summary = f"eager's own rounding decides {free:,} of {words.count(elements, 'element')}"
+        notes.append(_MOST)
+    gate = Gate("unequal", wrong, 0, "elements")
+    return Verdict(
+        subject, label, "tensor", status, summary, metrics, (gate,), elements - excused,
+        tuple(notes),
+    )  # fmt: skip

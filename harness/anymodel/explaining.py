@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from harness.anymodel.counts import DECIDED
 from harness.anymodel.judging import judge_case
 from harness.anymodel.lowering import lower
 from harness.anymodel.model import ENTRY, entry_of
@@ -65,14 +66,18 @@ class Search:
     found: list[Localized] = field(default_factory=list)
 
     def explained(self, verdict: Verdict) -> Verdict:
-        """A red verdict, with the node that is wrong and whose fault it is, where that is found."""
+        """A red verdict, with the node that is wrong and whose fault it is, where that is found.
+
+        Integers that rounding may have decided are red where a node works in another type.
+        """
+        rounded = DECIDED in verdict.metrics
         looks = {
             "exact": self.exact,
             "local": self.local,
             "execution": lambda: self.refusing(verdict.summary),
-            "tensor": lambda: self.typed() or self.tapped,
+            "tensor": lambda: self.typed() or (None if rounded else self.tapped),
         }
-        if verdict.status is not Status.FAIL or verdict.kind not in looks:
+        if not (rounded or verdict.status is Status.FAIL) or verdict.kind not in looks:
             return verdict
         if verdict.kind == "tensor" and self.found:
             return verdict  # the link that broke says why
@@ -83,6 +88,8 @@ class Search:
             return dataclasses.replace(verdict, notes=(*verdict.notes, note))
         if one is None:
             return verdict
+        if rounded:
+            verdict = dataclasses.replace(verdict, status=Status.FAIL, notes=verdict.notes[:-1])
         if not one.findings:
             notes = (*verdict.notes, one.proof)
             if self.traced.model.pte is None:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
 from harness.anymodel import lowering
 from harness.anymodel.explaining import Search
 from harness.anymodel.judging import judge, method_of
 from harness.anymodel.model import Model
 from harness.anymodel.observing import observe
-from harness.anymodel.recording import Recorded, record
+from harness.anymodel.recording import record
 from harness.anymodel.tracing import Traced, trace
 from harness.compare import Verdict, exit_code
 from harness.errors import InputError
@@ -143,7 +146,7 @@ def _judge_model(model: Model, options: Options, progress: Progress, command: st
             fingerprint = dataclasses.replace(fingerprint, regime=regime.name, measured=regime)
         observed = dataclasses.replace(observed, executor=fingerprint)
         found = judge(model, recorded, read_facts(made.path), observed)
-        found = with_kernels(found, _types(traced, recorded), fingerprint)
+        found = with_kernels(found, _types(traced), fingerprint)
         progress("judging")
         search = Search(traced, recorded, made.path, options.without, make)
         verdicts = tuple(search.explained(verdict) for verdict in found)
@@ -153,11 +156,10 @@ def _judge_model(model: Model, options: Options, progress: Progress, command: st
     return Judged(verdicts, report, search)
 
 
-def _types(traced: Traced, recorded: Recorded) -> set[str]:
-    """Names of the types of a model's weights, and of what goes in and comes out."""
-    calls = [call for case in recorded.cases for call in (*case.inputs, *case.eager)]
-    weights = {str(one.dtype).removeprefix("torch.") for one in traced.program.state_dict.values()}
-    return weights | {array.dtype.name for call in calls for array in call}
+def _types(traced: Traced) -> set[str]:
+    """Names of the types of all that the exported graph holds or computes."""
+    values = tree_leaves([node.meta.get("val") for node in traced.program.graph.nodes])
+    return {str(one.dtype).removeprefix("torch.") for one in values if isinstance(one, Tensor)}
 
 
 def _report(

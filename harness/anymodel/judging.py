@@ -71,7 +71,8 @@ def judge(
     links = [_judge_exact(method, recorded, observed, budget.exact)]
     if observed.local is not None:
         links.append(judge_local(method, _own_steps(model, observed.local), budget.local))
-    proved = WATCHED if len(links) == 2 and exit_code(links) == 0 else 0
+    whole = observed.local is not None and not observed.local.unjudged  # CPU kernels are
+    proved = WATCHED if whole and exit_code(links) == 0 else 0
     found += links
     for case in recorded.cases:
         found += judge_case(model, case, recorded, observed, budget, proved)
@@ -187,8 +188,10 @@ def judge_case(
             pairs, exact = _unmasked(pairs, exact)
             own = relative_error([([e for _, e in pairs], exact)])
             verdict = _judge_floats(model.title, label, pairs, exact, own, observed, budget)
+            left = max(verdict.elements - hidden, 1) if verdict.elements else 0
+            verdict = dataclasses.replace(verdict, elements=left)
         else:
-            verdict = judge_counts(model.title, label, pairs, exact, proved)
+            verdict = judge_counts(model.title, label, pairs, exact, proved, hidden)
         yield _told(model, verdict, hidden, index, recorded)
 
 
@@ -197,9 +200,9 @@ def _told(model: Model, verdict: Verdict, hidden: int, index: int, recorded: Rec
     if not hidden:
         return verdict
     reasons = _reasons(model, index, recorded)
-    note = f"{words.count(hidden, 'element')} were not compared: {reasons}."
-    elements = max(verdict.elements - hidden, 1) if verdict.elements else 0
-    return dataclasses.replace(verdict, elements=elements, notes=(*verdict.notes, note))
+    were = "was" if hidden == 1 else "were"
+    note = f"{words.count(hidden, 'element')} {were} not compared: {reasons}."
+    return dataclasses.replace(verdict, notes=(*verdict.notes, note))
 
 
 def _reasons(model: Model, index: int, recorded: Recorded) -> str:

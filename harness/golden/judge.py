@@ -15,6 +15,7 @@ from harness.golden.store import Golden, GoldenKey
 
 __all__ = [
     "DRIFT",
+    "STATISTICS",
     "Change",
     "Drift",
     "changes",
@@ -23,6 +24,10 @@ __all__ = [
     "missing",
     "moved",
 ]
+
+
+STATISTICS = "golden statistics"
+"""The case of the verdict on a waveform's statistics."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +229,7 @@ def _judge_statistics(golden: Golden, run: Golden) -> Verdict:
     elements = sum(np.size(getattr(golden.statistics, row.gate.name)) for row in rows)
     notes = (f"If the change is meant: `{_bless_command(golden.key)}`.",) if drifted else ()
     status, gates = Status.FAIL if drifted else Status.PASS, tuple(row.gate for row in rows)
-    return Verdict(golden.key.method, "golden statistics", "golden", status, summary, metrics,
+    return Verdict(golden.key.method, STATISTICS, "golden", status, summary, metrics,
                    gates, elements, notes)  # fmt: skip
 
 

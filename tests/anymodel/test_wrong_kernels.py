@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from fixtures.models import Mlp, judged, some, verdict
 from harness.anymodel import Model
 from harness.compare import Status
 from harness.fingerprint import KernelFault, Regime
 from harness.runtime.portable import PortableExecutor, interpreter
+
+
+class Narrows(nn.Module):
+    """Only what it computes is in 16 bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.silu(x.bfloat16()).float()
 
 
 def test_a_wrong_kernel_is_the_executors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +51,4 @@ def test_a_kernel_that_is_wrong_on_known_inputs_is_no_mismatch(
     assert narrow.verdicts[0].subject == "machine"
     assert verdict(narrow, "example").status is Status.UNJUDGED
     assert judged(Model(Mlp(), (some(2, 32),))).exit_code == (2 if dtype == "float32" else 1)
+    assert judged(Model(Narrows(), (some(2, 32),))).exit_code == 2

@@ -7,10 +7,13 @@ import dataclasses
 import pytest
 
 from harness.budget.regimes import EXACT
-from harness.compare import Status, Verdict, exit_code
+from harness.compare import Gate, Status, Verdict, exit_code
 from harness.fingerprint import KernelFault, Regime
+from harness.methods import METHODS
 from harness.parity.judge import judge
 from harness.parity.judges.kernels import excused, judge_kernels
+from harness.parity.judges.values import refused, unlowered
+from harness.parity.observation import By, Refusal
 
 FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
 NARROW_FAULT = dataclasses.replace(FAULT, dtype="bfloat16")
@@ -36,11 +39,27 @@ def test_no_fault_and_one_of_a_type_that_is_not_used_say_nothing(tiny_line, faul
     assert judge_kernels(["float32"], measured(tiny_line, *faults)) == []
 
 
-def test_what_fails_beside_a_fault_is_unjudged_but_not_what_a_file_says() -> None:
-    kinds = ("tensor", "codes", "delegation")
-    failed = [Verdict("codec", kind, kind, Status.FAIL, "off") for kind in kinds]
-    statuses = [verdict.status for verdict in excused(failed)]
-    assert statuses == [Status.UNJUDGED, Status.UNJUDGED, Status.FAIL]
+def failed(kind: str, case: str = "speech", *gates: Gate) -> Verdict:
+    return Verdict("codec", case, kind, Status.FAIL, "off", gates=gates)
+
+
+def test_what_kernels_computed_is_unjudged_beside_a_fault() -> None:
+    values = [
+        failed("tensor", "speech", Gate("max abs", 2.0, 1.0)), failed("codes"), failed("local"),
+        failed("golden", "outputs, pinned"), failed("golden", "golden statistics"),
+        refused("codec", "speech", Refusal(By.PROGRAM, "no such row")),
+    ]  # fmt: skip
+    assert {verdict.status for verdict in excused(values)} == {Status.UNJUDGED}
+
+
+def test_what_no_kernel_can_have_done_stays_red_beside_a_fault() -> None:
+    others = [
+        failed("delegation"), failed("exact", "in float64"), failed("tensor"),
+        failed("golden", "eager, pinned"), failed("golden", "golden inputs"),
+        unlowered(METHODS[0], "no handler", "mlx"),
+        refused("codec", "in float64", Refusal(By.PROGRAM, "no such row")),
+    ]  # fmt: skip
+    assert excused(others) == others
 
 
 def test_a_whole_run_on_wrong_kernels_exits_with_2(tiny_line) -> None:

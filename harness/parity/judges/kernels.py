@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable
 
 from harness.compare import Status, Verdict, words
 from harness.fingerprint import Fingerprint
+from harness.golden.judge import STATISTICS
+from harness.golden.pins import COMPUTED
 
 __all__ = ["excused", "judge_kernels", "with_kernels"]
 
-_RAN = (
-    "tensor", "waveform", "pcm", "codes", "repeat", "golden", "execution", "local", "triangulation",
-)  # fmt: skip
-"""Kinds of verdict on what an executor made."""
+_RAN = ("waveform", "pcm", "codes", "repeat", "local", "triangulation")
+"""Kinds of verdict on nothing but values that an executor made."""
 
 
 def judge_kernels(used: Collection[str], executor: Fingerprint) -> list[Verdict]:
@@ -50,7 +50,7 @@ def judge_kernels(used: Collection[str], executor: Fingerprint) -> list[Verdict]
 def with_kernels(
     verdicts: Iterable[Verdict], used: Collection[str], executor: Fingerprint
 ) -> list[Verdict]:
-    """`verdicts`, behind the one of `judge_kernels` and excused where there is one."""
+    """`verdicts`; where a kernel is wrong, the verdict that says so, then `verdicts` excused."""
     faults = judge_kernels(used, executor)
     return [*faults, *(excused(verdicts) if faults else verdicts)]
 
@@ -58,11 +58,22 @@ def with_kernels(
 def excused(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """`verdicts` of a machine with wrong kernels: what failed there was not the program's doing.
 
-    What a file says, and passes, stay as they are.
+    What a file says, what eager computes, and passes, stay as they are.
     """
     return [
         dataclasses.replace(verdict, status=Status.UNJUDGED)
-        if verdict.status is Status.FAIL and verdict.kind in _RAN
+        if verdict.status is Status.FAIL and _of_values(verdict)
         else verdict
         for verdict in verdicts
     ]
+
+
+def _of_values(verdict: Verdict) -> bool:
+    """Whether a verdict depends on values that an executor computed."""
+    if verdict.kind == "tensor":
+        return bool(verdict.gates)  # without one, its type or shape is another: the program's doing
+    if verdict.kind == "execution":  # numpy runs the program in float64
+        return verdict.case not in ("lowering", "in float64")
+    if verdict.kind == "golden":
+        return verdict.case in (COMPUTED, STATISTICS)  # the others are on eager and its inputs
+    return verdict.kind in _RAN
