@@ -32,7 +32,6 @@ __all__ = [
     "run",
     "tensors_of",
     "tree_of",
-    "words_of",
 ]
 
 
@@ -79,7 +78,7 @@ class Flat(nn.Module):
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
         with torch.no_grad():
             made = _returned(self.model(*args, **kwargs))
-        return [(".".join(words_of(path)), leaf) for path, leaf in made]
+        return [(".".join(_words_of(path)), leaf) for path, leaf in made]
 
     def inputs(self, call: Call, where: str) -> tuple[Tensor, ...]:
         """The tensors in a call's arguments; `InputError` where its tree is another one."""
@@ -156,7 +155,7 @@ def _leaves(call: Call) -> tuple[list[Any], Any]:
     return pytree.tree_flatten((tuple(call.args), dict(call.kwargs)))
 
 
-def words_of(path: Any) -> list[str]:
+def _words_of(path: Any) -> list[str]:
     """The keys and numbers of a path through a tree, such as ``["cache", "0"]``."""
     return re.findall(r"\w+", pytree.keystr(path))
 
