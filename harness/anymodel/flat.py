@@ -26,12 +26,12 @@ from harness.errors import InputError, brief, in_a_sentence
 __all__ = [
     "Flat",
     "arranged",
+    "fixed_shapes",
     "flat_shapes",
     "named_shapes",
     "run",
     "tensors_of",
     "tree_of",
-    "words_of",
 ]
 
 
@@ -78,7 +78,7 @@ class Flat(nn.Module):
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
         with torch.no_grad():
             made = _returned(self.model(*args, **kwargs))
-        return [(".".join(words_of(path)), leaf) for path, leaf in made]
+        return [(".".join(_words_of(path)), leaf) for path, leaf in made]
 
     def inputs(self, call: Call, where: str) -> tuple[Tensor, ...]:
         """The tensors in a call's arguments; `InputError` where its tree is another one."""
@@ -155,15 +155,28 @@ def _leaves(call: Call) -> tuple[list[Any], Any]:
     return pytree.tree_flatten((tuple(call.args), dict(call.kwargs)))
 
 
-def words_of(path: Any) -> list[str]:
+def _words_of(path: Any) -> list[str]:
     """The keys and numbers of a path through a tree, such as ``["cache", "0"]``."""
     return re.findall(r"\w+", pytree.keystr(path))
 
 
+def fixed_shapes(dynamic_shapes: Any) -> bool:
+    """Whether they let no shape change: None, or nothing in them, as `torch.export` takes them."""
+    from torch.export import ShapesCollection
+
+    several = isinstance(dynamic_shapes, Mapping | tuple | list | ShapesCollection)
+    return dynamic_shapes is None or (several and len(dynamic_shapes) == 0)
+
+
 def named_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:
-    """What torch knows by the tensors themselves, such as a `ShapesCollection`, by name."""
+    """What torch knows by the tensors themselves, such as a `ShapesCollection`, by name.
+
+    None where no shape may change.
+    """
     from torch.export import AdditionalInputs, ShapesCollection
 
+    if fixed_shapes(dynamic_shapes):
+        return None
     if not isinstance(dynamic_shapes, ShapesCollection | AdditionalInputs):
         return dynamic_shapes
     try:
@@ -176,7 +189,7 @@ def flat_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:
     """`dynamic_shapes` of a module as those of its `Flat`: one entry a tensor."""
     from torch.export.dynamic_shapes import _combine_args, _tree_map_with_path
 
-    if dynamic_shapes is None:
+    if fixed_shapes(dynamic_shapes):
         return None
     try:
         named = dict(_combine_args(module, tuple(call.args), dict(call.kwargs)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ ENTRY = "forward"
 
 
 def entry_of(names: Sequence[str]) -> str:
-    """The method of a file that is called, of all that it has; `InputError` if that is not told."""
+    """Which of a file's methods is called; `InputError` where several could be."""
     if ENTRY in names or not names:
         return ENTRY
     if len(names) == 1:
@@ -27,7 +28,7 @@ def entry_of(names: Sequence[str]) -> str:
 class Call:
     """The arguments of one call: ``Call(x, mask=mask)`` stands for ``module(x, mask=mask)``."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self.args, self.kwargs = args, kwargs
 
     @classmethod
@@ -63,6 +64,11 @@ class Ignored:
     output: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.reason, str):
+            raise InputError(
+                f"Ignored.reason must be a text (got {type(self.reason).__name__}); write "
+                "Ignored(where, reason, output)"
+            )
         if not self.reason.strip():
             raise InputError("Ignored needs a reason: say why these elements do not matter")
         if not isinstance(self.output, int):
@@ -121,6 +127,16 @@ class Model:
         if not isinstance(self.kwargs, Mapping):
             raise InputError(
                 f"kwargs must be a dict of arguments by name (got {type(self.kwargs).__name__})"
+            )
+        for key in self.kwargs:
+            if not isinstance(key, str):
+                raise InputError(f"kwargs must have names as keys (got {brief(key)})")
+        if self.name is not None and not isinstance(self.name, str):
+            raise InputError(f"name must be a text (got {type(self.name).__name__})")
+        if self.pte is not None and not isinstance(self.pte, str | PathLike):
+            raise InputError(
+                f"pte must be the path of a file (got {type(self.pte).__name__}); leave it out to "
+                "have the module exported"
             )
         for name, what in (("calls", "calls"), ("examples", "calls"), ("ignored", "Ignored(…)")):
             value = getattr(self, name)

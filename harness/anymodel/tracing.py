@@ -16,7 +16,7 @@ from torch.export.graph_signature import SymBoolArgument, SymFloatArgument, SymI
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from harness.anymodel.flat import Flat, arranged, flat_shapes, named_shapes, tree_of
+from harness.anymodel.flat import Flat, arranged, fixed_shapes, flat_shapes, named_shapes, tree_of
 from harness.anymodel.keywords import as_in_file
 from harness.anymodel.model import Call, Model
 from harness.anymodel.state import changes, unseen
@@ -89,7 +89,7 @@ def trace(model: Model, precision: str | None = None) -> Traced:
     given = isinstance(model.module, ExportedProgram)
     if given:
         _refuse_numbers_that_change(model)
-        if model.dynamic_shapes is not None:
+        if not fixed_shapes(model.dynamic_shapes):
             raise InputError(
                 f"{model.title} is a program, whose export decided which shapes may change: leave "
                 "dynamic_shapes out, or pass the module itself"

@@ -64,3 +64,57 @@ def test_a_file_gets_keywords_in_the_order_of_its_inputs(
     assert troubles(judged(model)) == []
     if isinstance(module, Apart):  # a file that takes one for the other is red
         assert judged(dataclasses.replace(model, module=Swapped())).exit_code == 1
+
+
+class Alike(nn.Module):
+    """Inputs of `a` and `a_b` have the same name."""
+
+    def forward(self, x: Tensor, *, a: dict[str, Tensor], a_b: Tensor) -> Tensor:
+        return x + a["b"] - 2 * a_b
+
+
+class Beside(nn.Module):
+    """The input of `a_b` has the name of a positional one."""
+
+    def forward(self, a: dict[str, Tensor], *, a_b: Tensor, c: Tensor) -> Tensor:
+        return a["b"] + a_b - 2 * c
+
+
+class Capitals(nn.Module):
+    def forward(self, x: Tensor, *, A: Tensor, b: Tensor) -> Tensor:  # noqa: N803
+        return x + A - 2 * b
+
+
+def exported(program: torch.export.ExportedProgram, path: Path) -> Path:
+    lower_to_mlx({"forward": program}, {}, path)
+    return path
+
+
+@pytest.mark.parametrize("order", [("a", "a_b"), ("a_b", "a")])
+def test_keywords_whose_inputs_are_named_alike_are_refused(
+    order: tuple[str, str], tmp_path: Path
+) -> None:
+    x, given = some(2, 4), {"a": {"b": some(2, 4) + 1}, "a_b": some(2, 4) * 3}
+    program = torch.export.export(Alike(), (x,), given)
+    path = exported(program, tmp_path / "model.pte")
+    model = Model(Alike(), (x,), {name: given[name] for name in order}, pte=path)
+    with pytest.raises(InputError, match=r"order of the keywords a, a_b, .* pass the torch.export"):
+        judged(model)
+    assert troubles(judged(dataclasses.replace(model, module=program))) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "kwargs"),
+    [
+        (Alike(), (some(2, 4),), {"a_b": some(2, 1) * 3, "a": {"b": some(2, 4) + 1}}),
+        (Beside(), ({"b": some(2, 4)},), {"c": some(2, 4) * 3, "a_b": some(2, 4) + 1}),
+        (Capitals(), (some(2, 4),), {"b": some(2, 4) * 3, "A": some(2, 4) + 1}),
+    ],
+)
+@pytest.mark.parametrize("step", [1, -1])
+def test_what_else_tells_them_apart(
+    module: nn.Module, args: tuple[object], kwargs: dict[str, object], step: int, tmp_path: Path
+) -> None:
+    path = exported(torch.export.export(module, args, kwargs), tmp_path / "model.pte")
+    given = dict(list(kwargs.items())[::step])
+    assert troubles(judged(Model(module, args, given, pte=path))) == []

@@ -50,6 +50,11 @@ def lost(call: Call) -> Any:
         (lambda: Model(Doubled(), (X,), ignored=NONE), "ignored must be a list of Ignored"),
         (lambda: Model(Doubled(), (X,), ignored=[NONE]), "ignored must be a list of Ignored"),
         (lambda: Model(Doubled(), (X,), ignored=[Ignored(NONE, "x", *"y")]), "must be a number"),
+        (lambda: Ignored(0, lost, "padding"), "Ignored.reason must be a text .got function"),
+        (lambda: Model(Doubled(), (X,), {1: X}), "kwargs must have names as keys .got 1."),
+        (lambda: Model(Doubled(), (X,), name=3), "name must be a text .got int"),
+        (lambda: Model(Doubled(), (X,), pte=3), "pte must be the path of a file .got int"),
+        (lambda: Model(Doubled(), (X,), {"self": X}), "Doubled itself fails: TypeError"),
         (lambda: Model(Doubled(), (X,), ignored=[Ignored(lost, "x")]), "where itself fails: KeyE"),
         (lambda: Model(Doubled(), (X, np.ones(3))), "numpy array, .* pass torch.from_numpy"),
         (

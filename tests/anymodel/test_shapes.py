@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,14 @@ def dynamic(model: Model, precision: str | None = None) -> list[list[bool]]:
 def test_each_form_says_the_same(shapes: Callable[[], Any], precision: str | None) -> None:
     model = Model(Product(), (X, Y), dynamic_shapes=shapes())
     assert dynamic(model, precision) == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("shapes", [None, {}, (), [], ShapesCollection()])
+def test_empty_ones_let_no_shape_change(shapes: Any) -> None:
+    model = Model(Product(), (X, Y), dynamic_shapes=shapes)
+    assert dynamic(model) == [[False, False], [False, False]]
+    program = torch.export.export(Product(), (X, Y), dynamic_shapes=(ROWS, None))
+    assert dynamic(replace(model, module=program)) == [[True, False], [False, False]]
 
 
 def test_arguments_of_a_star_are_a_tuple() -> None:
