@@ -15,7 +15,7 @@ from harness.float64.elementwise import softmax
 from harness.float64.slots import Slots
 from harness.pte.payload import Node, Tid
 
-__all__ = ["OPS", "attention", "attention_by_scale", "dequantized"]
+__all__ = ["OPS", "attention", "attention_by_scale", "dequantized", "heads_repeated"]
 
 _NUMBERS: dict[str, tuple[Any, Any]] = {
     "mxfp4": (ml_dtypes.float4_e2m1fn, ml_dtypes.float8_e8m0fnu),
@@ -203,16 +203,23 @@ def _rope(n: Node, s: Slots) -> Array:
     return np.concatenate([turned, rest], -1)
 
 
+def heads_repeated(n: Node, s: Slots) -> tuple[Array, Array, Array]:
+    """Queries, keys and values of attention, the heads of the last two repeated as the first has.
+
+    Each is (batch, heads, positions, features).
+    """
+    q, k, v = s.tensor(n.q), s.tensor(n.k), s.tensor(n.v)
+    groups = q.shape[1] // k.shape[1]
+    return (q, k, v) if groups == 1 else (q, np.repeat(k, groups, 1), np.repeat(v, groups, 1))
+
+
 def attention(n: Node, s: Slots) -> tuple[Array, Array, Array]:
     """Scores and their softmax (batch, heads, queries, keys), and values with heads repeated.
 
     Causal attention lets the last query see the last key. A row of which a mask of truth values
     leaves nothing weighs all keys alike, as with the finite number that MLX puts there.
     """
-    q, k, v = s.tensor(n.q), s.tensor(n.k), s.tensor(n.v)
-    groups = q.shape[1] // k.shape[1]
-    if groups > 1:
-        k, v = np.repeat(k, groups, 1), np.repeat(v, groups, 1)
+    q, k, v = heads_repeated(n, s)
     scores = np.matmul(q * n.scale, k.swapaxes(-1, -2))
     mask = s.optional(n.mask)
     if n.causal:
@@ -227,15 +234,19 @@ def attention(n: Node, s: Slots) -> tuple[Array, Array, Array]:
     return scores, softmax(scores), v
 
 
-def attention_by_scale(n: Node, s: Slots) -> Array:
-    """The derivative of attention's output by the logarithm of its scale."""
+def attention_by_scale(n: Node, s: Slots) -> tuple[Array, Array]:
+    """The derivative of attention's output by the logarithm of its scale, and each row's scores.
+
+    The latter as the root of their mean square by weight: (batch, heads, queries).
+    """
     scores, weights, v = attention(n, s)
+    scores = np.where(np.isfinite(scores), scores, 0.0)
+    size = np.sqrt((weights * scores * scores).sum(-1))
     mask = s.optional(n.mask)
     if mask is not None and mask.dtype != bool:
         scores = scores - np.where(np.isfinite(mask), mask, 0.0)
-    scores = np.where(np.isfinite(scores), scores, 0.0)
     centred = scores - (weights * scores).sum(-1, keepdims=True)
-    return np.matmul(weights * centred, v)
+    return np.matmul(weights * centred, v), size
 
 
 def _sdpa(n: Node, s: Slots) -> Array:
