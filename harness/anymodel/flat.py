@@ -78,7 +78,7 @@ class Flat(nn.Module):
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
         with torch.no_grad():
             made = _returned(self.model(*args, **kwargs))
-        return [(".".join(_words_of(path)), leaf) for path, leaf in made]
+        return [(".".join(re.findall(r"\w+", pytree.keystr(path))), leaf) for path, leaf in made]
 
     def inputs(self, call: Call, where: str) -> tuple[Tensor, ...]:
         """The tensors in a call's arguments; `InputError` where its tree is another one."""
@@ -155,11 +155,6 @@ def _leaves(call: Call) -> tuple[list[Any], Any]:
     return pytree.tree_flatten((tuple(call.args), dict(call.kwargs)))
 
 
-def _words_of(path: Any) -> list[str]:
-    """The keys and numbers of a path through a tree, such as ``["cache", "0"]``."""
-    return re.findall(r"\w+", pytree.keystr(path))
-
-
 def fixed_shapes(dynamic_shapes: Any) -> bool:
     """Whether they let no shape change: None, or nothing in them, as `torch.export` takes them."""
     from torch.export import ShapesCollection
@@ -186,10 +181,10 @@ def named_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:
 
 
 def flat_shapes(module: nn.Module, call: Call, dynamic_shapes: Any) -> Any:
-    """`dynamic_shapes` of a module as those of its `Flat`: one entry a tensor."""
+    """What `named_shapes` gives of a module, as the shapes of its `Flat`: one entry a tensor."""
     from torch.export.dynamic_shapes import _combine_args, _tree_map_with_path
 
-    if fixed_shapes(dynamic_shapes):
+    if dynamic_shapes is None:
         return None
     try:
         named = dict(_combine_args(module, tuple(call.args), dict(call.kwargs)))

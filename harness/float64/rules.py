@@ -152,7 +152,7 @@ def slack(
     if kind is Kind.FUNCTION:
         narrow = dtype != np.dtype(np.float32)
         c = _NARROW_FUNCTION if narrow else _FLOAT32_FUNCTION
-        if not narrow and type(node).__name__ in _REDUCING:
+        if not narrow and name in _REDUCING:
             c += 0.5 * np.sqrt(slots.tensor(node.x).shape[-1])
         if name == "SdpaNode":
             unit = unit_roundoff("attention", dtype.name, regime)
