@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 from torch import Tensor, nn
 
+from fixtures.machine import FAULT, measured
 from fixtures.models import Mlp, judged, some, verdict
 from harness.anymodel import Model
 from harness.compare import Status
-from harness.fingerprint import KernelFault, Regime
 from harness.runtime.portable import PortableExecutor, interpreter
 
 
@@ -40,9 +41,8 @@ def test_a_wrong_kernel_is_the_executors(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_kernel_that_is_wrong_on_known_inputs_is_no_mismatch(
     dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault = KernelFault("matrix", dtype, "M = 9", "7 at (0, 3), expected 5")
-    measured = Regime("exact-f32", {}, 132, (fault,))
-    monkeypatch.setattr(PortableExecutor, "regime", lambda self: measured)
+    regime = measured(dataclasses.replace(FAULT, dtype=dtype))
+    monkeypatch.setattr(PortableExecutor, "regime", lambda self: regime)
     monkeypatch.setitem(
         interpreter.OPS, "SiluNode", lambda node, slots: slots.tensor(node.x) * 0 + 1
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import typed
-from harness.fingerprint import KernelFault, Regime
+from fixtures.machine import FAULT, measured
 from harness.runtime.portable import PortableExecutor
 
 Capture = pytest.CaptureFixture[str]
@@ -53,9 +53,7 @@ def test_it_measures_how_exactly_an_executor_multiplies(
 def test_a_wrong_kernel_is_told_and_cannot_be_lived_with(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    fault = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
-    measured = Regime("exact-f32", {}, 132, (fault,))
-    monkeypatch.setattr(PortableExecutor, "regime", lambda executor: measured)
+    monkeypatch.setattr(PortableExecutor, "regime", lambda executor: measured(FAULT))
     monkeypatch.setenv("COLUMNS", "200")
     assert typed(monkeypatch, "doctor", "--regime", "portable") == 2
     out = capsys.readouterr().out

@@ -12,9 +12,10 @@ import pytest
 import typer
 
 from fixtures.exports import Line
+from fixtures.machine import FAULT, measured
 from harness.cli import golden
 from harness.compare import Status, Verdict
-from harness.fingerprint import KernelFault, Regime
+from harness.fingerprint import KernelFault
 from harness.golden import pins
 from harness.golden.waiting import list_waiting
 from harness.parity.blessing import bless_golden, bless_pins, keep_waiting
@@ -23,7 +24,6 @@ from harness.parity.judges.pins import EXPECTED, find_outputs, judge_computed, o
 from harness.parity.observation import Observation
 
 REASON = "a reason of some length"
-FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
 GREEN = (Verdict("codec", "speech", "waveform", Status.PASS, "equal", elements=1),)
 
 
@@ -144,8 +144,8 @@ def test_what_moved_on_a_wrong_kernel_is_no_mismatch_of_golden_check(
     faults: tuple[KernelFault, ...], code: int, checked: Checked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = damaged(checked.observation, "codec", "speech", lambda output: output * 0.9)
-    measured = Regime("exact-f32", {}, 132, faults)
-    seen = dataclasses.replace(seen, executor=dataclasses.replace(seen.executor, measured=measured))
+    executor = dataclasses.replace(seen.executor, measured=measured(*faults))
+    seen = dataclasses.replace(seen, executor=executor)
     told = dataclasses.replace(checked, observation=seen)
     monkeypatch.setattr(golden, "_checked", lambda *given: told)
     monkeypatch.setattr("harness.parity.blessing.keep_waiting", lambda checked: [])

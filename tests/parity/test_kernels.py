@@ -6,26 +6,24 @@ import dataclasses
 
 import pytest
 
-from harness.budget.regimes import EXACT
+from fixtures.machine import FAULT, measured
 from harness.compare import Gate, Status, Verdict, exit_code
-from harness.fingerprint import KernelFault, Regime
+from harness.fingerprint import KernelFault
 from harness.methods import METHODS
 from harness.parity.judge import judge
 from harness.parity.judges.kernels import excused, judge_kernels
 from harness.parity.judges.values import refused, unlowered
 from harness.parity.observation import By, Refusal
 
-FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
 NARROW_FAULT = dataclasses.replace(FAULT, dtype="bfloat16")
 
 
-def measured(tiny_line, *faults: KernelFault):
-    regime = Regime(EXACT, {}, 132, faults)
-    return dataclasses.replace(tiny_line.observation.executor, measured=regime)
+def wrong_on(tiny_line, *faults: KernelFault):
+    return dataclasses.replace(tiny_line.observation.executor, measured=measured(*faults))
 
 
 def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(tiny_line) -> None:
-    (verdict,) = judge_kernels(["float32"], measured(tiny_line, FAULT, FAULT))
+    (verdict,) = judge_kernels(["float32"], wrong_on(tiny_line, FAULT, FAULT))
     assert (verdict.subject, verdict.kind, verdict.status) == (
         "machine", "regime", Status.UNJUDGED,
     )  # fmt: skip
@@ -36,7 +34,7 @@ def test_a_fault_is_told_with_its_figures_and_cannot_be_judged(tiny_line) -> Non
 
 @pytest.mark.parametrize("faults", [(), (NARROW_FAULT,)])
 def test_no_fault_and_one_of_a_type_that_is_not_used_say_nothing(tiny_line, faults) -> None:
-    assert judge_kernels(["float32"], measured(tiny_line, *faults)) == []
+    assert judge_kernels(["float32"], wrong_on(tiny_line, *faults)) == []
 
 
 def failed(kind: str, case: str = "speech", *gates: Gate) -> Verdict:
@@ -64,7 +62,7 @@ def test_what_no_kernel_can_have_done_stays_red_beside_a_fault() -> None:
 
 def test_a_whole_run_on_wrong_kernels_exits_with_2(tiny_line) -> None:
     observation = dataclasses.replace(
-        tiny_line.observation, executor=measured(tiny_line, FAULT), cases={}
+        tiny_line.observation, executor=wrong_on(tiny_line, FAULT), cases={}
     )
     verdicts = judge(tiny_line.plan, tiny_line.evidence, tiny_line.artifacts, observation)
     assert verdicts[0].subject == "machine"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fixtures.exports import Line
+from fixtures.machine import FAULT, measured
 from harness.budget import COMMITTED
 from harness.compare import Status, Verdict, exit_code
 from harness.export.control import control_template
-from harness.fingerprint import KernelFault, Regime
 from harness.golden import pins
 from harness.methods import METHODS
 from harness.parity import matrix
@@ -26,25 +25,21 @@ from harness.parity.plan import Plan
 from harness.parity.request import Request
 from harness.runtime.portable import PortableExecutor
 
+pytestmark = pytest.mark.parametrize(
+    "line", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)], indirect=True
+)
+
 METHOD = "predict_velocity"
-FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
-
-
-@pytest.fixture(params=["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
-def line(request: pytest.FixtureRequest, tiny_line: Line, parity_in: Callable[[str], Line]) -> Line:
-    """What the cells are of."""
-    return tiny_line if request.param == "fp32" else parity_in(request.param)
 
 
 def halved(line: Line) -> Observation:
     """What was seen, with half of one method's outputs, on a machine with a wrong kernel."""
     seen = line.observation
-    regime = Regime("exact-f32", {}, 132, (FAULT,))
     cases = {
         label: CaseObservation(tuple(y / 2 for y in case.outputs))
         for label, case in seen.cases[METHOD].items()
     }
-    executor = dataclasses.replace(seen.executor, measured=regime)
+    executor = dataclasses.replace(seen.executor, measured=measured(FAULT))
     return dataclasses.replace(seen, executor=executor, cases={**seen.cases, METHOD: cases})
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fixtures.exports import Line
+from fixtures.machine import FAULT, measured
 from harness.compare import Status, exit_code
-from harness.fingerprint import KernelFault, Regime
 from harness.parity.judge import judge
 from harness.parity.judges.golden import find_golden
 from harness.parity.judges.pins import find_pins
@@ -22,7 +22,6 @@ from harness.plugin.session import Found, Session
 from harness.report import Report, from_json, to_json
 
 METHOD = "predict_velocity"
-FAULT = KernelFault("matrix", "float32", "M = 9", "7 at (0, 3), expected 5")
 
 
 @pytest.fixture
@@ -78,8 +77,8 @@ def test_the_report_of_several_methods_has_each_verdict_once(judged: Any, tmp_pa
 def test_a_wrong_kernel_of_the_machine_is_no_mismatch(tiny_line: Line, judged: Any) -> None:
     seen = tiny_line.observation
     assert exit_code(judged(**halved(seen)).verdicts) == 1
-    measured = dataclasses.replace(seen.executor, measured=Regime("exact-f32", {}, 132, (FAULT,)))
-    found = judged(**halved(seen), executor=measured).verdicts
+    executor = dataclasses.replace(seen.executor, measured=measured(FAULT))
+    found = judged(**halved(seen), executor=executor).verdicts
     assert exit_code(found) == 2
     assert found[0].subject == "machine"
 
