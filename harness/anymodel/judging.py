@@ -33,7 +33,7 @@ from harness.float64.rules import roundoff
 from harness.float64.slots import is_float
 from harness.methods import Method
 from harness.parity.judges.files import judge_delegation
-from harness.parity.judges.links import judge_differences, judge_local
+from harness.parity.judges.links import IN_FLOAT64, judge_differences, judge_local
 from harness.parity.judges.values import figures_only, refused
 from harness.parity.observation import LocalObservation, Refusal
 from harness.pte.facts import ProgramFacts
@@ -123,11 +123,11 @@ def _judge_exact(
     for case in recorded.cases:
         here = observed.exact[case.label]
         if isinstance(here, Refusal):
-            return refused(method.name, "in float64", here)
+            return refused(method.name, IN_FLOAT64, here)
         for number, meant in enumerate(case.exact):
             wrong = _miscounted(recorded, here[number])
             if wrong:
-                return Verdict(method.name, "in float64", "exact", Status.FAIL, wrong)
+                return Verdict(method.name, IN_FLOAT64, "exact", Status.FAIL, wrong)
             outputs = zip(recorded.names, here[number], meant, case.masks[number], strict=True)
             for name, made, reference, mask in outputs:
                 if mask is not None and mask.shape == made.shape and mask.size and mask.all():
@@ -138,7 +138,7 @@ def _judge_exact(
         summary = "every element was ignored"
         if recorded.trouble:
             summary = f"the model does not run in float64: {recorded.trouble}"
-        return Verdict(method.name, "in float64", "exact", Status.UNJUDGED, summary)
+        return Verdict(method.name, IN_FLOAT64, "exact", Status.UNJUDGED, summary)
     return judge_differences(method.name, found, allowance)
 
 

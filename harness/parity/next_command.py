@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from harness.compare import Status, Verdict
 from harness.methods import METHODS
 from harness.methods.precision import PRECISIONS
+from harness.parity.judges.values import LOWERING
 from harness.parity.request import RUNNER, Request
 from harness.process import flags
 from harness.reference.semantics import EXECUTORCH
@@ -98,7 +99,7 @@ def _inspect(request: Request, verdict: Verdict) -> str:
     if request.artifacts is not None:
         return f"voxtral-parity inspect {shlex.quote(str(request.artifacts / file))}{shown}"
     made = f"{_command(request, 'export', _EXPORTING)} --output-dir exported"
-    if verdict.case == "lowering":
+    if verdict.case == LOWERING:
         return made
     return f"{made} && voxtral-parity inspect exported/{file}{shown}"
 

@@ -9,6 +9,8 @@ from harness.compare import Status, Verdict, words
 from harness.fingerprint import Fingerprint
 from harness.golden.judge import STATISTICS
 from harness.golden.pins import COMPUTED
+from harness.parity.judges.links import IN_FLOAT64
+from harness.parity.judges.values import LOWERING
 
 __all__ = ["excused", "judge_kernels", "with_kernels"]
 
@@ -73,7 +75,7 @@ def _of_values(verdict: Verdict) -> bool:
     if verdict.kind == "tensor":
         return bool(verdict.gates)  # without one, its type or shape is another: the program's doing
     if verdict.kind == "execution":  # numpy runs the program in float64
-        return verdict.case not in ("lowering", "in float64")
+        return verdict.case not in (LOWERING, IN_FLOAT64)
     if verdict.kind == "golden":
         return verdict.case in (COMPUTED, STATISTICS)  # the others are on eager and its inputs
     return verdict.kind in _RAN

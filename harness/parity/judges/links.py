@@ -21,7 +21,17 @@ from harness.parity.observation import (
     StepObservation,
 )
 
-__all__ = ["NOT_WATCHED", "judge_differences", "judge_exact", "judge_local", "name_of"]
+__all__ = [
+    "IN_FLOAT64",
+    "NOT_WATCHED",
+    "judge_differences",
+    "judge_exact",
+    "judge_local",
+    "name_of",
+]
+
+IN_FLOAT64 = "in float64"
+"""The case of the verdict on what a program means."""
 
 NOT_WATCHED = LocalObservation(refusal=Refusal(By.HARNESS, "nobody watched its steps"))
 """What is known of the steps of a method, where those of others were seen."""
@@ -63,7 +73,7 @@ def judge_exact(
             found.append((f"{label}, call {call}", made, reference))
     verdict = judge_differences(subject, found, allowance, advice)
     if refusals and verdict.status is not Status.FAIL:
-        return refused(subject, "in float64", refusals[0])
+        return refused(subject, IN_FLOAT64, refusals[0])
     return verdict
 
 
@@ -85,7 +95,7 @@ def judge_differences(
             worst, where = error, place
     if not elements:
         summary = "eager in float64 was not recorded, or the program was not run in it"
-        return Verdict(subject, "in float64", "exact", Status.UNJUDGED, summary)
+        return Verdict(subject, IN_FLOAT64, "exact", Status.UNJUDGED, summary)
     gate = Gate("max abs", worst, allowance.of_scale, "of scale", where)
     if gate.passed:
         calls = words.count(len(found), "call")
@@ -101,7 +111,7 @@ def judge_differences(
         notes = [f"No rounding is in this difference: {told} {advice}".rstrip()]
     metrics: dict[str, Metric] = {"max abs of scale": worst, "allowance source": allowance.source}
     return Verdict(
-        subject, "in float64", "exact", status, summary, metrics, (gate,), elements, tuple(notes)
+        subject, IN_FLOAT64, "exact", status, summary, metrics, (gate,), elements, tuple(notes)
     )
 
 

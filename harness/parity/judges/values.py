@@ -32,6 +32,7 @@ from harness.parity.plan import Plan
 
 __all__ = [
     "HERE",
+    "LOWERING",
     "NOT_RUN",
     "figures_only",
     "judge_outputs",
@@ -43,6 +44,9 @@ __all__ = [
     "refused",
     "unlowered",
 ]
+
+LOWERING = "lowering"
+"""The case of the verdict on a method that cannot be lowered."""
 
 NOT_RUN = CaseObservation(refusal=Refusal(By.HARNESS, "the executor did not run it"))
 """What is known of a case that nobody ran."""
@@ -185,7 +189,7 @@ def unlowered(method: Method, reason: str, lowering: str) -> Verdict:
     first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
     return Verdict(
         subject=method.name,
-        case="lowering",
+        case=LOWERING,
         kind="execution",
         status=Status.FAIL,
         summary=f"cannot be lowered to {names[lowering]}: {first[:300]}",
